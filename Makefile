@@ -1,0 +1,54 @@
+# `make help` lists the targets. Each makes the environment it needs; ARGS is handed on: make test ARGS="-k flow -x"
+PYTHON ?= python3
+PRESET ?= laptop
+BIN := .venv/bin
+STAMP := .venv/locked
+LOCKED := --requirement requirements.lock --editable .
+NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+
+.PHONY: help figures test lab lint format gate lock clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1: /p' $(MAKEFILE_LIST)
+
+figures: $(STAMP) ## data, training and every figure (PRESET=smoke, laptop or paper)
+	$(BIN)/evor figures --preset $(PRESET) $(ARGS)
+
+test: $(STAMP) ## all tests, smoke notebooks included
+	$(BIN)/pytest $(ARGS)
+
+lab: $(STAMP) ## JupyterLab on notebooks/ (as root: ARGS=--allow-root)
+	$(BIN)/jupyter lab --notebook-dir=notebooks $(ARGS)
+
+lint: $(STAMP) ## style, format, types, and no outputs in notebooks
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright
+	$(if $(NOTEBOOKS),$(BIN)/nbstripout --verify $(NOTEBOOKS))
+
+format: $(STAMP) ## mend what `make lint` can mend by itself
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(if $(NOTEBOOKS),$(BIN)/nbstripout $(NOTEBOOKS))
+
+gate: lint test ## everything that must hold before a commit lands
+
+lock: $(STAMP) ## choose exact versions anew, from pyproject.toml
+	$(BIN)/uv pip compile --universal --python-version 3.11 --fork-strategy fewest --extra test --upgrade --quiet \
+		--no-header --no-annotate --no-emit-index-url pyproject.toml -o requirements.lock
+
+clean: ## remove the environment and caches (data/, runs/ and figures/ stay)
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build dist
+	find evor_eqx tests -name __pycache__ -prune -exec rm -rf {} +
+
+# The stamp is written last, and an environment without it is made again: whole or not at all.
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+		{ echo "make: $(PYTHON) is missing or not 3.11 to 3.13; try: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || \
+		{ echo "make: $(PYTHON) has no venv module; on Debian: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet $$(grep '^uv==' requirements.lock)
+	$(BIN)/uv pip install --no-deps $(LOCKED) || $(BIN)/python -m pip install --no-deps $(LOCKED)
+	@touch $@

@@ -1,0 +1,182 @@
+"""`evor data | train | evaluate | figures | runs`: the pipeline from the command line.
+
+Exit code 0: done; 1: a figure failed; 2: bad input, with one line that says what to do; 130: interrupted (what was
+saved is kept, the same command goes on from there).
+"""
+
+import itertools
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any
+
+import tyro
+
+from evor_eqx.config import PRESETS, Config, Setting, preset
+from evor_eqx.errors import UserError
+
+
+@dataclass(frozen=True)
+class _Experiment:
+    """What all commands that train have in common."""
+
+    preset: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(PRESETS) + "}")] = "laptop"
+    """Where the settings below start from."""
+    config: Annotated[Config, tyro.conf.arg(name="")] = field(default_factory=Config)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Find, generate or download an OGBench dataset."""
+
+    dataset: tyro.conf.Positional[str]
+    """For example pointmaze-medium-navigate or cube-single-play."""
+    num_episodes: int | None = None
+    """Training episodes to generate (validation: a tenth); as many as the published set has if not given."""
+    seed: int = 0
+    """Seed of the generated data; an integer >= 0."""
+    num_workers: int | None = None
+    """Processes; all cores if not given. The data do not depend on it."""
+    download: bool = False
+    """Fetch the published files instead of generating."""
+
+    def run(self) -> int:
+        from evor_eqx.data.source import find_or_make
+        from evor_eqx.tasks import dataset_name
+
+        source = find_or_make(
+            dataset_name(self.dataset),
+            num_episodes=self.num_episodes,
+            seed=self.seed,
+            num_workers=self.num_workers,
+            download=self.download,
+        )
+        print(f"{source.dataset}: {source.origin}, fingerprint {source.fingerprint}\n{source.path}")
+        return 0
+
+
+@dataclass(frozen=True)
+class Train(_Experiment):
+    """Train what is missing: the base policy of a dataset, or also the critic of one of its tasks."""
+
+    name: tyro.conf.Positional[str] = tyro.MISSING
+    """A dataset (cube-single-play: base policy) or a task (cube-single-play-task2: base policy and critic)."""
+
+    def run(self) -> int:
+        from evor_eqx import pipeline
+        from evor_eqx.tasks import is_task, parse_task
+
+        if is_task(self.name):
+            trained: Any = pipeline.ensure_critic(parse_task(self.name), self.config)
+        else:
+            trained = pipeline.ensure_policy(self.name, self.config)
+        print(trained.run.path)
+        return 0
+
+
+@dataclass(frozen=True)
+class Evaluate(_Experiment):
+    """Success of a task's agent over a grid of settings, on the same episodes; trains what is missing."""
+
+    task: tyro.conf.Positional[str] = tyro.MISSING
+    """For example cube-single-play-task2."""
+    num_candidates: tuple[int, ...] = ()
+    """Values of N_pi; the configuration's if not given."""
+    tau_r: tuple[float, ...] = ()
+    """Values of the value temperature; the configuration's if not given."""
+    tau_q: tuple[float, ...] = ()
+    """Values of the selection temperature; the configuration's if not given."""
+
+    def run(self) -> int:
+        from evor_eqx import pipeline
+        from evor_eqx.tasks import parse_task
+
+        config = self.config
+        task = parse_task(self.task, config.evaluation.reward_timing)
+        axes = {name: getattr(self, name) or (getattr(config.setting, name),) for name in _AXES}
+        settings = [
+            replace(config.setting, **dict(zip(axes, values, strict=True)))
+            for values in itertools.product(*axes.values())
+        ]
+        table = pipeline.ensure_evaluation(task, config, settings)
+        print("N_pi  tau_R  tau_Q  success  95% interval  episodes")
+        for setting, result in table.items():
+            low, high = result.interval
+            print(
+                f"{setting.num_candidates:4d}  {setting.tau_r:5g}  {setting.tau_q:5g}  {result.success:6.1%}  "
+                f"{low:5.1%} to {high:6.1%}  {len(result.episodes):4d}"
+            )
+        return 0
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Run notebooks headlessly and write their pictures; what has not changed is skipped."""
+
+    names: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Notebooks; all if none is given."""
+    preset: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(PRESETS) + "}")] = "laptop"
+    """How much to train: smoke takes a minute or two in all, laptop a quarter of an hour on two cores."""
+    force: bool = False
+    """Run also what has not changed."""
+    parameter: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """name=value for the notebooks' parameters; may be given several times."""
+
+    def run(self) -> int:
+        from evor_eqx.figures import parse_parameters, run_all
+
+        return run_all(self.names, {"preset": self.preset, **parse_parameters(self.parameter)}, force=self.force)
+
+
+@dataclass(frozen=True)
+class Runs:
+    """List the run folders."""
+
+    def run(self) -> int:
+        from evor_eqx.runs import all_runs
+
+        for run in all_runs():
+            manifest = run.manifest
+            print(f"{manifest.get('status', 'empty'):9s}  {manifest.get('updates', 0):>8} updates  {run.name}")
+        return 0
+
+
+_AXES = ("num_candidates", "tau_r", "tau_q")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of the `evor` command; returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        start = preset(_preset_name(arguments))
+        commands = tyro.extras.subcommand_type_from_defaults(
+            {
+                "data": Data(dataset=tyro.MISSING),
+                "train": Train(config=start),
+                "evaluate": Evaluate(config=start),
+                "figures": Figures(),
+                "runs": Runs(),
+            },
+            {"data": "Find, generate or download an OGBench dataset."},
+        )
+        return tyro.cli(commands, args=arguments, prog="evor", description=__doc__).run()
+    except UserError as error:
+        print(f"evor: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("evor: interrupted; what was saved is kept, the same command goes on from there", file=sys.stderr)
+        return 130
+
+
+def _preset_name(arguments: Sequence[str]) -> str:
+    """The value of --preset, read before the rest, because it decides the other defaults."""
+    for flag, value in itertools.pairwise([*arguments, ""]):
+        if flag == "--preset":
+            return value
+        if flag.startswith("--preset="):
+            return flag.removeprefix("--preset=")
+    return "laptop"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,204 @@
+"""Every setting, as frozen dataclasses, and three presets: smoke, laptop, paper.
+
+Sizes of observations and actions come from the dataset, discounts and reward timing from the task.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field, fields, replace
+
+from evor_eqx.critics.ensemble import COMBINE
+from evor_eqx.critics.targets import TARGETS
+from evor_eqx.errors import UserError
+
+# What a field may be, wherever it appears: the lowest and the highest value, or the choices.
+RANGES = {
+    "num_episodes": (1, 100_000),
+    "seed": (0, 2**31 - 1),
+    "width": (1, 8192),
+    "depth": (1, 32),
+    "head_width": (0, 8192),
+    "num_updates": (1, 10**9),
+    "batch_size": (1, 10**6),
+    "learning_rate": (0.0, 1.0),
+    "ema_rate": (0.0, 1.0),
+    "log_every": (1, 10**6),
+    "checkpoint_every": (1, 10**9),
+    "chunk_length": (1, 100),
+    "num_target_steps": (1, 1000),
+    "n_step": (1, 10_000),
+    "num_bank_draws": (0, 1024),
+    "num_members": (1, 100),
+    "num_candidates": (1, 4096),
+    "num_returns": (1, 4096),
+    "tau_r": (0.0, float("inf")),
+    "tau_q": (0.0, float("inf")),
+    "num_flow_steps": (1, 1000),
+    "num_envs": (1, 1024),
+}
+CHOICES: dict[str, Collection[str]] = {
+    "target": TARGETS,
+    "combine": COMBINE,
+    "reward_timing": ("pre", "post"),
+}
+
+
+class Checked:
+    """A dataclass whose fields are checked when it is made; UserError names the field, its value and the range."""
+
+    def __post_init__(self) -> None:
+        for name, value in ((item.name, getattr(self, item.name)) for item in fields(self)):  # type: ignore[arg-type]
+            low, high = RANGES.get(name, (None, None))
+            if low is not None and value is not None and not low <= value <= high:
+                raise UserError(f"{name} is {value}: expected {low} to {high}")
+            if name in CHOICES and value not in CHOICES[name]:
+                raise UserError(f"{name} is {value!r}: expected one of {', '.join(CHOICES[name])}")
+
+
+@dataclass(frozen=True)
+class DataConfig(Checked):
+    """Which data to train on."""
+
+    num_episodes: int | None = None
+    """Training episodes to generate (validation: a tenth); None: as many as the published set has (usually 1000)."""
+    seed: int = 0
+    """Seed of the generated data; any integer >= 0."""
+
+
+@dataclass(frozen=True)
+class NetworkConfig(Checked):
+    """A velocity field."""
+
+    width: int = 512
+    """Units of each hidden layer; 64 to 1024."""
+    depth: int = 4
+    """Hidden layers; 1 to 6."""
+    use_layer_norm: bool = True
+    """LayerNorm after each hidden layer, as the kin do."""
+    head_width: int = 0
+    """0: one MLP of (x, t, condition), the paper's. 32 to 128: a factorised field, the MLP encodes the condition
+    once and a head of this width runs at each Euler step."""
+
+
+@dataclass(frozen=True)
+class TrainConfig(Checked):
+    """How a network is trained (Adam)."""
+
+    num_updates: int = 1_000_000
+    """Gradient steps; 1e3 (smoke) to 1e6 (paper)."""
+    batch_size: int = 256
+    """Windows per gradient step; 64 to 1024."""
+    learning_rate: float = 3e-4
+    """Adam's step size; 1e-4 to 1e-3."""
+    decay: bool = False
+    """Lower the step size to zero along a cosine; pays when updates are few."""
+    ema_rate: float = 0.005
+    """Rate of the moving average of the weights, which is the target network and the model that is used; 1e-3 to 1e-2."""
+    log_every: int = 500
+    """Updates fused into one compiled call, and between two rows of metrics; 100 to 5000."""
+    checkpoint_every: int = 5_000
+    """Updates between two checkpoints; a multiple of log_every."""
+
+
+@dataclass(frozen=True)
+class PolicyConfig(Checked):
+    """Phase 1, the base policy."""
+
+    chunk_length: int = 1
+    """Actions per chunk, h; 1 to 10."""
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+@dataclass(frozen=True)
+class CriticConfig(Checked):
+    """Phase 2, the reward-to-go flow."""
+
+    target: str = "bootstrap"
+    """Regression target: velocity (the paper's), bootstrap, coupled or mc."""
+    num_target_steps: int = 10
+    """Euler steps of the target network's flow; 5 to 20."""
+    n_step: int = 1
+    """Rewards of the data per backup, n >= chunk_length; 1 to 50."""
+    num_bank_draws: int = 4
+    """Draws of the base policy per state for the next action; 0: the data's own next action; 1 to 32."""
+    num_members: int = 1
+    """Critics in the ensemble; 1 to 10."""
+    combine: str = "mean"
+    """How members agree on a law, quantile by quantile: mean or min."""
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+@dataclass(frozen=True)
+class Setting(Checked):
+    """Phase 3, how an action is chosen; moving it needs no training."""
+
+    num_candidates: int = 32
+    """N_pi, candidates from the base policy; 1 (the base policy) to 128."""
+    tau_r: float = 3.0
+    """Value temperature in units of return; small: the law's upper tail, large: its mean; 0.1 to 100, inf allowed."""
+    tau_q: float = 0.3
+    """Selection temperature in units of return; 0: best-of-N, large: the base policy; 0 to 100."""
+    num_returns: int = 16
+    """N, atoms of each candidate's law; 1 to 64."""
+
+
+@dataclass(frozen=True)
+class EvaluationConfig(Checked):
+    """Rollouts."""
+
+    num_episodes: int = 50
+    """Episodes per setting, on the same seeds for all settings; 50 for a reported number."""
+    seed: int = 1_000
+    """Seed of the first episode; the others follow."""
+    num_envs: int = 8
+    """Environments that run at the same time, each in a process."""
+    reward_timing: str = "pre"
+    """pre: reward and success read from s (ogbench >= 1.2); post: from s' (ogbench 1.1, as in the papers)."""
+
+
+@dataclass(frozen=True)
+class Config(Checked):
+    """One experiment: data, the three phases and their evaluation."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    critic: CriticConfig = field(default_factory=CriticConfig)
+    setting: Setting = field(default_factory=Setting)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    num_flow_steps: int = 10
+    """Euler steps of both flows when the agent acts and when the action bank is drawn; 5 to 50."""
+    seed: int = 0
+    """Seed of the networks and of training."""
+
+
+def preset(name: str) -> Config:
+    """The named preset; raises UserError for an unknown name."""
+    if name not in PRESETS:
+        raise UserError(f"unknown preset {name!r}: expected one of {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def _laptop() -> Config:
+    train = TrainConfig(num_updates=30_000, decay=True)
+    encoder = NetworkConfig(width=256, depth=3, head_width=64)
+    return Config(
+        data=DataConfig(num_episodes=200),
+        policy=PolicyConfig(network=replace(encoder, head_width=0), train=train),
+        critic=CriticConfig(n_step=20, network=encoder, train=train),
+    )
+
+
+def _smoke() -> Config:
+    train = TrainConfig(num_updates=600, batch_size=64, log_every=100, checkpoint_every=200, learning_rate=1e-3)
+    small = NetworkConfig(width=32, depth=2, head_width=16)
+    return Config(
+        data=DataConfig(num_episodes=5),
+        policy=PolicyConfig(network=replace(small, head_width=0), train=train),
+        critic=CriticConfig(n_step=20, network=small, train=train, num_bank_draws=1),
+        setting=Setting(num_candidates=4, num_returns=8),
+        evaluation=EvaluationConfig(num_episodes=2, num_envs=2),
+    )
+
+
+PRESETS: dict[str, Config] = {"smoke": _smoke(), "laptop": _laptop(), "paper": Config()}

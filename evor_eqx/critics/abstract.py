@@ -1,0 +1,56 @@
+"""What every critic answers: the law of the reward-to-go at (obs, chunk). Written for one example."""
+
+from abc import abstractmethod
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from evor_eqx.shapes import Batch, Metrics, ReturnLaw
+
+
+class ReturnScale(eqx.Module):
+    """The affine map between returns and the unit-sized state of a model, taken from the data and kept with it.
+
+    `low` and `high` bound every possible return: [r_min, r_max] / (1 - gamma). Targets and laws stay inside.
+    """
+
+    shift: Float[Array, ""]
+    scale: Float[Array, ""]
+    low: Float[Array, ""]
+    high: Float[Array, ""]
+
+    def to_unit(self, z: Float[Array, "*z"]) -> Float[Array, "*z"]:
+        """Returns to model units, clipped to the possible range first."""
+        shift, scale, low, high = jax.lax.stop_gradient((self.shift, self.scale, self.low, self.high))
+        return (jnp.clip(z, low, high) - shift) / scale
+
+    def to_return(self, unit: Float[Array, "*z"]) -> Float[Array, "*z"]:
+        """Model units to returns."""
+        shift, scale = jax.lax.stop_gradient((self.shift, self.scale))
+        return shift + scale * unit
+
+    def clip(self, z: Float[Array, "*z"]) -> Float[Array, "*z"]:
+        """Returns limited to the possible range."""
+        return jnp.clip(z, self.low, self.high)
+
+
+class AbstractCritic(eqx.Module):
+    """A model of the law R(. | obs, chunk) of the reward-to-go under the base policy."""
+
+    @abstractmethod
+    def loss(
+        self, target: "AbstractCritic", example: Batch, *, key: PRNGKeyArray
+    ) -> tuple[Float[Array, ""], Metrics]:
+        """Training loss of one example against the target network, and its record of scalars."""
+
+    @abstractmethod
+    def law(
+        self,
+        obs: Float[Array, " obs"],
+        chunk: Float[Array, " chunk"],
+        num_returns: int,
+        num_steps: int | Int[Array, ""],
+    ) -> ReturnLaw:
+        """The law as `num_returns` stratified atoms (N >= 1), in units of return; flows take `num_steps` Euler steps."""

@@ -1,0 +1,52 @@
+"""Several critics as one: their laws are combined quantile by quantile.
+
+Atom j of every member is its quantile at the level (j - 1/2) / N, so the mean over members is the Wasserstein
+barycentre of their laws, and the minimum the lowest law that each of them dominates.
+"""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from evor_eqx.critics.abstract import AbstractCritic
+from evor_eqx.shapes import ReturnLaw
+
+COMBINE = {"mean": jnp.mean, "min": jnp.min}
+
+
+class EnsembleCritic(AbstractCritic):
+    """`members` is one critic whose arrays carry a leading axis; `combine` is "mean" or "min"."""
+
+    members: AbstractCritic
+    num_members: int = eqx.field(static=True)
+    combine: str = eqx.field(static=True)
+
+    def loss(self, target, example, *, key):
+        """The members' mean loss on the same example, each with its own randomness."""
+        keys = jax.random.split(key, self.num_members)
+        losses, metrics = self._each(lambda own, other, k: own.loss(other, example, key=k))(
+            self.members, target.members, keys
+        )
+        return jnp.mean(losses), jax.tree.map(jnp.mean, metrics)
+
+    def law(self, obs, chunk, num_returns, num_steps):
+        """The members' laws, combined quantile by quantile; weights are 1 / N."""
+        laws = self._each(lambda own: own.law(obs, chunk, num_returns, num_steps))(self.members)
+        atoms = COMBINE[self.combine](jnp.sort(laws.atoms, axis=-1), axis=0)
+        return ReturnLaw(atoms=atoms, weights=laws.weights[0])
+
+    def _each(self, function: Callable) -> Callable:
+        return eqx.filter_vmap(function, in_axes=eqx.if_array(0), axis_size=self.num_members)
+
+
+def make_ensemble(
+    make_member: Callable[[PRNGKeyArray], AbstractCritic], num_members: int, combine: str, *, key: PRNGKeyArray
+) -> AbstractCritic:
+    """`num_members` critics that differ in their initial weights; a single one is returned as it is."""
+    if num_members == 1:
+        return make_member(key)
+    members = eqx.filter_vmap(make_member)(jax.random.split(key, num_members))
+    return EnsembleCritic(members, num_members, combine)

@@ -1,0 +1,161 @@
+"""A dataset as rows, and the windows that training draws from it.
+
+A row is one state with the action taken there. An episode of L transitions has L + 1 rows (OGBench's compact
+layout); its last row has no next state, so it starts no transition, but its state is bootstrapped from and its action
+is a draw of the behaviour. Three flags are three different things: `mask` 0 says that the task ended here, `done` that
+the recorded episode ends here, `valid` that a window lies inside one episode.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from evor_eqx.errors import UserError
+from evor_eqx.shapes import Batch
+
+
+@dataclass(frozen=True)
+class OfflineDataset:
+    """Rows on the host. `reward` and `mask` belong to the transition that starts at the row."""
+
+    obs: Float[np.ndarray, "rows obs"]
+    act: Float[np.ndarray, "rows act"]
+    reward: Float[np.ndarray, " rows"]
+    mask: Float[np.ndarray, " rows"]
+    last_row: Int[np.ndarray, " rows"]  # the last row of the row's episode
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> "OfflineDataset":
+        """From OGBench's compact layout: observations, actions, valids and, for a task, rewards and masks."""
+        valids = np.asarray(arrays["valids"]) > 0
+        if len(valids) == 0 or valids[-1]:
+            raise UserError(
+                "the dataset's last row must end an episode (valids = 0): the file is cut short; make it again"
+            )
+        ends = np.flatnonzero(~valids)
+        return cls(
+            obs=np.asarray(arrays["observations"], np.float32),
+            act=np.asarray(arrays["actions"], np.float32),
+            reward=np.asarray(arrays.get("rewards", np.zeros(len(valids))), np.float32),
+            mask=np.asarray(arrays.get("masks", np.ones(len(valids))), np.float32),
+            last_row=ends[np.searchsorted(ends, np.arange(len(valids)))].astype(np.int32),
+        )
+
+    @cached_property
+    def transitions(self) -> Int[np.ndarray, " transitions"]:
+        """Rows that start a transition: all but the last row of each episode."""
+        return np.flatnonzero(np.arange(len(self.obs)) < self.last_row)
+
+    def mc_returns(self, gamma: float) -> tuple[Float[np.ndarray, " rows"], Float[np.ndarray, " rows"]]:
+        """Recorded discounted return of each row, and the weight gamma^k of what lies after the recording's end.
+
+        The weight is 0 where the task ended inside the recording; elsewhere the true return differs from the recorded
+        one by at most weight * max |return|. Both are 0 at the last row of an episode (weight 1 there).
+        """
+        returns, tails = np.zeros(len(self.obs)), np.ones(len(self.obs))
+        for row in self.transitions[::-1]:
+            returns[row] = self.reward[row] + gamma * self.mask[row] * returns[row + 1]
+            tails[row] = gamma * self.mask[row] * tails[row + 1]
+        return returns.astype(np.float32), tails.astype(np.float32)
+
+    def n_step(
+        self, num_steps: int, gamma: float, chunk_length: int = 1
+    ) -> tuple[Float[np.ndarray, " rows"], Float[np.ndarray, " rows"], Int[np.ndarray, " rows"]]:
+        """The discounted n-step reward, the mask (0 if the task ended within), and the row to bootstrap from.
+
+        Near an episode's end n shrinks so that the chunk after the window still lies inside the episode.
+        """
+        rows = np.arange(len(self.obs))
+        next_row = np.clip(rows + num_steps, rows, np.maximum(self.last_row - chunk_length + 1, rows))
+        reward, alive = np.zeros(len(rows)), np.ones(len(rows))
+        for step in range(num_steps):
+            row = np.minimum(rows + step, self.last_row)
+            inside = rows + step < next_row
+            reward += np.where(inside, gamma**step * alive * self.reward[row], 0.0)
+            alive *= np.where(inside, self.mask[row], 1.0)
+        return reward.astype(np.float32), alive.astype(np.float32), next_row.astype(np.int32)
+
+    def windows(
+        self,
+        *,
+        gamma: float,
+        chunk_length: int = 1,
+        num_steps: int | None = None,
+        bank: Float[np.ndarray, "draws rows chunk"] | None = None,
+    ) -> "Windows":
+        """Windows of `chunk_length` = h actions and `num_steps` = n >= h rewards (default h), on the device.
+
+        `bank` holds draws of the base policy at every row, used as next chunks; without it the next chunk is the
+        data's own. Raises UserError if n < h, h < 1, or no episode is long enough.
+        """
+        num_steps = chunk_length if num_steps is None else num_steps
+        if not 1 <= chunk_length <= num_steps:
+            raise UserError(f"need 1 <= chunk_length <= n-step, got chunk_length {chunk_length}, n-step {num_steps}")
+        rows = np.arange(len(self.obs))
+        valid = rows + 2 * chunk_length - 1 <= self.last_row
+        if not valid.any():
+            raise UserError(f"no episode holds two chunks of {chunk_length} actions: use shorter chunks")
+        reward, mask, next_row = self.n_step(num_steps, gamma, chunk_length)
+        arrays = dict(
+            obs=self.obs,
+            act=self.act,
+            reward=reward,
+            mask=mask,
+            discount=gamma ** (next_row - rows).astype(np.float32),
+            next_row=next_row,
+            mc_return=self.mc_returns(gamma)[0],
+            valid=valid,
+            starts=np.flatnonzero(valid).astype(np.int32),
+            bank=bank,
+        )
+        return Windows(chunk_length=chunk_length, **jax.tree.map(jnp.asarray, arrays))
+
+
+class Windows(eqx.Module):
+    """A dataset's windows on the device; drawing from it is a gather, inside the compiled update."""
+
+    obs: Float[Array, "rows obs"]
+    act: Float[Array, "rows act"]
+    reward: Float[Array, " rows"]
+    mask: Float[Array, " rows"]
+    discount: Float[Array, " rows"]
+    next_row: Int[Array, " rows"]
+    mc_return: Float[Array, " rows"]
+    valid: Bool[Array, " rows"]
+    starts: Int[Array, " starts"]
+    bank: Float[Array, "draws rows chunk"] | None
+    chunk_length: int = eqx.field(static=True)
+
+    def sample(self, batch_size: int, *, key: PRNGKeyArray) -> Batch:
+        """A batch of windows, drawn uniformly from all that are valid."""
+        row_key, draw_key = jax.random.split(key)
+        rows = self.starts[jax.random.randint(row_key, (batch_size,), 0, len(self.starts))]
+        return self.at(rows, key=draw_key)
+
+    def at(self, rows: Int[Array, " batch"], *, key: PRNGKeyArray) -> Batch:
+        """The windows that start at `rows`; `valid` is False where one would leave its episode."""
+        next_row = self.next_row[rows]
+        return Batch(
+            obs=self.obs[rows],
+            chunk=self._chunk(rows),
+            reward=self.reward[rows],
+            discount=self.discount[rows],
+            mask=self.mask[rows],
+            valid=self.valid[rows],
+            next_obs=self.obs[next_row],
+            next_chunk=self._chunk(next_row) if self.bank is None else self._draw(next_row, key),
+            mc_return=self.mc_return[rows],
+        )
+
+    def _chunk(self, rows):
+        steps = jnp.minimum(rows[:, None] + jnp.arange(self.chunk_length), len(self.act) - 1)
+        return self.act[steps].reshape(len(rows), -1)
+
+    def _draw(self, rows, key):
+        assert self.bank is not None
+        return self.bank[jax.random.randint(key, rows.shape, 0, len(self.bank)), rows]

@@ -1,0 +1,114 @@
+"""Fetches published datasets: several mirrors, repeated tries, a checksum from the first download on, whole or absent.
+
+OGBench publishes no checksums. So the first download is trusted and its SHA-256 kept in a manifest beside the file;
+whatever comes later must be the same.
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pooch
+import requests
+from tqdm import tqdm
+
+from evor_eqx import paths
+from evor_eqx.errors import UserError
+from evor_eqx.files import read_json, replacing, sha256, write_json
+from evor_eqx.tasks import dataset_name
+
+REQUIRED_KEYS = frozenset({"observations", "actions", "terminals", "qpos"})
+
+
+def download(
+    dataset: str,
+    *,
+    folder: Path | None = None,
+    mirrors: Sequence[str] | None = None,
+    num_tries: int = 4,
+    first_wait: float = 1.0,
+) -> Path:
+    """Fetch `<dataset>.npz` and `<dataset>-val.npz` unless they are there; return the path of the first.
+
+    Arguments: `mirrors` are addresses of folders, tried in turn (default: `$EVOR_MIRRORS`, separated by blanks, then
+    OGBench's own); each `num_tries` rounds over them is followed by a pause, of `first_wait` seconds and then twice as
+    long each time. Raises UserError if no mirror delivers a whole dataset, or if it differs from the first download.
+    """
+    path = (folder or published_dir()) / f"{dataset_name(dataset)}.npz"
+    manifest = _read_manifest(path)
+    for file in (path, path.with_name(f"{path.stem}-val.npz")):
+        known = manifest["files"].get(file.name, {}).get("sha256")
+        if not (file.is_file() and sha256(file) == known):
+            manifest["url"] = _fetch(file, list(mirrors or default_mirrors()), known, num_tries, first_wait)
+            manifest["files"][file.name] = {"bytes": file.stat().st_size, "sha256": sha256(file)}
+            write_json(path.with_suffix(".json"), manifest)
+    return path
+
+
+def published_dir() -> Path:
+    """Where downloads go. OGBench's own folder is read, never written."""
+    return paths.data_dir() / "published"
+
+
+def default_mirrors() -> list[str]:
+    """`$EVOR_MIRRORS`, then the address that OGBench itself uses."""
+    from ogbench.utils import DATASET_URL
+
+    return [*os.environ.get("EVOR_MIRRORS", "").split(), DATASET_URL]
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    manifest = path.with_suffix(".json")
+    return read_json(manifest) if manifest.is_file() else {"dataset": path.stem, "origin": "downloaded", "files": {}}
+
+
+def _fetch(file: Path, mirrors: list[str], known: str | None, num_tries: int, first_wait: float) -> str:
+    """Fetch one file from the first mirror that delivers it; return the mirror's address."""
+    problems = {}
+    for round_number in range(num_tries):
+        for mirror in mirrors:
+            try:
+                _fetch_once(f"{mirror.rstrip('/')}/{file.name}", file, known)
+                return mirror
+            except (OSError, requests.RequestException) as error:  # a damaged file is an OSError here
+                problems[mirror] = error
+        if round_number < num_tries - 1:
+            time.sleep(first_wait * 2**round_number)
+    reasons = "; ".join(f"{mirror}: {error}" for mirror, error in problems.items())
+    raise UserError(
+        f"could not download {file.name} in {num_tries} tries ({reasons}); try again later, name a mirror in "
+        "$EVOR_MIRRORS, or leave the download away to generate the dataset here"
+    )
+
+
+def _fetch_once(url: str, file: Path, known: str | None) -> None:
+    """Fetch `url` to `file`, which appears only when it is whole, readable and the same as at the first download."""
+    with replacing(file) as temporary:
+        _stream(url, temporary)
+        _check_readable(temporary, url)
+        got = sha256(temporary)
+        if known is not None and got != known:
+            raise UserError(
+                f"{file.name} from {url} differs from the first download: got SHA-256 {got}, expected {known}. Nothing "
+                f"was replaced. If the publishers changed it, delete {file.with_suffix('.json').name} and the old files"
+            )
+
+
+def _stream(url: str, file: Path) -> None:
+    """Fetch bytes; a connection that ends before Content-Length raises (urllib3 counts)."""
+    with tqdm(desc=url.rpartition("/")[2], unit="B", unit_scale=True, disable=None, dynamic_ncols=True) as bar:
+        fetch = pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 20, timeout=30)
+        fetch(url, str(file), None)
+
+
+def _check_readable(file: Path, url: str) -> None:
+    try:
+        with np.load(file) as archive:
+            missing = REQUIRED_KEYS - set(archive.files)
+    except Exception as error:  # numpy and zipfile raise many kinds for bytes that are not an archive
+        raise OSError(f"{url} is not a whole .npz file ({error})") from error
+    if missing:
+        raise OSError(f"{url} is not an OGBench dataset: no {', '.join(sorted(missing))}")

@@ -1,0 +1,174 @@
+"""Finds a dataset, makes it or downloads it, and says which it was: origin and fingerprint go into every result.
+
+The rule, in this order; training and validation always come from one place:
+
+1. with `num_episodes`, or `published=False`: generated here, whatever else lies around;
+2. the published pair in OGBench's own folder;
+3. the published pair downloaded earlier by this project, or now, with `download`;
+4. generated here with the published number of episodes; an error instead with `published=True`.
+"""
+
+import zipfile
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from evor_eqx import paths
+from evor_eqx.data import download as downloads
+from evor_eqx.data.generate import generate, val_path, versions
+from evor_eqx.errors import UserError
+from evor_eqx.files import read_json, sha256, short_hash, write_json
+from evor_eqx.tasks import Task, dataset_name, make_env
+
+Origin = Literal["generated", "ogbench", "downloaded"]
+Split = Literal["train", "val"]
+_KEYS = ("observations", "actions", "terminals", "valids", "rewards", "masks", "qpos")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A training and a validation file of one origin."""
+
+    dataset: str  # full name, e.g. cube-single-play-v0
+    origin: Origin  # generated here, found in OGBench's folder, or downloaded by this project
+    path: Path
+    val_path: Path
+    fingerprint: str  # eight hexadecimal characters from the SHA-256 of both files
+    details: dict[str, Any] = field(hash=False)  # files with size and SHA-256; if generated: recipe, seed, versions
+
+
+def find_or_make(
+    dataset: str,
+    *,
+    num_episodes: int | None = None,
+    seed: int = 0,
+    num_workers: int | None = None,
+    download: bool = False,
+    published: bool | None = None,
+) -> Source:
+    """The dataset by the rule above.
+
+    Arguments: `num_episodes` training episodes to generate (None: the published number, or the published files);
+    `seed` and `num_workers` of the generation; `download` fetches published files that are not there; `published`
+    True insists on published files, False on generated ones. Raises UserError for contradictions and damaged files.
+    """
+    name = dataset_name(dataset)
+    if (download or published) and (num_episodes is not None or published is False):
+        raise UserError("a published dataset has a fixed number of episodes: give `num_episodes`, or ask for published")
+    if num_episodes is None and published is not False:
+        found = _in_ogbench_folder(name) or _downloaded(name, download)
+        if found is not None or published:
+            return found or _refuse(name)
+    path = generate(name, num_episodes=num_episodes, seed=seed, num_workers=num_workers, folder=paths.data_dir())
+    return _with_manifest(path, "generated")
+
+
+def verify(source: Source) -> None:
+    """Read both files and compare their SHA-256 with the manifest's. Raises UserError that names the file."""
+    for file in (source.path, source.val_path):
+        _check_size(file, source.details)
+        expected, got = source.details["files"][file.name]["sha256"], sha256(file)
+        if got != expected:
+            raise UserError(f"damaged file {file}: got SHA-256 {got}, expected {expected}; delete it and make it again")
+
+
+def load_arrays(source: Source, task: Task | None, split: Split) -> dict[str, np.ndarray]:
+    """Rows of one split in OGBench's compact layout, read and rewarded by OGBench's own code.
+
+    Keys: observations, actions, terminals, valids (0 at an episode's last row), qpos, and with a task rewards and
+    masks (0 where the task is solved), both read from the row's own state. Raises UserError for a wrong or damaged
+    file, or a task of another dataset.
+    """
+    if task is not None and task.dataset != source.dataset:
+        raise UserError(f"task {task.name} is not one of {source.dataset}: expected a task of the same dataset")
+    file = {"train": source.path, "val": source.val_path}[split]
+    _check_size(file, source.details)
+    arrays = _read(file)
+    if task is not None:
+        _add_rewards(arrays, task)
+    return {key: arrays[key] for key in _KEYS if key in arrays}
+
+
+def _read(file: Path) -> dict[str, np.ndarray]:
+    from ogbench.utils import load_dataset
+
+    try:
+        arrays = load_dataset(str(file), compact_dataset=True, add_info=True)
+    except FileNotFoundError:
+        raise UserError(f"no file {file}: expected an OGBench dataset; make it again with `evor data`") from None
+    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(
+            f"damaged file {file}: expected an OGBench dataset ({error}); delete it and make it again"
+        ) from error
+    rows = {key: len(array) for key, array in arrays.items()}
+    if "qpos" not in rows or len(set(rows.values())) != 1 or arrays["valids"][-1] != 0:
+        raise UserError(f"wrong file {file}: expected qpos, equal rows and a whole last episode, got rows {rows}")
+    return arrays
+
+
+def _add_rewards(arrays: dict[str, np.ndarray], task: Task) -> None:
+    from ogbench.relabel_utils import relabel_dataset
+
+    env = make_env(task)
+    relabel_dataset(task.env_id, env, arrays)
+    env.close()
+
+
+def _with_manifest(path: Path, origin: Origin) -> Source:
+    """A pair that has a manifest beside it; sizes are checked, checksums only by `verify`."""
+    return _source(path, origin, read_json(path.with_suffix(".json")))
+
+
+def _source(path: Path, origin: Origin, details: dict[str, Any]) -> Source:
+    files = (path, val_path(path))
+    for file in files:
+        _check_size(file, details)
+    fingerprint = short_hash([details["files"][file.name]["sha256"] for file in files])
+    return Source(path.stem.partition("_")[0], origin, *files, fingerprint, details)
+
+
+def _check_size(file: Path, details: dict[str, Any]) -> None:
+    expected = details["files"].get(file.name, {}).get("bytes")
+    got = file.stat().st_size if file.is_file() else "no file"
+    if got != expected:
+        raise UserError(f"damaged file {file}: got {got} bytes, expected {expected}; delete it and make it again")
+
+
+def _in_ogbench_folder(dataset: str) -> Source | None:
+    """The published pair in OGBench's folder; None if one of the two is missing."""
+    path = paths.ogbench_dir() / f"{dataset}.npz"
+    if not (path.is_file() and val_path(path).is_file()):
+        return None
+    files = {file.name: _hash_once(file) for file in (path, val_path(path))}
+    return _source(path, "ogbench", {"dataset": dataset, "files": files, "versions": versions()})
+
+
+def _hash_once(file: Path) -> dict[str, Any]:
+    """Size and SHA-256 of a file of OGBench's, remembered in our own folder by path, size and time of change."""
+    cache_file = paths.data_dir() / "ogbench-hashes.json"
+    cache = read_json(cache_file) if cache_file.is_file() else {}
+    state = {"bytes": file.stat().st_size, "mtime_ns": file.stat().st_mtime_ns}
+    entry = cache.get(str(file), {})
+    if {key: entry.get(key) for key in state} != state:
+        entry = state | {"sha256": sha256(file)}
+        write_json(cache_file, cache | {str(file): entry})
+    return {"bytes": entry["bytes"], "sha256": entry["sha256"]}
+
+
+def _downloaded(dataset: str, fetch: bool) -> Source | None:
+    """The pair that was downloaded earlier, or is now; None if one of the two is missing."""
+    path = downloads.published_dir() / f"{dataset}.npz"
+    if fetch:
+        path = downloads.download(dataset)
+    if not (path.is_file() and val_path(path).is_file() and path.with_suffix(".json").is_file()):
+        return None
+    return _with_manifest(path, "downloaded")
+
+
+def _refuse(dataset: str) -> Source:
+    raise UserError(
+        f"no published files of {dataset} in {paths.ogbench_dir()}: download them, or let them be generated"
+    )

@@ -1,0 +1,229 @@
+"""Figures: notebooks run headlessly by papermill, and pictures saved with the numbers that they show.
+
+papermill lets a mistyped parameter pass with a warning, so names and types are checked before it starts. The kernel
+is always this interpreter, whatever kernels are installed. While a notebook runs, its figures wait in a staging
+folder; they reach `figures/` only when the whole notebook went through. A notebook is skipped while its source, its
+parameters, the package, the runs that it read and the files that it wrote are what they were.
+"""
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from matplotlib.figure import Figure
+from papermill.exceptions import PapermillExecutionError
+from papermill.execute import execute_notebook
+from traitlets import default
+from zmq import ZMQError
+
+from evor_eqx import paths
+from evor_eqx.errors import UserError
+from evor_eqx.files import read_json, replacing, sha256, short_hash, write_json
+from evor_eqx.parameters import check_parameters, did_you_mean, parameters_cell, parse_parameters
+from evor_eqx.progress import is_quiet
+from evor_eqx.provenance import commit, origins, plain, versions
+from evor_eqx.runs import Run
+
+__all__ = [
+    "FigureError",
+    "check_parameters",
+    "find_notebook",
+    "notebooks",
+    "parse_parameters",
+    "run_all",
+    "run_notebook",
+    "save_figure",
+]
+
+NUM_ATTEMPTS = 3  # for kernels that are lost, mostly to another kernel that took their port; never for a cell's error
+DPI = 110  # of the PNG: sharp enough for the README, small enough to commit
+_STAGE = "EVOR_FIGURES_STAGE"  # environment variable by which a kernel knows its staging folder
+
+
+class FigureError(Exception):
+    """A notebook did not run to its end; the message names the notebook, the cell, the error and the partial copy."""
+
+
+class _ThisPython(AsyncKernelManager):
+    """Starts kernels of this interpreter: with no folders to search, that is what `python3` means."""
+
+    @default("kernel_spec_manager")
+    def _no_installed_kernels(self) -> KernelSpecManager:
+        return KernelSpecManager(kernel_dirs=[])
+
+
+def notebooks() -> dict[str, Path]:
+    """The notebooks that take parameters (those with a cell tagged `parameters`), by name."""
+    return {path.stem: path for path in sorted(paths.notebooks_dir().glob("*.ipynb")) if parameters_cell(path)}
+
+
+def find_notebook(name: str) -> Path:
+    """The notebook of this name; UserError with the known names if there is none."""
+    known = notebooks()
+    if name not in known:
+        raise UserError(
+            f"no notebook {name!r}{did_you_mean(name, known)}; expected one of: {', '.join(known) or 'none'}"
+        )
+    return known[name]
+
+
+def run_notebook(name: str, parameters: Mapping[str, Any], *, output_dir: Path | None = None) -> list[Path]:
+    """Run a notebook with the given parameters; return the files that it wrote into the figures folder.
+
+    The executed copy goes to `output_dir` (default `runs/notebooks/`), also when a cell fails. Raises UserError for
+    parameters that do not fit and FigureError if the notebook fails; the figures of before are then untouched.
+    """
+    notebook = find_notebook(name)
+    check_parameters(notebook, parameters)
+    copy = (output_dir or _copies_dir()) / notebook.name
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    bar = {"desc": name, "disable": is_quiet() or None}
+    with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=copy.parent) as stage:
+        with _environment({"EVOR_HOME": str(paths.home()), _STAGE: stage, "MPLBACKEND": None, "EVOR_QUIET": "1"}):
+            _execute(notebook, parameters, copy.resolve(), bar)
+        return [_publish(path) for path in sorted(Path(stage).iterdir())]
+
+
+def run_all(names: Iterable[str] = (), parameters: Mapping[str, Any] | None = None, *, force: bool = False) -> int:
+    """Run the notebooks of these names (default: all), skipping what has not changed unless `force`.
+
+    One that fails does not stop the others. Prints a line for each; returns the exit code, 1 if any failed.
+    Raises UserError before anything runs if a name or a parameter is wrong.
+    """
+    parameters = dict(parameters or {})
+    chosen = [find_notebook(name) for name in names] or list(notebooks().values())
+    for notebook in chosen:
+        check_parameters(notebook, parameters)
+    failures = [failure for notebook in chosen if (failure := _run_if_changed(notebook, parameters, force))]
+    for failure in failures:
+        print(f"FAILED {failure}")
+    return 1 if failures else 0
+
+
+def save_figure(
+    fig: Figure,
+    name: str,
+    *,
+    parameters: Mapping[str, Any],
+    numbers: Mapping[str, Any],
+    runs: Iterable[Run] = (),
+    datasets: Mapping[str, str] | None = None,
+) -> Path:
+    """Write `<name>.png`, `.pdf` and a `.json` sidecar into the figures folder; return the PNG's path.
+
+    The sidecar holds `parameters`, the `numbers` drawn (arrays and scalars by name, kept to six digits), the seeds,
+    the versions, the commit, the runs, and the fingerprints of the `datasets` (by name, besides those of the runs).
+    Same input, same bytes: no dates, and a commit that changed nothing else keeps the earlier one's name.
+    """
+    folder = Path(os.environ.get(_STAGE) or paths.figures_dir())
+    for suffix, metadata in {".png": {"Software": None}, ".pdf": {"CreationDate": None}}.items():
+        with replacing(folder / (name + suffix)) as temporary:
+            fig.savefig(temporary, dpi=DPI, metadata=metadata)
+    picture = folder / f"{name}.png"
+    sidecar = plain({"picture": sha256(picture), "parameters": parameters, "numbers": numbers, **origins(runs)})
+    sidecar["datasets"] |= datasets or {}
+    sidecar["seeds"] = {key: value for key, value in sidecar["parameters"].items() if "seed" in key}
+    write_json(folder / f"{name}.json", _with_commit(sidecar, paths.figures_dir() / f"{name}.json"))
+    return picture
+
+
+@contextlib.contextmanager
+def _environment(changes: Mapping[str, str | None]) -> Iterator[None]:
+    """Set environment variables (None: unset) for the kernels started meanwhile."""
+    before = {name: os.environ.pop(name, None) for name in changes}
+    os.environ.update({name: value for name, value in changes.items() if value is not None})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def _execute(notebook: Path, parameters: Mapping[str, Any], copy: Path, bar: Any) -> None:
+    """Run in the notebook's folder, again if the kernel is lost."""
+    problem = ""
+    for _ in range(NUM_ATTEMPTS):
+        try:
+            execute_notebook(
+                notebook,
+                copy,
+                parameters=dict(parameters),
+                kernel_name="python3",
+                language="python",
+                cwd=notebook.parent,
+                progress_bar=bar,
+                kernel_manager_class=_ThisPython,
+            )
+            return
+        except PapermillExecutionError as error:
+            message = f"{error.ename}: {error.evalue}".splitlines()[0]
+            raise FigureError(f"{notebook.stem}, cell [{error.exec_count}]: {message} (see {copy})") from None
+        except (RuntimeError, ZMQError) as error:
+            problem = str(error)
+    raise FigureError(f"{notebook.stem}: kernel lost {NUM_ATTEMPTS} times, last by: {problem} (see {copy})")
+
+
+def _publish(staged: Path) -> Path:
+    with replacing(paths.figures_dir() / staged.name) as temporary:
+        shutil.copyfile(staged, temporary)
+    return paths.figures_dir() / staged.name
+
+
+def _run_if_changed(notebook: Path, parameters: Mapping[str, Any], force: bool) -> str | None:
+    """Run unless its stamp still holds; the failure's message, or None."""
+    name, stamp = notebook.stem, _copies_dir() / f"{notebook.stem}.json"
+    key = _key(notebook, parameters)
+    if not force and stamp.exists() and _stamp(key, read_json(stamp)["figures"]) == read_json(stamp):
+        print(f"{name}: unchanged, skipped (--force draws it again)")
+        return None
+    stamp.unlink(missing_ok=True)
+    started = time.perf_counter()
+    try:
+        written = run_notebook(name, parameters)
+    except FigureError as error:
+        return str(error)
+    write_json(stamp, _stamp(key, [path.name for path in written]))
+    print(f"{name}: {len(written)} files in {time.perf_counter() - started:.1f} s")
+    return None
+
+
+def _stamp(key: str, figures: Iterable[str]) -> dict[str, Any]:
+    """What must stay for a notebook to be skipped: its inputs (`key`), the files it wrote, the runs it read."""
+    written = [paths.figures_dir() / name for name in figures]
+    runs = [name for path in written if path.suffix == ".json" and path.exists() for name in read_json(path)["runs"]]
+    read = [paths.runs_dir() / name / "manifest.json" for name in runs]
+    digests = {path: sha256(path) if path.exists() else "" for path in (*written, *read)}
+    return {
+        "key": key,
+        "figures": {path.name: digests[path] for path in written},
+        "runs": {name: digests[path] for name, path in zip(runs, read, strict=True)},
+    }
+
+
+def _key(notebook: Path, parameters: Mapping[str, Any]) -> str:
+    cells = [[cell.source, cell.metadata.get("tags")] for cell in nbformat.read(notebook, as_version=4).cells]
+    package = Path(__file__).parent
+    sources = [path for path in sorted(package.rglob("*")) if path.suffix in (".py", ".mplstyle")]
+    code = [[str(path.relative_to(package)), sha256(path)] for path in sources]
+    return short_hash([cells, plain(parameters), code, versions()])
+
+
+def _copies_dir() -> Path:
+    return paths.runs_dir() / "notebooks"
+
+
+def _with_commit(sidecar: dict[str, Any], earlier: Path) -> dict[str, Any]:
+    """Add the commit, or keep the earlier sidecar's if that one says the same otherwise."""
+    if earlier.exists() and {**sidecar, "commit": (before := read_json(earlier)).get("commit")} == before:
+        return before
+    return {**sidecar, "commit": commit()}

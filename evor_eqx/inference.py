@@ -1,0 +1,103 @@
+"""Phase 3: from a law of the reward-to-go to an action, at inference time and without training.
+
+Draw N_pi candidates from the base policy, read the soft value of each candidate's law,
+Q*(x, a) = tau_R log E_{z ~ R(.|x, a)} exp(z / tau_R), and pick candidate i with probability softmax(Q* / tau_Q).
+The identity behind Q* needs deterministic transitions; with stochastic ones it is optimistic.
+"""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
+
+from evor_eqx.critics.abstract import AbstractCritic
+from evor_eqx.policy import FlowPolicy
+from evor_eqx.shapes import ReturnLaw
+
+
+class Decision(NamedTuple):
+    """One decision with all that led to it."""
+
+    candidates: Float[Array, "cand chunk"]
+    law: ReturnLaw  # one law per candidate: atoms and weights are [cand, atoms]
+    value: Float[Array, " cand"]  # Q*, in units of return
+    weights: Float[Array, " cand"]  # selection probabilities
+    index: Int[Array, ""]  # the candidate that was picked
+
+
+def mean(law: ReturnLaw) -> Float[Array, "*b"]:
+    """Expected return of a law: the limit of `soft_value` as tau_R grows."""
+    return jnp.sum(law.weights * law.atoms, axis=-1)
+
+
+def soft_value(law: ReturnLaw, tau_r: Float[Array, ""] | float) -> Float[Array, "*b"]:
+    """Q* = tau_R log sum_j w_j exp(z_j / tau_R), in units of return.
+
+    tau_R in [0, inf]: at 0 the largest atom, at infinity the mean, monotone between. The largest atom is taken out
+    first, so small tau_R do not overflow, and log1p of expm1 keeps the digits of the mean at large ones.
+    """
+    tau_r = jnp.asarray(tau_r, law.atoms.dtype)
+    largest = jnp.max(jnp.where(law.weights > 0, law.atoms, -jnp.inf), axis=-1)
+    below = jnp.where(law.weights > 0, law.atoms - largest[..., None], 0.0)
+    finite = jnp.where((tau_r > 0) & jnp.isfinite(tau_r), tau_r, 1.0)
+    soft = largest + finite * jnp.log1p(jnp.sum(law.weights * jnp.expm1(below / finite), axis=-1))
+    return jnp.select([tau_r == 0, jnp.isinf(tau_r)], [largest, mean(law)], soft)
+
+
+def candidate_weights(value: Float[Array, " cand"], tau_q: Float[Array, ""] | float) -> Float[Array, " cand"]:
+    """softmax(Q* / tau_Q) over the candidates; tau_Q in [0, inf]: 0 is best-of-N (ties shared), infinity uniform."""
+    tau_q = jnp.asarray(tau_q, value.dtype)
+    best = jnp.where(value == jnp.max(value), 1.0, 0.0)
+    soft = jax.nn.softmax((value - jnp.max(value)) / jnp.where(tau_q > 0, tau_q, 1.0))
+    return jnp.where(tau_q > 0, soft, best / jnp.sum(best))
+
+
+def select(weights: Float[Array, " cand"], *, key: PRNGKeyArray) -> Int[Array, ""]:
+    """Draw a candidate by its weight, through the inverse of the cumulative weights at one uniform number."""
+    cumulative = jnp.cumsum(weights)
+    level = jax.random.uniform(key) * cumulative[-1]
+    return jnp.minimum(jnp.searchsorted(cumulative, level, side="right"), len(weights) - 1)
+
+
+def decide(
+    policy: FlowPolicy,
+    critic: AbstractCritic,
+    obs: Float[Array, " obs"],
+    num_candidates: int,
+    num_returns: int,
+    tau_r: Float[Array, ""] | float,
+    tau_q: Float[Array, ""] | float,
+    num_steps: int | Int[Array, ""],
+    *,
+    key: PRNGKeyArray,
+) -> Decision:
+    """One decision at one observation: N_pi candidates, N atoms each, `num_steps` Euler steps for both flows."""
+    candidate_key, select_key = jax.random.split(key)
+    candidates = policy.sample(obs, num_candidates, num_steps, key=candidate_key)
+    law = jax.vmap(lambda chunk: critic.law(obs, chunk, num_returns, num_steps))(candidates)
+    value = soft_value(law, tau_r)
+    weights = candidate_weights(value, tau_q)
+    return Decision(candidates, law, value, weights, select(weights, key=select_key))
+
+
+@eqx.filter_jit
+def act(
+    policy: FlowPolicy,
+    critic: AbstractCritic,
+    obs: Float[Array, "envs obs"],
+    keys: Key[Array, " envs"],
+    num_candidates: int,
+    num_returns: int,
+    tau_r: Float[Array, " envs"],
+    tau_q: Float[Array, " envs"],
+    num_steps: Int[Array, ""],
+) -> Float[Array, "envs chunk"]:
+    """Chunks for a batch of environments in one compiled call; temperatures and flow steps never recompile."""
+
+    def one(state, key, r, q):
+        decision = decide(policy, critic, state, num_candidates, num_returns, r, q, num_steps, key=key)
+        return decision.candidates[decision.index]
+
+    return jax.vmap(one)(obs, keys, tau_r, tau_q)

@@ -1,0 +1,126 @@
+"""Networks: the multi-layer perceptron of the kin, and two velocity fields built from it.
+
+Both fields answer `field(x, t, cond)` for one example, and both split the work into `encode(cond)`, done once per
+condition, and `velocity(x, t, context)`, done once per Euler step:
+
+* `MLPField` (the paper's): one network of (x, t, cond); `encode` is the identity, every step runs the whole network;
+* `FactorisedField`: a large encoder of the condition, run once, and a small head in (x, t), run at each step. With
+  N_pi candidates, N atoms and K steps it runs the encoder N_pi times instead of N_pi * N * K times.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+
+class MLP(eqx.Module):
+    """`depth` hidden layers of `width` units, GELU, then LayerNorm (the kin's order), and a linear output."""
+
+    layers: list[eqx.nn.Linear]
+    norms: list[eqx.nn.LayerNorm]
+    output: eqx.nn.Linear
+
+    def __init__(
+        self, in_size: int, out_size: int, width: int, depth: int, use_layer_norm: bool, *, key: PRNGKeyArray
+    ):
+        *layer_keys, output_key = jax.random.split(key, depth + 1)
+        sizes = [in_size] + [width] * depth
+        self.layers = [eqx.nn.Linear(m, n, key=k) for m, n, k in zip(sizes[:-1], sizes[1:], layer_keys, strict=True)]
+        self.norms = [eqx.nn.LayerNorm(width) for _ in self.layers] if use_layer_norm else []
+        self.output = eqx.nn.Linear(sizes[-1], out_size, key=output_key)
+
+    def __call__(self, x: Float[Array, " in"]) -> Float[Array, " out"]:
+        for index, layer in enumerate(self.layers):
+            x = jax.nn.gelu(layer(x))
+            if self.norms:
+                x = self.norms[index](x)
+        return self.output(x)
+
+
+class AbstractField(eqx.Module):
+    """A velocity field v(x, t | cond), for one example."""
+
+    @abstractmethod
+    def encode(self, cond: Float[Array, " cond"]) -> Float[Array, " context"]:
+        """Everything that depends on the condition alone."""
+
+    @abstractmethod
+    def velocity(
+        self, x: Float[Array, " x"], t: Float[Array, ""], context: Float[Array, " context"]
+    ) -> Float[Array, " x"]:
+        """The velocity at (x, t), t in [0, 1], in the given context."""
+
+    def __call__(self, x: Float[Array, " x"], t: Float[Array, ""], cond: Float[Array, " cond"]) -> Float[Array, " x"]:
+        return self.velocity(x, t, self.encode(cond))
+
+    def bind(self, cond: Float[Array, " cond"]) -> Callable[[Float[Array, " x"], Float[Array, ""]], Float[Array, " x"]]:
+        """The field at a fixed condition, ready for `flow.integrate`; the condition is encoded once."""
+        context = self.encode(cond)
+        return lambda x, t: self.velocity(x, t, context)
+
+
+class MLPField(AbstractField):
+    """One network of (x, t, cond): the reference, as in the paper."""
+
+    network: MLP
+
+    def __init__(
+        self, x_size: int, cond_size: int, width: int, depth: int, use_layer_norm: bool, *, key: PRNGKeyArray
+    ):
+        self.network = MLP(x_size + 1 + cond_size, x_size, width, depth, use_layer_norm, key=key)
+
+    def encode(self, cond):
+        return cond
+
+    def velocity(self, x, t, context):
+        return self.network(jnp.concatenate([x, jnp.reshape(t, 1), context]))
+
+
+class FactorisedField(AbstractField):
+    """A large encoder of the condition and a two-layer head in (x, t), each layer shifted by its part of the context."""
+
+    encoder: MLP
+    inlet: eqx.nn.Linear
+    hidden: eqx.nn.Linear
+    outlet: eqx.nn.Linear
+
+    def __init__(
+        self,
+        x_size: int,
+        cond_size: int,
+        width: int,
+        depth: int,
+        head_width: int,
+        use_layer_norm: bool,
+        *,
+        key: PRNGKeyArray,
+    ):
+        encoder_key, inlet_key, hidden_key, outlet_key = jax.random.split(key, 4)
+        self.encoder = MLP(cond_size, 2 * head_width + x_size, width, depth, use_layer_norm, key=encoder_key)
+        self.inlet = eqx.nn.Linear(x_size + 1, head_width, use_bias=False, key=inlet_key)
+        self.hidden = eqx.nn.Linear(head_width, head_width, use_bias=False, key=hidden_key)
+        self.outlet = eqx.nn.Linear(head_width, x_size, use_bias=False, key=outlet_key)
+
+    def encode(self, cond):
+        return self.encoder(cond)
+
+    def velocity(self, x, t, context):
+        width = self.hidden.in_features
+        first, second, mean = context[:width], context[width : 2 * width], context[2 * width :]
+        hidden = jax.nn.gelu(self.inlet(jnp.concatenate([x, jnp.reshape(t, 1)])) + first)
+        hidden = jax.nn.gelu(self.hidden(hidden) + second)
+        return self.outlet(hidden) + mean
+
+
+class Normaliser(eqx.Module):
+    """Standardises observations by the dataset's own statistics, which are kept with the model and never trained."""
+
+    mean: Float[Array, " obs"]
+    std: Float[Array, " obs"]
+
+    def __call__(self, obs: Float[Array, " obs"]) -> Float[Array, " obs"]:
+        return (obs - jax.lax.stop_gradient(self.mean)) / jax.lax.stop_gradient(self.std)

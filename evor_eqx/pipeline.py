@@ -1,0 +1,229 @@
+"""The way of the data, each station made once: dataset -> base policy -> critic -> evaluation.
+
+Every `ensure_...` looks for its run folder, resumes what a kill left unfinished, trains what is missing and returns
+what is there. The command line, the notebooks and the figures all come through here.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Generic, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from evor_eqx import inference, train
+from evor_eqx.config import Config, CriticConfig, NetworkConfig, PolicyConfig, TrainConfig
+from evor_eqx.critics.abstract import AbstractCritic, ReturnScale
+from evor_eqx.critics.ensemble import make_ensemble
+from evor_eqx.critics.flow import FlowCritic
+from evor_eqx.critics.targets import TARGETS
+from evor_eqx.data.dataset import OfflineDataset, Windows
+from evor_eqx.data.source import Source, find_or_make, load_arrays
+from evor_eqx.networks import AbstractField, FactorisedField, MLPField, Normaliser
+from evor_eqx.policy import FlowPolicy, action_bank
+from evor_eqx.progress import bar
+from evor_eqx.runs import Run
+from evor_eqx.tasks import Task, dataset_name
+
+Model = TypeVar("Model", bound=eqx.Module)
+
+
+@dataclass(frozen=True)
+class Trained(Generic[Model]):
+    """A model with the run folder that it came from."""
+
+    model: Model
+    run: Run
+
+
+def ensure_source(dataset: str, config: Config) -> Source:
+    """The dataset's files: found, or generated."""
+    return find_or_make(dataset_name(dataset), num_episodes=config.data.num_episodes, seed=config.data.seed)
+
+
+def load_dataset(source: Source, task: Task | None, split: str) -> OfflineDataset:
+    """The "train" or "val" rows of a source, with the task's reward and mask if a task is given."""
+    return OfflineDataset.from_arrays(load_arrays(source, task, split))
+
+
+def ensure_policy(dataset: str, config: Config) -> Trained[FlowPolicy]:
+    """Phase 1: the base policy of a dataset, shared by all of its tasks."""
+    source = ensure_source(dataset, config)
+    run = Run.open(
+        source.dataset,
+        "policy",
+        {**_data_identity(source), "policy": asdict(config.policy), "seed": config.seed},
+    )
+    if not run.complete:
+        _train_policy(run, source, config)
+    return load_policy(run)
+
+
+def ensure_critic(task: Task, config: Config) -> Trained[AbstractCritic]:
+    """Phase 2: the reward-to-go critic of a task, on the dataset and base policy that the configuration names."""
+    source = ensure_source(task.dataset, config)
+    policy = ensure_policy(task.dataset, config)
+    run = Run.open(
+        task.name,
+        f"critic-{config.critic.target}",
+        {
+            **_data_identity(source),
+            "task": task.name,
+            "gamma": task.gamma,
+            "critic": asdict(config.critic),
+            "policy_run": policy.run.name,
+            "num_flow_steps": config.num_flow_steps,
+            "seed": config.seed,
+        },
+    )
+    if not run.complete:
+        _train_critic(run, source, task, policy.model, config)
+    return load_critic(run)
+
+
+def load_policy(run: Run) -> Trained[FlowPolicy]:
+    """The base policy of a finished run."""
+    config = PolicyConfig(**_nested(run.config["policy"]))
+    sizes = run.manifest["sizes"]
+    return Trained(_load(run, make_policy(config, **sizes, key=jax.random.key(0)), config.train), run)
+
+
+def load_critic(run: Run) -> Trained[AbstractCritic]:
+    """The critic of a finished run."""
+    config = CriticConfig(**_nested(run.config["critic"]))
+    sizes = run.manifest["sizes"]
+    return Trained(_load(run, make_critic(config, **sizes, key=jax.random.key(0)), config.train), run)
+
+
+def make_field(config: NetworkConfig, x_size: int, cond_size: int, *, key: jax.Array) -> AbstractField:
+    """The velocity field that a network configuration describes."""
+    if config.head_width == 0:
+        return MLPField(x_size, cond_size, config.width, config.depth, config.use_layer_norm, key=key)
+    return FactorisedField(
+        x_size, cond_size, config.width, config.depth, config.head_width, config.use_layer_norm, key=key
+    )
+
+
+def make_policy(
+    config: PolicyConfig, obs_size: int, chunk_size: int, *, key: jax.Array, normalise: Normaliser | None = None
+) -> FlowPolicy:
+    """An untrained base policy; without statistics its normaliser is the identity."""
+    field = make_field(config.network, chunk_size, obs_size, key=key)
+    return FlowPolicy(field, normalise or identity_normaliser(obs_size), chunk_size)
+
+
+def make_critic(
+    config: CriticConfig,
+    obs_size: int,
+    chunk_size: int,
+    *,
+    key: jax.Array,
+    normalise: Normaliser | None = None,
+    scale: ReturnScale | None = None,
+) -> AbstractCritic:
+    """An untrained critic; without statistics its normaliser and scale are the identity."""
+
+    def member(member_key):
+        return FlowCritic(
+            field=make_field(config.network, 1, obs_size + chunk_size, key=member_key),
+            normalise=normalise or identity_normaliser(obs_size),
+            scale=scale or ReturnScale(*map(jnp.asarray, (0.0, 1.0, -1e9, 1e9))),
+            target=TARGETS[config.target],
+            num_target_steps=config.num_target_steps,
+        )
+
+    return make_ensemble(member, config.num_members, config.combine, key=key)
+
+
+def identity_normaliser(obs_size: int) -> Normaliser:
+    """Leaves observations as they are."""
+    return Normaliser(jnp.zeros(obs_size), jnp.ones(obs_size))
+
+
+def observation_statistics(dataset: OfflineDataset) -> Normaliser:
+    """Mean and standard deviation of the dataset's observations; a constant coordinate keeps its unit."""
+    std = dataset.obs.std(axis=0)
+    return Normaliser(jnp.asarray(dataset.obs.mean(axis=0)), jnp.asarray(np.where(std > 1e-6, std, 1.0)))
+
+
+def return_statistics(dataset: OfflineDataset, gamma: float) -> ReturnScale:
+    """Shift and scale from the recorded returns, range from the rewards: [r_min, r_max] / (1 - gamma) and 0."""
+    returns = dataset.mc_returns(gamma)[0][dataset.transitions]
+    rewards = dataset.reward[dataset.transitions]
+    low, high = min(0.0, rewards.min() / (1 - gamma)), max(0.0, rewards.max() / (1 - gamma))
+    return ReturnScale(*(jnp.asarray(v, jnp.float32) for v in (returns.mean(), max(returns.std(), 1e-3), low, high)))
+
+
+def _train_policy(run: Run, source: Source, config: Config) -> None:
+    dataset = load_dataset(source, None, "train")
+    validation = load_dataset(source, None, "val")
+    h = config.policy.chunk_length
+    sizes = {"obs_size": dataset.obs.shape[1], "chunk_size": dataset.act.shape[1] * h}
+    init_key, train_key = jax.random.split(jax.random.key(config.seed))
+    model = make_policy(config.policy, **sizes, key=init_key, normalise=observation_statistics(dataset))
+
+    def loss(model, target, example, *, key):
+        return model.loss(example, key=key)
+
+    windows = [split.windows(gamma=1.0, chunk_length=h) for split in (dataset, validation)]
+    _fit(run, model, loss, windows, config.policy.train, sizes, key=train_key)
+
+
+def _train_critic(run: Run, source: Source, task: Task, policy: FlowPolicy, config: Config) -> None:
+    dataset = load_dataset(source, task, "train")
+    validation = load_dataset(source, task, "val")
+    sizes = {"obs_size": dataset.obs.shape[1], "chunk_size": policy.chunk_size}
+    init_key, train_key, bank_key = jax.random.split(jax.random.key(config.seed), 3)
+    model = make_critic(
+        config.critic,
+        **sizes,
+        key=init_key,
+        normalise=observation_statistics(dataset),
+        scale=return_statistics(dataset, task.gamma),
+    )
+
+    def windows(split: OfflineDataset) -> Windows:
+        draws, steps = config.critic.num_bank_draws, config.num_flow_steps
+        bank = action_bank(policy, split.obs, draws, steps, key=bank_key) if draws else None
+        return split.windows(
+            gamma=task.gamma, chunk_length=config.policy.chunk_length, num_steps=config.critic.n_step, bank=bank
+        )
+
+    def loss(model, target, example, *, key):
+        return model.loss(target, example, key=key)
+
+    _fit(run, model, loss, [windows(dataset), windows(validation)], config.critic.train, sizes, key=train_key)
+
+
+def _fit(
+    run: Run,
+    model: eqx.Module,
+    loss: train.Loss,
+    windows: Sequence[Windows],
+    config: TrainConfig,
+    sizes: dict[str, int],
+    *,
+    key: jax.Array,
+) -> None:
+    """Train in a run folder, with a progress bar."""
+    run.begin()
+    with bar(config.num_updates, run.name, "update") as progress:
+        train.fit(model, loss, *windows, config, run, key=key, on_block=lambda step: progress.update(step - progress.n))
+    run.finish(sizes=sizes)
+
+
+def _load(run: Run, like: Model, config: TrainConfig) -> Model:
+    state = run.restore(train.init_state(like, config))
+    assert state is not None, f"finished run {run.path} has no checkpoint"
+    return state.target
+
+
+def _data_identity(source: Source) -> dict[str, Any]:
+    return {"dataset": source.dataset, "origin": source.origin, "fingerprint": source.fingerprint}
+
+
+def _nested(record: dict[str, Any]) -> dict[str, Any]:
+    """The dataclasses inside a phase's configuration, back from JSON."""
+    return {**record, "network": NetworkConfig(**record["network"]), "train": TrainConfig(**record["train"])}

@@ -1,0 +1,151 @@
+"""Drawing: arrays and an axis in, the axis out. No files, no global style; the look is in `evor.mplstyle`.
+
+Truth (recorded returns, exact laws) is a black dashed line everywhere. Other colours, markers and names of methods
+come from one table.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from matplotlib.axes import Axes
+from matplotlib.collections import PatchCollection
+from matplotlib.patches import Rectangle
+
+
+class Look(NamedTuple):
+    """How a method is drawn."""
+
+    label: str
+    color: str
+    linestyle: str
+    marker: str
+
+
+METHODS = {
+    "velocity": Look("velocity (the paper's)", "#D55E00", "-.", "s"),
+    "bootstrap": Look("bootstrap", "#0072B2", "-", "o"),
+    "coupled": Look("coupled", "#009E73", (0, (5, 1)), "^"),
+    "mc": Look("Monte Carlo", "#CC79A7", ":", "D"),
+}
+TRUTH = {"color": "black", "linestyle": "--"}
+
+
+def training_curve(
+    ax: Axes, steps: Int[np.ndarray, " rows"], loss: Float[np.ndarray, " rows"], val_loss: Float[np.ndarray, " rows"]
+) -> Axes:
+    """Training loss of each block (points) and held-out loss of the moving average (line) against updates."""
+    ax.plot(steps, loss, ".", color="0.6", markersize=3, label="training batch")
+    ax.plot(steps, val_loss, color="#0072B2", label="held-out batch")
+    ax.set(xlabel="updates", ylabel="flow-matching loss")
+    ax.legend()
+    return ax
+
+
+def maze(ax: Axes, walls: Int[np.ndarray, "i j"], unit: float, offset: float) -> Axes:
+    """The walls of a maze (1 = wall) in the coordinates of its observations, in metres."""
+    cells = [
+        Rectangle((j * unit - offset - unit / 2, i * unit - offset - unit / 2), unit, unit)
+        for i, j in zip(*np.nonzero(walls), strict=True)
+    ]
+    ax.add_collection(PatchCollection(cells, facecolor="0.75", edgecolor="0.75", zorder=0))
+    half, (rows, columns) = unit / 2 + offset, walls.shape
+    ax.set(xlim=(-half, columns * unit - half), ylim=(-half, rows * unit - half), xlabel="x (m)", ylabel="y (m)")
+    ax.set_aspect("equal")
+    ax.grid(False)
+    return ax
+
+
+def goal(ax: Axes, xy: Float[np.ndarray, " 2"]) -> Axes:
+    """A task's goal on a maze."""
+    ax.plot(*xy, "*", color="#D55E00", markersize=16, markeredgecolor="white", zorder=5, label="goal")
+    return ax
+
+
+def histogram_pair(
+    ax: Axes, data: Float[np.ndarray, " n"], model: Float[np.ndarray, " m"], name: str, bins: int = 41
+) -> Axes:
+    """Densities of data (black, dashed) and model (filled) on the same bins over [-1, 1]."""
+    edges = np.linspace(-1, 1, bins + 1)
+    ax.hist(model, edges, density=True, color="#56B4E9", alpha=0.8, label="base policy")
+    ax.hist(data, edges, density=True, histtype="step", linewidth=1.4, label="data", **TRUTH)
+    ax.set(xlabel=name, ylabel="density")
+    return ax
+
+
+def cdf(ax: Axes, atoms: Float[np.ndarray, " atoms"], weights: Float[np.ndarray, " atoms"], **style) -> Axes:
+    """Distribution function of a law given as weighted atoms."""
+    order = np.argsort(atoms)
+    levels = np.cumsum(weights[order])
+    ax.step(np.r_[atoms[order][:1], atoms[order]], np.r_[0.0, levels], where="post", **style)
+    ax.set(xlabel="reward-to-go (return)", ylabel="probability of at most this", ylim=(-0.02, 1.02))
+    return ax
+
+
+def calibration(
+    ax: Axes,
+    predicted: Float[np.ndarray, " rows"],
+    recorded: Float[np.ndarray, " rows"],
+    num_bins: int = 12,
+) -> Axes:
+    """Mean recorded return (with 95 % normal interval) in bins of equal count of the predicted mean."""
+    ax.plot(predicted, recorded, ".", color="0.8", markersize=2, rasterized=True, label="held-out rows")
+    means, averages, errors = binned_means(predicted, recorded, num_bins)
+    ax.errorbar(means, averages, errors, fmt="o", color="#0072B2", capsize=2, label="mean of a bin, 95 %")
+    ends = [min(predicted.min(), recorded.min()), max(predicted.max(), recorded.max())]
+    ax.plot(ends, ends, label="perfect", **TRUTH)
+    ax.set(xlabel="predicted mean return", ylabel="recorded return")
+    ax.legend()
+    return ax
+
+
+def binned_means(
+    x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"], num_bins: int
+) -> tuple[Float[np.ndarray, " bins"], Float[np.ndarray, " bins"], Float[np.ndarray, " bins"]]:
+    """Mean of x, mean of y and half-width of y's 95 % normal interval, in bins of equal count of x."""
+    groups = np.array_split(np.argsort(x, kind="stable"), num_bins)
+    half = [1.96 * y[group].std() / np.sqrt(len(group)) for group in groups]
+    return np.array([x[g].mean() for g in groups]), np.array([y[g].mean() for g in groups]), np.array(half)
+
+
+def success_curve(
+    ax: Axes,
+    x: Float[np.ndarray, " points"],
+    rates: Float[np.ndarray, " points"],
+    intervals: Float[np.ndarray, "points 2"],
+    label: str,
+    **style,
+) -> Axes:
+    """Success rate in percent with its interval, against a setting on a logarithmic axis (base 2)."""
+    below, above = rates - intervals[:, 0], intervals[:, 1] - rates
+    ax.errorbar(x, 100 * rates, 100 * np.stack([below, above]), marker="o", capsize=3, label=label, **style)
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(x, [f"{value:g}" for value in x])
+    ax.set(ylabel="success (%)", ylim=(-3, 103))
+    return ax
+
+
+def candidates(
+    ax: Axes,
+    origin: Float[np.ndarray, " 2"],
+    acts: Float[np.ndarray, "cand 2"],
+    value: Float[np.ndarray, " cand"],
+    weights: Float[np.ndarray, " cand"],
+    length: float = 3.0,
+):
+    """Candidate actions as arrows from a place, coloured by Q*, as wide as their selection weight; returns the arrows."""
+    start = np.repeat(origin[None], len(acts), axis=0)
+    order = np.argsort(weights)
+    return ax.quiver(
+        *start[order].T,
+        *(length * acts[order]).T,
+        value[order],
+        cmap="viridis",
+        angles="xy",
+        scale_units="xy",
+        scale=1,
+        width=0.006,
+        linewidths=4 * weights[order] / weights.max(),
+        edgecolors="#D55E00",
+        zorder=4,
+    )

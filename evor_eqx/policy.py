@@ -1,0 +1,71 @@
+"""Phase 1: the base policy pi_base(chunk | obs), a flow trained by behaviour cloning.
+
+Loss (one example): || v_phi(a_t, t | x) - (a - a_0) ||^2 / dim, a_0 ~ N(0, I), t ~ U[0, 1], a from the data.
+One base policy serves every task of a dataset, because it does not depend on the reward.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from evor_eqx import flow
+from evor_eqx.networks import AbstractField, Normaliser
+from evor_eqx.shapes import Batch, Metrics
+
+
+class FlowPolicy(eqx.Module):
+    """A velocity field over chunks given the standardised observation; actions live in [-1, 1] (OGBench's bounds)."""
+
+    field: AbstractField
+    normalise: Normaliser
+    chunk_size: int = eqx.field(static=True)
+
+    def loss(self, example: Batch, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
+        """Flow-matching loss of one example, and its record of scalars."""
+        noise_key, time_key = jax.random.split(key)
+        x_0 = jax.random.normal(noise_key, example.chunk.shape)
+        t = jax.random.uniform(time_key)
+        vel = self.field(flow.interpolate(x_0, example.chunk, t), t, self.normalise(example.obs))
+        loss = flow.regression_loss(vel, example.chunk - x_0)
+        return loss, {"loss": loss}
+
+    def transport(
+        self, obs: Float[Array, " obs"], x_0: Float[Array, "num chunk"], num_steps: int | Int[Array, ""]
+    ) -> Float[Array, "num chunk"]:
+        """Carry noise to chunks at one observation by `num_steps` Euler steps, clipped to the action bounds."""
+        velocity = self.field.bind(self.normalise(obs))
+        return jnp.clip(jax.vmap(lambda noise: flow.integrate(velocity, noise, num_steps))(x_0), -1.0, 1.0)
+
+    def sample(
+        self, obs: Float[Array, " obs"], num: int, num_steps: int | Int[Array, ""], *, key: PRNGKeyArray
+    ) -> Float[Array, "num chunk"]:
+        """Draw `num` chunks at one observation. The first k of `num` draws are the k draws of a smaller call."""
+        return self.transport(obs, candidate_noise(num, self.chunk_size, key=key), num_steps)
+
+
+def candidate_noise(num: int, size: int, *, key: PRNGKeyArray) -> Float[Array, "num size"]:
+    """Noise for `num` draws, each from its own sub-key, so that draws for N_pi = 8 are the first 8 of those for 64."""
+    return jax.vmap(lambda index: jax.random.normal(jax.random.fold_in(key, index), (size,)))(jnp.arange(num))
+
+
+def action_bank(
+    policy: FlowPolicy, obs: Float[np.ndarray, "rows obs"], num_draws: int, num_steps: int, *, key: PRNGKeyArray
+) -> Float[np.ndarray, "draws rows chunk"]:
+    """Draws of the frozen base policy at every row's observation, made once instead of once per update.
+
+    They stand for a' ~ pi_base(. | x') in the Bellman target. Rows are worked on in blocks of equal size, so one
+    compilation serves a dataset of any length.
+    """
+    block = min(8192, len(obs))
+    sample = eqx.filter_jit(
+        lambda model, states, keys: jax.vmap(lambda s, k: model.sample(s, num_draws, num_steps, key=k))(states, keys)
+    )
+    padded = np.concatenate([obs, np.repeat(obs[-1:], -len(obs) % block, axis=0)])
+    keys = jax.vmap(lambda row: jax.random.fold_in(key, row))(jnp.arange(len(padded)))
+    parts = [
+        np.asarray(sample(policy, jnp.asarray(padded[i : i + block]), keys[i : i + block]))
+        for i in range(0, len(padded), block)
+    ]
+    return np.moveaxis(np.concatenate(parts)[: len(obs)], 1, 0)

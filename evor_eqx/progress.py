@@ -1,0 +1,18 @@
+"""Progress bars: in terminals and in JupyterLab, quiet in headless figures, in CI and in pipes."""
+
+import os
+import sys
+
+from tqdm.auto import tqdm
+
+
+def is_quiet() -> bool:
+    """Whether nobody is watching: CI, `EVOR_QUIET` (set for headless notebooks), or output that is neither a terminal nor a live notebook."""
+    if os.environ.get("CI") or os.environ.get("EVOR_QUIET"):
+        return True
+    return not (sys.stderr.isatty() or "ipykernel" in sys.modules)
+
+
+def bar(total: int | None, description: str, unit: str) -> tqdm:
+    """A progress bar over `total` units, with the rate and the time left."""
+    return tqdm(total=total, desc=description, unit=unit, unit_scale=True, disable=is_quiet(), dynamic_ncols=True)

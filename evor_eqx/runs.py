@@ -1,0 +1,148 @@
+"""Run folders: what was asked for, what ran it, what came of it; whole after a kill at any moment.
+
+    runs/<group>/<kind>-<id>/   config.json      what defines the run; its hash is the id
+                                manifest.json    versions, device, wall time, status
+                                metrics.jsonl    one row of scalars per fused block
+                                checkpoint.eqx   a JSON header line, then the leaves of the training state
+                                results/         evaluations, one JSON line per episode
+"""
+
+import hashlib
+import io
+import json
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from evor_eqx import paths
+from evor_eqx.errors import UserError
+from evor_eqx.files import read_json, replacing, short_hash, write_json
+
+FORMAT = 1  # of the run folder; part of the id, so a new format never reads an old folder
+LIBRARIES = ("evor_eqx", "jax", "equinox", "optax", "ogbench", "mujoco", "gymnasium", "numpy")
+State = TypeVar("State")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder. Opening the same definition twice gives the same folder."""
+
+    path: Path
+
+    @classmethod
+    def open(cls, group: str, kind: str, definition: dict[str, Any]) -> "Run":
+        """The folder of this definition (any JSON-serialisable record), made if it is new."""
+        definition = {"format": FORMAT, "group": group, "kind": kind, **definition}
+        run = cls(paths.runs_dir() / group / f"{kind}-{short_hash(definition)}")
+        if not (run.path / "config.json").exists():
+            write_json(run.path / "config.json", definition)
+        return run
+
+    @property
+    def name(self) -> str:
+        """`<group>/<kind>-<id>`, unique among the runs of a home folder."""
+        return f"{self.path.parent.name}/{self.path.name}"
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What defines the run."""
+        return read_json(self.path / "config.json")
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """Versions, device, status and wall time; empty if nothing has run yet."""
+        path = self.path / "manifest.json"
+        return read_json(path) if path.exists() else {}
+
+    @property
+    def complete(self) -> bool:
+        """Whether training came to its end."""
+        return self.manifest.get("status") == "complete"
+
+    def begin(self) -> None:
+        """Say that training is under way, and on what."""
+        write_json(self.path / "manifest.json", {**self.manifest, **environment(), "status": "running"})
+
+    def finish(self, **facts: Any) -> None:
+        """Say that training came to its end, with the facts worth keeping."""
+        write_json(self.path / "manifest.json", {**self.manifest, **facts, "status": "complete"})
+
+    def save(self, state: Any) -> None:
+        """Write a checkpoint of a pytree; the one before stays in place until this one is whole."""
+        buffer = io.BytesIO()
+        eqx.tree_serialise_leaves(buffer, state)
+        header = {"sha256": hashlib.sha256(buffer.getbuffer()).hexdigest(), "num_bytes": buffer.tell()}
+        with replacing(self.path / "checkpoint.eqx") as temporary, open(temporary, "wb") as file:
+            file.write(json.dumps(header).encode() + b"\n")
+            file.write(buffer.getbuffer())
+
+    def restore(self, like: State) -> State | None:
+        """The checkpoint, into the structure of `like`; None if there is none; UserError if it is damaged."""
+        path = self.path / "checkpoint.eqx"
+        if not path.exists():
+            self._drop_metrics_after(-1)
+            return None
+        try:
+            header, _, leaves = path.read_bytes().partition(b"\n")
+            if json.loads(header)["sha256"] != hashlib.sha256(leaves).hexdigest():
+                raise ValueError("its bytes do not match its checksum")
+            state = eqx.tree_deserialise_leaves(io.BytesIO(leaves), like)
+        except Exception as error:
+            raise UserError(f"damaged checkpoint {path} ({error}): delete it to train this run again") from None
+        self._drop_metrics_after(int(state.step))
+        return state
+
+    def log(self, step: int, scalars: dict[str, float]) -> None:
+        """Append one row of metrics."""
+        with open(self.path / "metrics.jsonl", "a") as file:
+            file.write(json.dumps({"step": step, "time": time.time(), **scalars}) + "\n")
+
+    def metrics(self) -> dict[str, np.ndarray]:
+        """All rows of metrics as columns, `step` first."""
+        rows = list(read_lines(self.path / "metrics.jsonl"))
+        return {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else {})}
+
+    def _drop_metrics_after(self, step: int) -> None:
+        """Rows behind the checkpoint will be written again on resume."""
+        rows = [row for row in read_lines(self.path / "metrics.jsonl") if row["step"] <= step]
+        write_lines(self.path / "metrics.jsonl", rows)
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Rows of a JSON-lines file, none if it is absent; a last line cut off by a kill is left out."""
+    if not path.exists():
+        return
+    *lines, _ = path.read_text().split("\n")
+    for number, line in enumerate(lines, start=1):
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError:
+            raise UserError(f"damaged line {number} of {path}: delete that line, or the file to make it again") from None
+
+
+def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write a JSON-lines file, atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def all_runs() -> list[Run]:
+    """Every run of the home folder, by name."""
+    return sorted((Run(path.parent) for path in paths.runs_dir().glob("*/*/config.json")), key=lambda run: run.name)
+
+
+def environment() -> dict[str, Any]:
+    """What a result depends on besides its definition: versions and device."""
+    return {
+        "versions": {name: version(name) for name in LIBRARIES} | {"python": platform.python_version()},
+        "device": jax.devices()[0].device_kind,
+        "platform": platform.platform(),
+    }

@@ -1,0 +1,37 @@
+"""Axis vocabulary and the records that travel between modules.
+
+Axis names used in every annotation: `batch`, `obs`, `act`, `chunk` (h actions flattened, h * act), `rows` (dataset
+rows: one state with the action taken there), `cand` (the N_pi candidates), `atoms` (the N returns of a law),
+`z` (the one-dimensional flow state of a return).
+"""
+
+import equinox as eqx
+from jaxtyping import Array, Bool, Float
+
+Metrics = dict[str, Float[Array, ""]]
+
+
+class Batch(eqx.Module):
+    """Windows of the dataset, each from one episode (leading axes `*b`; none for a single example).
+
+    `reward` is the discounted n-step reward sum_{k<n} gamma^k r_k, cut where the task ends; `discount` is
+    gamma^n for the n steps that were taken (fewer at the end of an episode); `mask` is 0 where the task ended
+    inside the window, so the Bellman target reads `reward + discount * mask * z_next`.
+    """
+
+    obs: Float[Array, "*b obs"]
+    chunk: Float[Array, "*b chunk"]
+    reward: Float[Array, "*b"]
+    discount: Float[Array, "*b"]
+    mask: Float[Array, "*b"]
+    valid: Bool[Array, "*b"]
+    next_obs: Float[Array, "*b obs"]
+    next_chunk: Float[Array, "*b chunk"]
+    mc_return: Float[Array, "*b"]
+
+
+class ReturnLaw(eqx.Module):
+    """A law of the reward-to-go as a weighted set of atoms; weights are non-negative and sum to one."""
+
+    atoms: Float[Array, "*b atoms"]
+    weights: Float[Array, "*b atoms"]

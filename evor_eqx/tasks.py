@@ -1,0 +1,149 @@
+"""The task suite: names of OGBench's state-based datasets, their tasks, discount and reward timing, and environments.
+
+A dataset (`cube-single-play-v0`) has no reward; each of its five tasks (`cube-single-play-singletask-task2-v0`) adds
+one. OGBench itself is imported only when an environment is made: mujoco is slow to import and reads `MUJOCO_GL` then.
+"""
+
+import difflib
+import re
+import warnings
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import gymnasium
+import numpy as np
+
+from evor_eqx.errors import UserError
+
+RewardTiming = Literal["pre", "post"]
+NUM_TASKS = 5
+
+_MAZES = ("medium", "large", "giant", "teleport")
+_MANIPULATION = ("cube-single", "cube-double", "cube-triple", "scene", "puzzle-3x3", "puzzle-4x4")
+# What can be collected here: OGBench ships the controllers. The ants' controller is a trained network that it does
+# not ship, so these datasets can only be downloaded.
+GENERATED = tuple(
+    f"{env}-{kind}-v0"
+    for envs, kinds in (
+        ([f"pointmaze-{maze}" for maze in _MAZES], ("navigate", "stitch")),
+        (_MANIPULATION, ("play", "noisy")),
+    )
+    for env in envs
+    for kind in kinds
+)
+PUBLISHED_ONLY = tuple(
+    f"antmaze-{maze}-{kind}-v0"
+    for maze in _MAZES
+    for kind in ("navigate", "stitch", "explore")
+    if (maze, kind) != ("giant", "explore")
+)
+DATASETS = GENERATED + PUBLISHED_ONLY
+
+# The task that OGBench means by a name without a number (a test asks OGBench).
+_DEFAULT_TASK = {"pointmaze": 1, "antmaze": 1, "cube": 2, "scene": 2, "puzzle": 4}
+# Long tasks have gamma = 0.995 in FQL, QC and Value Flows; all others 0.99.
+_LONG = ("cube-double", "cube-triple", "pointmaze-giant", "antmaze-giant")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One reward on one dataset. Reward timing is part of its identity: numbers of different timing do not compare.
+
+    `pre`: reward, success and the episode's end are read from s, as in the relabelled data (OGBench since 1.2).
+    `post`: from s', one step earlier (OGBench 1.1, and so the published numbers). The data are the same in both.
+    """
+
+    dataset: str  # full name, e.g. cube-single-play-v0
+    task_id: int  # 1 to 5
+    reward_timing: RewardTiming = "pre"
+
+    @property
+    def name(self) -> str:
+        """OGBench's name of dataset and task, e.g. cube-single-play-singletask-task2-v0."""
+        return f"{self.dataset.removesuffix('-v0')}-singletask-task{self.task_id}-v0"
+
+    @property
+    def env_id(self) -> str:
+        """Gymnasium's name of the environment, e.g. cube-single-singletask-task2-v0."""
+        return f"{environment(self.dataset)}-singletask-task{self.task_id}-v0"
+
+    @property
+    def gamma(self) -> float:
+        """Discount per environment step."""
+        return 0.995 if self.dataset.startswith(_LONG) else 0.99
+
+
+def dataset_name(name: str) -> str:
+    """Full name of a known dataset, `-v0` added if missing. Raises UserError with the nearest names."""
+    full = name.removesuffix("-v0") + "-v0"
+    if full in DATASETS:
+        return full
+    close = difflib.get_close_matches(full, DATASETS, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(close)}?" if close else "`evor data --help` lists them"
+    raise UserError(f"unknown dataset {name!r}; {hint} (known: {len(DATASETS)} datasets, evor_eqx.tasks.DATASETS)")
+
+
+def environment(dataset: str) -> str:
+    """The environment of a dataset without its version, e.g. cube-single for cube-single-play-v0."""
+    return dataset.removesuffix("-v0").rpartition("-")[0]
+
+
+def parse_task(name: str, reward_timing: RewardTiming = "pre") -> Task:
+    """Task from `cube-single-play-singletask-task2-v0`, `cube-single-play-task2` or `cube-single-play` (default task).
+
+    Raises UserError for an unknown dataset, a task outside 1 to 5 or a wrong timing.
+    """
+    if reward_timing not in get_args(RewardTiming):
+        raise UserError(f"reward_timing is {reward_timing!r}, expected 'pre' (ogbench >= 1.2) or 'post' (the papers)")
+    stem, _, number = re.fullmatch(r"(.*?)(-singletask)?(?:-task(\d+))?", name.removesuffix("-v0")).groups()
+    dataset = dataset_name(stem)
+    task_id = int(number) if number else _DEFAULT_TASK[dataset.partition("-")[0]]
+    if not 1 <= task_id <= NUM_TASKS:
+        raise UserError(f"task {task_id} of {dataset}: expected 1 to {NUM_TASKS}, e.g. {Task(dataset, 1).name}")
+    return Task(dataset, task_id, reward_timing)
+
+
+def make_env(task: Task, **kwargs: Any) -> gymnasium.Env:
+    """The task's environment, which `reset(seed=s)` makes repeat itself exactly; `kwargs` go to gymnasium.make."""
+    return seeded_env(task.env_id, success_timing=task.reward_timing, **kwargs)
+
+
+def seeded_env(env_id: str, **kwargs: Any) -> gymnasium.Env:
+    """An OGBench environment by its Gymnasium name, wrapped in `SeededReset`.
+
+    Silences what the imports print on a machine without a display, and a remark on float32 bounds.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import ogbench  # noqa: F401  (registers the environments)
+
+        return SeededReset(gymnasium.make(env_id, **kwargs))
+
+
+class SeededReset(gymnasium.Wrapper):
+    """Makes what follows `reset(seed=s)` a function of s and the actions alone, bit for bit.
+
+    OGBench draws from three generators: the environment's own, NumPy's global one (goals, teleports, controllers) and
+    that of `action_space` (a few random steps inside `reset`). All three are seeded, with different words of s. Two
+    environments in one process share the global one: their teleports depend on the order of their steps.
+    """
+
+    def __init__(self, env: gymnasium.Env):
+        super().__init__(env)
+        _hold_action_space(env.unwrapped)
+        # The first reset computes forces with the arm's gains as in the XML, later ones with OGBench's: the solver's
+        # warm start, and so the last bits of the physics, differ. Hence no user ever sees the first one.
+        env.reset(seed=0)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
+        """As gymnasium's; `seed` may be any non-negative integer."""
+        if seed is not None:
+            words = np.random.SeedSequence(seed).generate_state(8)
+            np.random.seed(words[:4])  # noqa: NPY002  (the global generator is what OGBench uses)
+            self.env.unwrapped.action_space.seed(int(words[4]))
+        return self.env.reset(seed=seed, options=options)
+
+
+def _hold_action_space(env: gymnasium.Env) -> None:
+    """Keep one action space: OGBench's arms build a new one, with a new random seed, at every access."""
+    env.__class__ = type(type(env).__name__, (type(env),), {"action_space": env.action_space})

@@ -1,0 +1,138 @@
+"""Training: many fused updates per compiled call, a moving average of the weights, exact resume.
+
+Every random number of update k comes from fold_in(key, k), so a run that is stopped and resumed at a block's end makes
+the same updates, bit for bit, as one that never stopped.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from evor_eqx.config import TrainConfig
+from evor_eqx.data.dataset import Windows
+from evor_eqx.shapes import Batch, Metrics
+
+Model = TypeVar("Model", bound=eqx.Module)
+Loss = Callable[..., tuple[Float[Array, ""], Metrics]]  # (model, target, example, *, key) -> (loss, scalars)
+
+
+class TrainState(eqx.Module):
+    """All that changes during training."""
+
+    model: Any
+    target: Any  # the moving average: target network while training, and the model that is used afterwards
+    opt_state: optax.OptState
+    step: Int[Array, ""]
+
+
+@runtime_checkable
+class Recorder(Protocol):
+    """What training needs of a run: where to start from, and whom to tell. `runs.Run` is one."""
+
+    def restore(self, like: TrainState) -> TrainState | None: ...
+    def save(self, state: TrainState) -> None: ...
+    def log(self, step: int, scalars: dict[str, float]) -> None: ...
+
+
+def optimiser(config: TrainConfig) -> optax.GradientTransformation:
+    """Adam, at a constant rate or along a cosine to zero."""
+    rate = config.learning_rate
+    return optax.adam(optax.cosine_decay_schedule(rate, config.num_updates) if config.decay else rate)
+
+
+def init_state(model: Model, config: TrainConfig) -> TrainState:
+    """Update 0: the moving average equals the model."""
+    opt_state = optimiser(config).init(eqx.filter(model, eqx.is_inexact_array))
+    copy = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True) if eqx.is_array(leaf) else leaf, model)
+    return TrainState(model, copy, opt_state, jnp.zeros((), jnp.int32))
+
+
+def batch_loss(
+    model: Model, target: Model, batch: Batch, loss: Loss, *, key: PRNGKeyArray
+) -> tuple[Float[Array, ""], Metrics]:
+    """Mean of `loss` and of its scalars over a batch."""
+    keys = jax.random.split(key, batch.reward.shape[0])
+    losses, metrics = jax.vmap(lambda example, k: loss(model, target, example, key=k))(batch, keys)
+    return jnp.mean(losses), jax.tree.map(jnp.mean, metrics)
+
+
+def update(
+    state: TrainState, batch: Batch, loss: Loss, config: TrainConfig, *, key: PRNGKeyArray
+) -> tuple[TrainState, Metrics]:
+    """One Adam step on the batch's mean loss, then one step of the moving average."""
+    gradient, metrics = eqx.filter_grad(batch_loss, has_aux=True)(state.model, state.target, batch, loss, key=key)
+    changes, opt_state = optimiser(config).update(gradient, state.opt_state)
+    model = eqx.apply_updates(state.model, changes)
+    target = ema(state.target, model, config.ema_rate)
+    return TrainState(model, target, opt_state, state.step + 1), metrics
+
+
+def ema(target: Model, model: Model, rate: float) -> Model:
+    """target + rate (model - target), leaf by leaf."""
+
+    def mix(old, new):
+        return old + rate * (new - old) if eqx.is_inexact_array(old) else old
+
+    return jax.tree.map(mix, target, model)
+
+
+@eqx.filter_jit(donate="all-except-first")
+def run_block(
+    inputs: tuple[Windows, Batch, PRNGKeyArray], state: TrainState, loss: Loss, config: TrainConfig, num_updates: int
+) -> tuple[TrainState, Metrics]:
+    """`num_updates` updates in one call, and the means of their scalars; `val_loss` is that of the moving average."""
+    windows, validation, key = inputs
+    arrays, static = eqx.partition(state, eqx.is_array)
+
+    def body(arrays, _):
+        state = eqx.combine(arrays, static)
+        batch_key, loss_key = jax.random.split(jax.random.fold_in(key, state.step))
+        batch = windows.sample(config.batch_size, key=batch_key)
+        state, metrics = update(state, batch, loss, config, key=loss_key)
+        return eqx.filter(state, eqx.is_array), metrics
+
+    arrays, metrics = jax.lax.scan(body, arrays, None, length=num_updates)
+    state = eqx.combine(arrays, static)
+    val_loss, _ = batch_loss(state.target, state.target, validation, loss, key=key)
+    return state, {**jax.tree.map(jnp.mean, metrics), "val_loss": val_loss}
+
+
+def fit(
+    model: Model,
+    loss: Loss,
+    windows: Windows,
+    val_windows: Windows,
+    config: TrainConfig,
+    recorder: Recorder,
+    *,
+    key: PRNGKeyArray,
+    on_block: Callable[[int], None] = lambda step: None,
+) -> Model:
+    """Train to `config.num_updates`, from the recorder's last state if it has one; returns the moving average.
+
+    `on_block` is told the number of updates done after each fused block (for a progress bar). A loss that is not
+    finite raises FloatingPointError and leaves the last checkpoint in place.
+    """
+    train_key, val_key = jax.random.split(key)
+    state = init_state(model, config)
+    restored = recorder.restore(state)
+    state = state if restored is None else restored
+    inputs = (windows, val_windows.sample(4 * config.batch_size, key=val_key), train_key)
+    step = int(state.step)
+    on_block(step)
+    while step < config.num_updates:
+        state, metrics = run_block(inputs, state, loss, config, min(config.log_every, config.num_updates - step))
+        step = int(state.step)
+        scalars = {name: float(value) for name, value in metrics.items()}
+        if not jnp.isfinite(scalars["loss"]):
+            raise FloatingPointError(f"loss is {scalars['loss']} after {step} updates: lower the learning rate")
+        recorder.log(step, scalars)
+        if step % config.checkpoint_every == 0 or step >= config.num_updates:
+            recorder.save(state)
+        on_block(step)
+    return state.target

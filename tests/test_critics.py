@@ -1,0 +1,189 @@
+"""The reward-to-go flow and its targets against closed forms."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.stats import norm, wasserstein_distance
+
+from evor_eqx import train
+from evor_eqx.config import CriticConfig, NetworkConfig, TrainConfig
+from evor_eqx.critics.abstract import ReturnScale
+from evor_eqx.critics.targets import TARGETS
+from evor_eqx.data.dataset import OfflineDataset
+from evor_eqx.pipeline import make_critic
+from evor_eqx.shapes import Batch
+
+NETWORK = NetworkConfig(width=32, depth=2, head_width=16)
+SCALE = ReturnScale(*map(jnp.asarray, (-20.0, 10.0, -100.0, 0.0)))
+KEY = jax.random.key(0)
+
+
+def critic_of(target, scale=SCALE, **options):
+    config = CriticConfig(target=target, network=NETWORK, num_target_steps=10, **options)
+    return make_critic(config, obs_size=2, chunk_size=1, key=KEY, scale=scale)
+
+
+def constant_field(critic, value):
+    """The critic with its velocity field replaced by a constant, in the units of the flow."""
+    zeros = jax.tree.map(lambda leaf: jnp.zeros_like(leaf) if eqx.is_array(leaf) else leaf, critic.field)
+    field = eqx.tree_at(lambda f: f.encoder.output.bias, zeros, zeros.encoder.output.bias.at[-1].set(value))
+    return eqx.tree_at(lambda c: c.field, critic, field)
+
+
+def example_of(reward=-1.0, mask=1.0, discount=0.9, mc_return=-7.0):
+    return Batch(
+        obs=jnp.ones(2),
+        chunk=jnp.zeros(1),
+        reward=jnp.asarray(reward),
+        discount=jnp.asarray(discount),
+        mask=jnp.asarray(mask),
+        valid=jnp.asarray(True),
+        next_obs=jnp.zeros(2),
+        next_chunk=jnp.ones(1),
+        mc_return=jnp.asarray(mc_return),
+    )
+
+
+def end_of_path(z_t, vel, t):
+    """The z_1 that a straight path with this point and velocity leads to."""
+    return z_t + (1 - t) * vel
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_loss_depends_on_the_target_network_and_sends_it_no_gradient(target):
+    critic, example = critic_of(target), example_of()
+
+    def loss(other):
+        return critic.loss(other, example, key=KEY)[0]
+
+    gradient = eqx.filter_grad(loss)(critic)
+    assert all((leaf == 0).all() for leaf in jax.tree.leaves(gradient))
+    perturbed = jax.tree.map(lambda leaf: leaf + 0.1 if eqx.is_inexact_array(leaf) else leaf, critic.field)
+    other = eqx.tree_at(lambda c: c.field, critic, perturbed)
+    assert (loss(other) != loss(critic)) == (target != "mc")
+
+
+@pytest.mark.parametrize("target", ["bootstrap", "coupled", "velocity"])
+def test_where_the_task_ends_the_backup_is_the_reward(target):
+    critic, t = critic_of(target), jnp.array(0.25)
+    step = critic.bellman_step(example_of(reward=-3.0, mask=0.0))
+    z_t, vel = TARGETS[target](step, jnp.array([0.4]), t, key=KEY)
+    reward = float(SCALE.to_unit(jnp.array(-3.0)))
+    reached = vel if target == "velocity" else end_of_path(z_t, vel, t)
+    assert float(reached[0]) == pytest.approx(reward, abs=1e-5)
+
+
+def test_coupled_backs_up_the_flow_from_the_same_noise():
+    """A constant field c carries z_0 to z_0 + c, so z_1 = r + gamma (shift + scale (z_0 + c))."""
+    critic, t, z_0 = constant_field(critic_of("coupled"), 0.3), jnp.array(0.25), jnp.array([0.4])
+    z_t, vel = TARGETS["coupled"](critic.bellman_step(example_of()), z_0, t, key=KEY)
+    expected = -1.0 + 0.9 * (-20.0 + 10.0 * 0.7)
+    assert float(SCALE.to_return(end_of_path(z_t, vel, t))[0]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_bootstrap_draws_fresh_noise():
+    critic, z_0, t = constant_field(critic_of("bootstrap"), 0.0), jnp.array([0.0]), jnp.array(0.0)
+    step = critic.bellman_step(example_of())
+    keys = jax.random.split(KEY, 4000)
+    ends = jax.vmap(lambda key: end_of_path(*TARGETS["bootstrap"](step, z_0, t, key=key), t))(keys)[:, 0]
+    returns = np.asarray(SCALE.to_return(ends))
+    # -1 + 0.9 N(-20, 10^2), clipped at 0 (two standard deviations up); error of the mean is 9 / sqrt(4000) = 0.14.
+    reference = np.clip(-1 + 0.9 * (-20 + 10 * norm.ppf((np.arange(4000) + 0.5) / 4000)), -100, 0)
+    assert wasserstein_distance(returns, reference) < 0.5
+
+
+def test_velocity_has_the_expected_return_as_its_fixed_point():
+    """v = Q / unit for all (z, t) is the fixed point where Q = r + gamma Q: here Q = -1 / (1 - 0.9) = -10."""
+    unit = float(SCALE.to_unit(jnp.array(-10.0)))
+    step = constant_field(critic_of("velocity"), unit).bellman_step(example_of())
+    for z_0, t in [(-1.5, 0.0), (0.0, 0.5), (2.0, 0.9)]:
+        _, vel = TARGETS["velocity"](step, jnp.array([z_0]), jnp.array(t), key=KEY)
+        assert float(vel[0]) == pytest.approx(unit, rel=1e-5)
+
+
+def test_mc_ends_at_the_recorded_return():
+    t = jnp.array(0.25)
+    z_t, vel = TARGETS["mc"](critic_of("mc").bellman_step(example_of()), jnp.array([0.4]), t, key=KEY)
+    assert float(SCALE.to_return(end_of_path(z_t, vel, t))[0]) == pytest.approx(-7.0, rel=1e-5)
+
+
+def test_law_of_a_constant_field_is_a_shifted_gaussian_at_its_mid_quantiles():
+    law = constant_field(critic_of("bootstrap"), 0.5).law(jnp.ones(2), jnp.zeros(1), 8, 10)
+    expected = np.minimum(-20 + 10 * (0.5 + norm.ppf((np.arange(8) + 0.5) / 8)), 0)
+    np.testing.assert_allclose(law.atoms, expected, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(law.weights, 1 / 8)
+
+
+@pytest.mark.parametrize(("combine", "reduce"), [("mean", np.mean), ("min", np.min)])
+def test_ensemble_combines_quantile_by_quantile(combine, reduce):
+    ensemble = critic_of("bootstrap", num_members=3, combine=combine)
+    members = [jax.tree.map(lambda leaf, i=i: leaf[i] if eqx.is_array(leaf) else leaf, ensemble.members) for i in range(3)]
+    atoms = [np.sort(member.law(jnp.ones(2), jnp.zeros(1), 8, 10).atoms) for member in members]
+    assert np.ptp(atoms, axis=0).max() > 0.1  # the members differ
+    law = ensemble.law(jnp.ones(2), jnp.zeros(1), 8, 10)
+    np.testing.assert_allclose(law.atoms, reduce(atoms, axis=0), rtol=1e-4)
+    np.testing.assert_allclose(law.weights, 1 / 8)
+
+
+def test_ensemble_loss_is_its_members_mean():
+    ensemble = critic_of("mc", num_members=2)
+    loss, metrics = ensemble.loss(ensemble, example_of(), key=KEY)
+    keys = jax.random.split(KEY, 2)
+    members = [jax.tree.map(lambda leaf, i=i: leaf[i] if eqx.is_array(leaf) else leaf, ensemble.members) for i in range(2)]
+    alone = [m.loss(m, example_of(), key=k)[0] for m, k in zip(members, keys, strict=True)]
+    np.testing.assert_allclose(loss, np.mean(alone), rtol=1e-5)
+    assert all(jnp.shape(value) == () for value in metrics.values())
+
+
+def chain(num_episodes=400):
+    """Two steps, then a fair coin pays +1 or -1: from the start the discounted return is +-0.9 (gamma = 0.9)."""
+    coin = np.where(np.arange(num_episodes) % 2, 1.0, -1.0)
+    row = np.tile(np.arange(3), num_episodes)
+    arrays = {
+        "observations": np.stack([row == 0, row == 1], axis=1).astype(np.float32),
+        "actions": np.zeros((len(row), 1), np.float32),
+        "valids": (row < 2).astype(np.float32),
+        "rewards": np.where(row == 1, np.repeat(coin, 3), 0.0),
+        "masks": np.where(row == 1, 0.0, 1.0),
+    }
+    return OfflineDataset.from_arrays(arrays).windows(gamma=0.9)
+
+
+class NoRecorder:
+    def restore(self, like):
+        return None
+
+    def save(self, state):
+        pass
+
+    def log(self, step, scalars):
+        pass
+
+
+def learned_law(target):
+    config = TrainConfig(num_updates=1500, batch_size=128, learning_rate=3e-3, decay=True, ema_rate=0.01, log_every=500)
+    model = critic_of(target, ReturnScale(*map(jnp.asarray, (0.0, 1.0, -10.0, 10.0))))
+
+    def loss(model, other, example, *, key):
+        return model.loss(other, example, key=key)
+
+    critic = train.fit(model, loss, chain(), chain(10), config, NoRecorder(), key=KEY)
+    return np.asarray(critic.law(jnp.array([1.0, 0.0]), jnp.zeros(1), 200, 50).atoms)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["bootstrap", "coupled", "mc"])
+def test_distributional_targets_recover_both_atoms_of_the_chain(target):
+    atoms = learned_law(target)
+    # W1 to the exact law; the two atoms are 1.8 apart, and a Gaussian of the same mean and spread is 0.3 away.
+    assert wasserstein_distance(atoms, [-0.9, 0.9]) < 0.12
+
+
+@pytest.mark.slow
+def test_velocity_has_the_right_mean_and_the_noise_instead_of_the_law():
+    atoms = learned_law("velocity")
+    assert np.mean(atoms) == pytest.approx(0.0, abs=0.15)
+    assert np.std(atoms) == pytest.approx(1.0, abs=0.3)  # the base noise; z_1 = z_0 + Q
+    assert np.mean(np.abs(atoms) < 0.5) > 0.25  # one hump where the truth has a gap

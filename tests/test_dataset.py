@@ -1,0 +1,115 @@
+"""Windows against a naive loop, on rows whose fields say where they come from."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from evor_eqx.data.dataset import OfflineDataset
+from evor_eqx.errors import UserError
+
+LENGTHS = (7, 3, 12)  # rows per episode; the last row of each starts no transition
+GAMMA = 0.9
+
+
+def make_arrays(ended_at=(4, None, 8)):
+    """obs = (episode, row in the episode); act = 100 episode + row; the task ends at transition `ended_at`."""
+    episode = np.repeat(np.arange(len(LENGTHS)), LENGTHS)
+    row = np.concatenate([np.arange(n) for n in LENGTHS])
+    last = np.array(LENGTHS)[episode] - 1
+    masks = np.array([0.0 if ended_at[e] == r else 1.0 for e, r in zip(episode, row, strict=True)])
+    return {
+        "observations": np.stack([episode, row], axis=1).astype(np.float32),
+        "actions": (100.0 * episode + row)[:, None].astype(np.float32),
+        "valids": (row < last).astype(np.float32),
+        "rewards": (-1.0 - 0.1 * row).astype(np.float32),
+        "masks": masks.astype(np.float32),
+    }
+
+
+DATASET = OfflineDataset.from_arrays(make_arrays())
+
+
+def naive_return(dataset, row, num_steps):
+    """Sum of discounted rewards of at most `num_steps` transitions, stopping where task or episode ends."""
+    total, discount, alive = 0.0, 1.0, 1.0
+    for step in range(num_steps):
+        if row + step >= dataset.last_row[row]:
+            break
+        total += discount * alive * dataset.reward[row + step]
+        alive *= dataset.mask[row + step]
+        discount *= GAMMA
+    return total, discount, alive
+
+
+def test_monte_carlo_returns_are_the_naive_sums():
+    returns, tails = DATASET.mc_returns(GAMMA)
+    for row in DATASET.transitions:
+        expected, discount, alive = naive_return(DATASET, row, 1000)
+        assert returns[row] == pytest.approx(expected, rel=1e-5)
+        assert tails[row] == pytest.approx(discount * alive, rel=1e-5)
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 5])
+def test_n_step_rewards_are_the_naive_sums(num_steps):
+    reward, mask, next_row = DATASET.n_step(num_steps, GAMMA)
+    for row in DATASET.transitions:
+        expected, discount, alive = naive_return(DATASET, row, num_steps)
+        assert reward[row] == pytest.approx(expected, rel=1e-5)
+        assert mask[row] == alive
+        assert GAMMA ** (next_row[row] - row) == pytest.approx(discount, rel=1e-5)
+
+
+@pytest.mark.parametrize(("chunk_length", "num_steps"), [(1, 1), (1, 4), (2, 2), (3, 5)])
+def test_windows_never_mix_episodes(chunk_length, num_steps):
+    windows = DATASET.windows(gamma=GAMMA, chunk_length=chunk_length, num_steps=num_steps)
+    batch = windows.sample(500, key=jax.random.key(0))
+    episode, row = np.asarray(batch.obs).T
+    steps = np.arange(chunk_length)
+    assert np.asarray(batch.valid).all()
+    np.testing.assert_array_equal(batch.chunk, 100 * episode[:, None] + row[:, None] + steps)
+    next_episode, next_row = np.asarray(batch.next_obs).T
+    np.testing.assert_array_equal(next_episode, episode)
+    np.testing.assert_array_equal(batch.next_chunk, 100 * episode[:, None] + next_row[:, None] + steps)
+    assert (next_row - row >= chunk_length).all() and (next_row - row <= num_steps).all()
+    assert (next_row + chunk_length <= np.array(LENGTHS)[episode.astype(int)]).all()
+
+
+def test_sampling_draws_every_valid_window_and_no_other():
+    windows = DATASET.windows(gamma=GAMMA, chunk_length=2)
+    batch = windows.sample(2000, key=jax.random.key(1))
+    drawn = {tuple(obs) for obs in np.asarray(batch.obs)}
+    expected = {(e, r) for e, n in enumerate(LENGTHS) for r in range(n - 3)}
+    assert drawn == expected
+
+
+def test_asking_for_a_window_that_leaves_its_episode_says_so():
+    windows = DATASET.windows(gamma=GAMMA)
+    rows = jnp.array([0, LENGTHS[0] - 1])
+    np.testing.assert_array_equal(windows.at(rows, key=jax.random.key(0)).valid, [True, False])
+
+
+def test_next_chunks_come_from_the_bank_at_the_bootstrapped_row():
+    bank = np.arange(3)[:, None, None] * 1000.0 + np.arange(sum(LENGTHS))[None, :, None]
+    windows = DATASET.windows(gamma=GAMMA, num_steps=2, bank=bank.astype(np.float32))
+    batch = windows.sample(300, key=jax.random.key(2))
+    first_row = np.cumsum((0, *LENGTHS))
+    next_episode, next_row = np.asarray(batch.next_obs).T
+    draws, rows = np.divmod(np.asarray(batch.next_chunk)[:, 0], 1000)
+    np.testing.assert_array_equal(rows, first_row[next_episode.astype(int)] + next_row)
+    assert set(draws) == {0, 1, 2}
+
+
+def test_data_without_a_task_never_end_and_pay_nothing():
+    arrays = make_arrays()
+    dataset = OfflineDataset.from_arrays({k: arrays[k] for k in ("observations", "actions", "valids")})
+    assert (dataset.reward == 0).all() and (dataset.mask == 1).all()
+
+
+def test_bad_requests_are_named():
+    with pytest.raises(UserError, match="n-step 1"):
+        DATASET.windows(gamma=GAMMA, chunk_length=2, num_steps=1)
+    with pytest.raises(UserError, match="shorter chunks"):
+        DATASET.windows(gamma=GAMMA, chunk_length=20)
+    with pytest.raises(UserError, match="cut short"):
+        OfflineDataset.from_arrays({**make_arrays(), "valids": np.ones(sum(LENGTHS))})

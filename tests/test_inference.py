@@ -1,0 +1,118 @@
+"""Soft values and selection against closed forms, limits and counts."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import logsumexp
+
+from evor_eqx import inference
+from evor_eqx.config import CriticConfig, NetworkConfig, PolicyConfig
+from evor_eqx.pipeline import make_critic, make_policy
+from evor_eqx.shapes import ReturnLaw
+
+returns = st.lists(st.floats(-100, 0, width=32), min_size=1, max_size=16)
+temperature = st.floats(0.05, 1000)
+
+
+def law_of(atoms, weights=None):
+    atoms = jnp.asarray(atoms, jnp.float32)
+    return ReturnLaw(atoms, jnp.full(len(atoms), 1 / len(atoms)) if weights is None else jnp.asarray(weights))
+
+
+@given(returns, temperature)
+def test_soft_value_is_tau_log_mean_exp(atoms, tau_r):
+    expected = tau_r * (logsumexp(np.asarray(atoms) / tau_r) - np.log(len(atoms)))
+    # float32 keeps 7 digits of returns up to 100.
+    assert float(inference.soft_value(law_of(atoms), tau_r)) == pytest.approx(expected, abs=2e-4)
+
+
+@given(returns)
+def test_limits_are_mean_and_maximum(atoms):
+    law = law_of(atoms)
+    assert float(inference.soft_value(law, jnp.inf)) == pytest.approx(np.mean(atoms), abs=1e-4)
+    assert float(inference.soft_value(law, 1e6)) == pytest.approx(np.mean(atoms), abs=3e-3)
+    assert float(inference.soft_value(law, 0.0)) == pytest.approx(max(atoms), abs=1e-5)
+    # log N / tau is what is left of the maximum's weight.
+    assert float(inference.soft_value(law, 1e-3)) == pytest.approx(max(atoms), abs=4e-3)
+
+
+@given(returns, temperature, temperature)
+def test_soft_value_falls_as_tau_r_grows(atoms, first, second):
+    low, high = sorted((first, second))
+    assert float(inference.soft_value(law_of(atoms), low)) >= float(inference.soft_value(law_of(atoms), high)) - 1e-4
+
+
+@given(st.floats(-100, 0, width=32), temperature)
+def test_a_deterministic_return_is_its_own_soft_value(value, tau_r):
+    assert float(inference.soft_value(law_of([value] * 8), tau_r)) == pytest.approx(value, abs=1e-4)
+
+
+def test_atoms_of_weight_zero_do_not_count():
+    law = law_of([-5.0, 0.0], [1.0, 0.0])
+    for tau_r in (0.0, 0.1, 10.0, jnp.inf):
+        assert float(inference.soft_value(law, tau_r)) == pytest.approx(-5.0)
+
+
+@given(st.lists(st.floats(-100, 0, width=32), min_size=1, max_size=16), temperature)
+def test_candidate_weights_are_a_softmax_and_ignore_a_constant(value, tau_q):
+    value = np.asarray(value, np.float32)
+    expected = np.exp(value / tau_q - logsumexp(value / tau_q))
+    np.testing.assert_allclose(inference.candidate_weights(jnp.asarray(value), tau_q), expected, atol=2e-3)
+    np.testing.assert_allclose(inference.candidate_weights(jnp.asarray(value - 8), tau_q), expected, atol=4e-3)
+
+
+def test_selection_limits_are_best_of_n_and_the_base_policy():
+    value = jnp.array([-3.0, -1.0, -2.0])
+    np.testing.assert_array_equal(inference.candidate_weights(value, 0.0), [0, 1, 0])
+    np.testing.assert_allclose(inference.candidate_weights(value, jnp.inf), 1 / 3, rtol=1e-6)
+    np.testing.assert_allclose(inference.candidate_weights(jnp.array([-1.0, -1.0, -2.0]), 0.0), [0.5, 0.5, 0])
+    np.testing.assert_array_equal(inference.candidate_weights(jnp.array([-7.0]), 0.5), [1])
+
+
+def test_select_draws_in_proportion_to_the_weights():
+    weights = jnp.array([0.1, 0.0, 0.6, 0.3])
+    draws = jax.vmap(lambda key: inference.select(weights, key=key))(jax.random.split(jax.random.key(0), 20_000))
+    # The standard error of a frequency is at most 0.5 / sqrt(2e4) = 0.0035.
+    np.testing.assert_allclose(np.bincount(draws, minlength=4) / 20_000, weights, atol=0.015)
+    assert 1 not in np.asarray(draws)
+
+
+@pytest.fixture(scope="module")
+def agent():
+    network = NetworkConfig(width=16, depth=2, head_width=8)
+    policy = make_policy(PolicyConfig(network=network), 3, 2, key=jax.random.key(0))
+    return policy, make_critic(CriticConfig(network=network), 3, 2, key=jax.random.key(1))
+
+
+def test_first_candidates_do_not_depend_on_how_many_are_drawn(agent):
+    obs, key = jnp.ones(3), jax.random.key(2)
+    few = inference.decide(*agent, obs, 4, 8, 3.0, 0.3, 10, key=key)
+    many = inference.decide(*agent, obs, 16, 8, 3.0, 0.3, 10, key=key)
+    np.testing.assert_allclose(few.candidates, many.candidates[:4], atol=1e-6)
+    np.testing.assert_allclose(few.value, many.value[:4], atol=1e-5)
+
+
+def test_a_decision_is_one_of_its_candidates_and_one_candidate_is_the_base_policy(agent):
+    policy, critic = agent
+    obs, keys = jnp.ones((5, 3)), jax.random.split(jax.random.key(3), 5)
+    chunks = inference.act(policy, critic, obs, keys, 1, 4, jnp.full(5, 3.0), jnp.zeros(5), jnp.array(10))
+    candidate_keys = [jax.random.split(key)[0] for key in keys]
+    for chunk, key in zip(chunks, candidate_keys, strict=True):
+        np.testing.assert_allclose(chunk, policy.sample(obs[0], 1, 10, key=key)[0], atol=1e-6)
+
+
+def test_temperatures_and_flow_steps_never_recompile(agent):
+    obs, keys = jnp.ones((2, 3)), jax.random.split(jax.random.key(3), 2)
+
+    def call(tau_r, tau_q, num_steps):
+        temperatures = (jnp.full(2, tau_r), jnp.full(2, tau_q))
+        return inference.act(*agent, obs, keys, 4, 4, *temperatures, jnp.array(num_steps))
+
+    call(1.0, 1.0, 10)
+    before = inference.act._cached._cache_size()
+    for tau_r, tau_q, num_steps in [(0.1, 0.0, 5), (30.0, 7.0, 20), (jnp.inf, 0.3, 1)]:
+        call(tau_r, tau_q, num_steps)
+    assert inference.act._cached._cache_size() == before

@@ -1,0 +1,55 @@
+"""Networks against a naive NumPy forward pass, and the two fields against each other's contract."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.special import erf
+
+from evor_eqx.networks import MLP, FactorisedField, MLPField, Normaliser
+
+KEY = jax.random.key(0)
+FIELDS = {
+    "mlp": MLPField(2, 5, width=16, depth=2, use_layer_norm=True, key=KEY),
+    "factorised": FactorisedField(2, 5, width=16, depth=2, head_width=8, use_layer_norm=True, key=KEY),
+}
+
+
+def test_mlp_is_linear_gelu_layernorm_per_layer():
+    network = MLP(3, 2, width=8, depth=2, use_layer_norm=True, key=KEY)
+    x = np.array([0.5, -1.0, 2.0], np.float32)
+    hidden = x
+    for layer in network.layers:
+        hidden = np.asarray(layer.weight) @ hidden + np.asarray(layer.bias)
+        hidden = hidden * 0.5 * (1 + erf(hidden / np.sqrt(2)))
+        hidden = (hidden - hidden.mean()) / np.sqrt(hidden.var() + 1e-5)
+    expected = np.asarray(network.output.weight) @ hidden + np.asarray(network.output.bias)
+    # JAX's GELU is the tanh approximation: up to 1e-3 from the exact one.
+    np.testing.assert_allclose(network(jnp.asarray(x)), expected, atol=5e-3)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_encoding_once_equals_calling_the_field(name):
+    field, cond = FIELDS[name], jax.random.normal(KEY, (5,))
+    x, t = jnp.array([0.3, -0.7]), jnp.array(0.4)
+    np.testing.assert_allclose(field.bind(cond)(x, t), field(x, t, cond), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_field_depends_on_state_time_and_condition(name):
+    field, cond = FIELDS[name], jax.random.normal(KEY, (5,))
+    x, t = jnp.array([0.3, -0.7]), jnp.array(0.4)
+    here = field(x, t, cond)
+    for other in (field(x + 0.5, t, cond), field(x, t + 0.5, cond), field(x, t, cond + 0.5)):
+        assert np.abs(np.asarray(other - here)).max() > 1e-4
+
+
+def test_normaliser_standardises_and_is_never_trained():
+    obs = jax.random.normal(KEY, (1000, 3)) * jnp.array([1.0, 10.0, 0.1]) + 5
+    normalise = Normaliser(obs.mean(axis=0), obs.std(axis=0))
+    unit = jax.vmap(normalise)(obs)
+    np.testing.assert_allclose(unit.mean(axis=0), 0, atol=1e-4)
+    np.testing.assert_allclose(unit.std(axis=0), 1, rtol=1e-4)
+    gradient = jax.grad(lambda n: jnp.sum(n(obs[0])))(normalise)
+    np.testing.assert_array_equal(gradient.mean, 0)
+    np.testing.assert_array_equal(gradient.std, 0)
