@@ -18,8 +18,8 @@ figures: $(STAMP) ## data, training and every figure (PRESET=smoke, laptop or pa
 test: $(STAMP) ## all tests, smoke notebooks included
 	$(BIN)/pytest $(ARGS)
 
-lab: $(STAMP) ## JupyterLab on notebooks/ (as root: ARGS=--allow-root)
-	$(BIN)/jupyter lab --notebook-dir=notebooks $(ARGS)
+lab: $(STAMP) ## JupyterLab on notebooks/, for this machine only and with a token
+	$(BIN)/jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 lint: $(STAMP) ## style, format, types, and no outputs in notebooks
 	$(BIN)/ruff check

@@ -98,13 +98,12 @@ class Evaluate(_Experiment):
             replace(config.setting, **dict(zip(axes, values, strict=True)))
             for values in itertools.product(*axes.values())
         ]
-        table = pipeline.ensure_evaluation(task, config, settings)
-        print("N_pi  tau_R  tau_Q  success  95% interval  episodes")
-        for setting, result in table.items():
-            low, high = result.interval
+        print("N_pi  tau_R  tau_Q  success  95 % interval   episodes")
+        for result in pipeline.ensure_evaluation(task, config, settings):
+            setting, success = result.setting, result.success
             print(
-                f"{setting.num_candidates:4d}  {setting.tau_r:5g}  {setting.tau_q:5g}  {result.success:6.1%}  "
-                f"{low:5.1%} to {high:6.1%}  {len(result.episodes):4d}"
+                f"{setting.num_candidates:4d}  {setting.tau_r:5g}  {setting.tau_q:5g}  {success.estimate:7.0%}  "
+                f"{success.low:5.0%} to {success.high:4.0%}  {len(result.episodes):8d}"
             )
         return 0
 

@@ -8,7 +8,11 @@ decision is a function of (seed, decision index) only. So results do not depend 
 the order of the episodes (up to the rounding of the actor's batched products), and settings evaluated on the same
 seeds are paired: the same starts, the same candidates' noise.
 
-There is one process per core, each with a few environments.
+There is one process per core with a few environments each, because waking a process costs more than a step of a maze.
+CPU time per environment step with all that is around it, 8 environments, 2 cores, random actions, medians of 5:
+
+    pointmaze-medium, bare 66 us:    h = 1: 158 us, h = 5: 87 us    (a process per environment: 302 and 124 us)
+    cube-single,      bare 0.99 ms:  h = 1: 1.19 ms, h = 5: 1.06 ms (a process per environment: 1.57 and 1.15 ms)
 """
 
 import contextlib
@@ -31,7 +35,6 @@ from jaxtyping import Array, Float, Int, Key, UInt32
 from evor_eqx.config import Setting
 from evor_eqx.errors import UserError
 from evor_eqx.progress import bar
-from evor_eqx.tasks import RewardTiming
 
 _MAX_SEED = 2**32 - 1  # numpy's global generator takes no larger one
 
@@ -45,7 +48,17 @@ class Episode:
     ret: float  # undiscounted sum of rewards
     success: bool  # the environment reported success at any step
     length: int  # environment steps
-    reward_timing: RewardTiming  # reward and success from the state before ("pre") or after ("post") the action
+    reward_timing: str  # reward and success from the state before ("pre") or after ("post") the action
+
+    def to_row(self) -> dict[str, Any]:
+        """One flat record, the setting's fields first."""
+        return {**dataclasses.asdict(self.setting), **{n: v for n, v in vars(self).items() if n != "setting"}}
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> "Episode":
+        """The inverse of `to_row`."""
+        names = [field.name for field in dataclasses.fields(Setting)]
+        return cls(Setting(**{name: row.pop(name) for name in names}), **row)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,7 +236,7 @@ def rollout(
     *,
     horizon: int,
     num_envs: int | None = None,
-    reward_timing: RewardTiming = "pre",
+    reward_timing: str = "pre",
 ) -> Rollout:
     """`run_episodes` in environments that are opened for it; the arguments are those of both."""
     with open_envs(make_env, horizon=horizon, num_envs=num_envs) as envs:
@@ -236,7 +249,7 @@ def run_episodes(
     settings: Sequence[Setting],
     seeds: Sequence[int],
     *,
-    reward_timing: RewardTiming = "pre",
+    reward_timing: str = "pre",
 ) -> Rollout:
     """One episode for every setting and seed, in environments from `open_envs`; every episode must end by itself.
 
@@ -277,7 +290,7 @@ class _Slot:
     success: bool = False
     length: int = 0
 
-    def record(self, reward_timing: RewardTiming) -> Episode:
+    def record(self, reward_timing: str) -> Episode:
         return Episode(self.setting, self.seed, self.ret, self.success, self.length, reward_timing)
 
 

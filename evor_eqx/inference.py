@@ -101,3 +101,16 @@ def act(
         return decision.candidates[decision.index]
 
     return jax.vmap(one)(obs, keys, tau_r, tau_q)
+
+
+@eqx.filter_jit
+def act_base(
+    policy: FlowPolicy, obs: Float[Array, "envs obs"], keys: Key[Array, " envs"], num_steps: Int[Array, ""]
+) -> Float[Array, "envs chunk"]:
+    """What `act` gives for N_pi = 1, without a critic: the base policy's first candidate."""
+
+    def one(state, key):
+        candidate_key, _ = jax.random.split(key)
+        return policy.sample(state, 1, num_steps, key=candidate_key)[0]
+
+    return jax.vmap(one)(obs, keys)

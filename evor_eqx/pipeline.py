@@ -4,8 +4,10 @@ Every `ensure_...` looks for its run folder, resumes what a kill left unfinished
 what is there. The command line, the notebooks and the figures all come through here.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+import functools
+import itertools
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import equinox as eqx
@@ -14,20 +16,35 @@ import jax.numpy as jnp
 import numpy as np
 
 from evor_eqx import inference, train
-from evor_eqx.config import Config, CriticConfig, NetworkConfig, PolicyConfig, TrainConfig
+from evor_eqx.config import Config, CriticConfig, NetworkConfig, PolicyConfig, Setting, TrainConfig
 from evor_eqx.critics.abstract import AbstractCritic, ReturnScale
 from evor_eqx.critics.ensemble import make_ensemble
 from evor_eqx.critics.flow import FlowCritic
 from evor_eqx.critics.targets import TARGETS
 from evor_eqx.data.dataset import OfflineDataset, Windows
 from evor_eqx.data.source import Source, find_or_make, load_arrays
+from evor_eqx.evaluate import Actor, Episode, open_envs, run_episodes
 from evor_eqx.networks import AbstractField, FactorisedField, MLPField, Normaliser
 from evor_eqx.policy import FlowPolicy, action_bank
 from evor_eqx.progress import bar
-from evor_eqx.runs import Run
-from evor_eqx.tasks import Task, dataset_name
+from evor_eqx.runs import Run, read_lines, write_lines
+from evor_eqx.stats import Interval, wilson_interval
+from evor_eqx.tasks import Task, dataset_name, make_env
 
 Model = TypeVar("Model", bound=eqx.Module)
+
+
+@dataclass(frozen=True)
+class Result:
+    """The episodes of one setting."""
+
+    setting: Setting
+    episodes: list[Episode]
+
+    @property
+    def success(self) -> Interval:
+        """Success rate with Wilson's 95 % interval."""
+        return wilson_interval(sum(episode.success for episode in self.episodes), len(self.episodes))
 
 
 @dataclass(frozen=True)
@@ -81,6 +98,28 @@ def ensure_critic(task: Task, config: Config) -> Trained[AbstractCritic]:
     if not run.complete:
         _train_critic(run, source, task, policy.model, config)
     return load_critic(run)
+
+
+def ensure_evaluation(task: Task, config: Config, settings: Sequence[Setting]) -> list[Result]:
+    """Phase 3: rollouts of the task's agent, one result per setting, in their order and on the same episodes."""
+    policy, critic = ensure_policy(task.dataset, config), ensure_critic(task, config)
+    num_steps = jnp.asarray(config.num_flow_steps)
+
+    def actor(obs, keys, num_candidates, num_returns, tau_r, tau_q):
+        counts = (num_candidates, num_returns)
+        return inference.act(policy.model, critic.model, jnp.asarray(obs), keys, *counts, tau_r, tau_q, num_steps)
+
+    return _ensure_episodes(critic.run, actor, task, config, settings)
+
+
+def ensure_base_evaluation(task: Task, config: Config) -> Result:
+    """Rollouts of the base policy alone (N_pi = 1), which need no critic; kept in the base policy's run."""
+    policy = ensure_policy(task.dataset, config)
+
+    def actor(obs, keys, *_):
+        return inference.act_base(policy.model, jnp.asarray(obs), keys, jnp.asarray(config.num_flow_steps))
+
+    return _ensure_episodes(policy.run, actor, task, config, [replace(config.setting, num_candidates=1)])[0]
 
 
 def load_policy(run: Run) -> Trained[FlowPolicy]:
@@ -154,6 +193,28 @@ def return_statistics(dataset: OfflineDataset, gamma: float) -> ReturnScale:
     rewards = dataset.reward[dataset.transitions]
     low, high = min(0.0, rewards.min() / (1 - gamma)), max(0.0, rewards.max() / (1 - gamma))
     return ReturnScale(*(jnp.asarray(v, jnp.float32) for v in (returns.mean(), max(returns.std(), 1e-3), low, high)))
+
+
+def _ensure_episodes(
+    run: Run, actor: Actor, task: Task, config: Config, settings: Sequence[Setting]
+) -> list[Result]:
+    """Run the episodes that the run folder does not hold yet; what is done is saved after every N_pi."""
+    path = run.path / "results" / f"{task.name}-{task.reward_timing}.jsonl"
+    seeds = range(config.evaluation.seed, config.evaluation.seed + config.evaluation.num_episodes)
+    known = {(e.setting, e.seed): e for e in map(Episode.from_row, read_lines(path))}
+    missing = [s for s in settings if any((s, seed) not in known for seed in seeds)]
+    if missing:
+        make = functools.partial(make_env, task)
+        with open_envs(make, horizon=config.policy.chunk_length, num_envs=config.evaluation.num_envs) as envs:
+            for _, group in itertools.groupby(sorted(missing, key=_counts), key=_counts):
+                rollout = run_episodes(envs, actor, list(group), seeds, reward_timing=task.reward_timing)
+                known |= {(e.setting, e.seed): e for e in rollout.episodes}
+                write_lines(path, [e.to_row() for e in known.values()])
+    return [Result(setting, [known[setting, seed] for seed in seeds]) for setting in settings]
+
+
+def _counts(setting: Setting) -> tuple[int, int]:
+    return setting.num_candidates, setting.num_returns
 
 
 def _train_policy(run: Run, source: Source, config: Config) -> None:

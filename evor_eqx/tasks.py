@@ -8,7 +8,7 @@ import difflib
 import re
 import warnings
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import gymnasium
 import numpy as np
@@ -88,7 +88,7 @@ def environment(dataset: str) -> str:
     return dataset.removesuffix("-v0").rpartition("-")[0]
 
 
-def parse_task(name: str, reward_timing: RewardTiming = "pre") -> Task:
+def parse_task(name: str, reward_timing: str = "pre") -> Task:
     """Task from `cube-single-play-singletask-task2-v0`, `cube-single-play-task2` or `cube-single-play` (default task).
 
     Raises UserError for an unknown dataset, a task outside 1 to 5 or a wrong timing.
@@ -100,7 +100,12 @@ def parse_task(name: str, reward_timing: RewardTiming = "pre") -> Task:
     task_id = int(number) if number else _DEFAULT_TASK[dataset.partition("-")[0]]
     if not 1 <= task_id <= NUM_TASKS:
         raise UserError(f"task {task_id} of {dataset}: expected 1 to {NUM_TASKS}, e.g. {Task(dataset, 1).name}")
-    return Task(dataset, task_id, reward_timing)
+    return Task(dataset, task_id, cast(RewardTiming, reward_timing))
+
+
+def is_task(name: str) -> bool:
+    """Whether a name has a task in it (cube-single-play-task2) or is a dataset's (cube-single-play)."""
+    return re.search(r"-singletask|-task\d+", name) is not None
 
 
 def make_env(task: Task, **kwargs: Any) -> gymnasium.Env:

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import json
 import math
 import multiprocessing
 
@@ -12,7 +13,7 @@ import pytest
 
 from evor_eqx.config import Setting
 from evor_eqx.errors import UserError
-from evor_eqx.evaluate import ChunkEnv, decision_keys, open_envs, rollout, run_episodes
+from evor_eqx.evaluate import ChunkEnv, Episode, decision_keys, open_envs, rollout, run_episodes
 from evor_eqx.tasks import make_env, parse_task
 
 HORIZON = 4
@@ -171,6 +172,12 @@ def test_an_error_in_an_environment_reaches_the_caller_and_leaves_no_process():
 def test_bad_input_is_a_user_error(envs, settings, seeds, actor, message):
     with pytest.raises(UserError, match=message):
         run_episodes(envs, actor, settings, seeds)
+
+
+def test_an_episode_survives_json():
+    episode = Episode(setting(math.inf), 7, -3.5, True, 4, "post")
+    assert Episode.from_row(json.loads(json.dumps(episode.to_row()))) == episode
+    assert set(episode.to_row()) >= {"num_candidates", "tau_r", "seed", "ret", "success", "length", "reward_timing"}
 
 
 def test_bad_counts_and_spaces_are_user_errors():

@@ -99,7 +99,8 @@ def _fetch_once(url: str, file: Path, known: str | None) -> None:
 
 def _stream(url: str, file: Path) -> None:
     """Fetch bytes; a connection that ends before Content-Length raises (urllib3 counts)."""
-    with tqdm(desc=url.rpartition("/")[2], unit="B", unit_scale=True, disable=None, dynamic_ncols=True) as bar:
+    # pooch sets the total; 1 until then, because it asks for the truth of the bar and tqdm has none without a total
+    with tqdm(total=1, desc=url.rpartition("/")[2], unit="B", unit_scale=True, disable=None, dynamic_ncols=True) as bar:
         fetch = pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 20, timeout=30)
         fetch(url, str(file), None)
 

@@ -29,5 +29,5 @@ def compute_plan(oracle: Any, times: list[float], poses: list[Any], grasps: list
 
 def _grid(step: float, end: float) -> np.ndarray:
     """0, step, 2 step, ... below `end`, summed one by one as OGBench does."""
-    grid = np.cumsum(np.full(int(end / step) + 2, step)) - step
+    grid = np.cumsum(np.r_[0.0, np.full(int(end / step) + 1, step)])
     return grid[grid < end]

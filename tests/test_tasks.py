@@ -1,0 +1,88 @@
+"""Names against OGBench's registry; seeds against repetition."""
+
+import gymnasium
+import numpy as np
+import pytest
+
+from evor_eqx.errors import UserError
+from evor_eqx.tasks import DATASETS, NUM_TASKS, Task, dataset_name, make_env, parse_task
+
+
+def rollout(env: gymnasium.Env, seed: int, num_steps: int = 25) -> np.ndarray:
+    acts = np.random.default_rng(0).uniform(-1, 1, (num_steps, *env.action_space.shape))
+    return np.stack([env.reset(seed=seed)[0], *(env.step(act)[0] for act in acts)])
+
+
+@pytest.mark.parametrize("name", ["pointmaze-medium-navigate", "pointmaze-medium-navigate-v0"])
+def test_a_dataset_name_gets_its_version(name):
+    assert dataset_name(name) == "pointmaze-medium-navigate-v0"
+
+
+def test_an_unknown_dataset_is_answered_with_the_nearest_names():
+    with pytest.raises(UserError, match=r"'cube-singel-play'.*cube-single-play-v0"):
+        dataset_name("cube-singel-play")
+
+
+@pytest.mark.parametrize("name", ["cube-single-play-singletask-task2-v0", "cube-single-play-task2", "cube-single-play"])
+def test_long_short_and_default_names_mean_the_same_task(name):
+    task = parse_task(name)
+    assert (task.name, task.env_id) == ("cube-single-play-singletask-task2-v0", "cube-single-singletask-task2-v0")
+
+
+@pytest.mark.parametrize(
+    ("name", "timing"), [("cube-single-play-task6", "pre"), ("cube-single-play-task0", "pre"), ("scene-play", "later")]
+)
+def test_a_task_or_timing_out_of_range_is_refused(name, timing):
+    with pytest.raises(UserError, match="expected"):
+        parse_task(name, timing)
+
+
+def test_long_tasks_discount_less():
+    gammas = {name: parse_task(name).gamma for name in ("cube-double-play", "pointmaze-giant-stitch", "scene-play")}
+    assert gammas == {"cube-double-play": 0.995, "pointmaze-giant-stitch": 0.995, "scene-play": 0.99}
+
+
+def test_ogbench_registers_every_task_and_no_sixth():
+    import ogbench  # noqa: F401
+
+    env_ids = {Task(dataset, task_id).env_id for dataset in DATASETS for task_id in range(1, NUM_TASKS + 1)}
+    assert env_ids <= set(gymnasium.registry)
+    assert "cube-single-singletask-task6-v0" not in gymnasium.registry
+
+
+@pytest.mark.parametrize(
+    ("dataset", "env_id"),
+    [
+        ("pointmaze-medium-navigate", "pointmaze-medium-singletask-v0"),
+        ("antmaze-large-explore", "antmaze-large-singletask-v0"),
+        ("cube-double-play", "cube-double-singletask-v0"),
+        ("scene-noisy", "scene-singletask-v0"),
+        ("puzzle-3x3-play", "puzzle-3x3-singletask-v0"),
+        ("puzzle-4x4-play", "puzzle-4x4-singletask-v0"),
+    ],
+)
+def test_the_default_task_is_ogbenchs(dataset, env_id):
+    import ogbench  # noqa: F401
+
+    assert parse_task(dataset).task_id == gymnasium.make(env_id).unwrapped._reward_task_id
+
+
+@pytest.mark.parametrize("name", ["pointmaze-teleport-navigate", "cube-double-play", "scene-play"])
+def test_the_same_seed_repeats_an_episode_in_a_used_and_in_a_new_environment(name):
+    env = make_env(parse_task(name))
+    first = rollout(env, seed=3)
+    other = rollout(env, seed=4)
+    assert np.array_equal(rollout(env, seed=3), first)
+    assert np.array_equal(rollout(make_env(parse_task(name)), seed=3), first)
+    assert not np.array_equal(other, first)
+
+
+def test_reward_timing_moves_the_success_by_one_step():
+    def first_success(timing):
+        env = make_env(parse_task("pointmaze-medium-navigate-task1", timing))
+        env.reset(seed=0)
+        env.unwrapped.set_xy(np.add(env.unwrapped.cur_goal_xy, [1.05, 0.0]))  # success is within 1.0
+        return [env.step(np.array([-0.5, 0.0]))[1:3] for _ in range(2)]
+
+    assert first_success("post")[0] == (0.0, True)
+    assert first_success("pre") == [(-1.0, False), (0.0, True)]
