@@ -119,7 +119,7 @@ class CriticConfig(Checked):
     """Euler steps of the target network's flow; 5 to 20."""
     n_step: int = 1
     """Rewards of the data per backup, n >= chunk_length; 1 to 50."""
-    num_bank_draws: int = 4
+    num_bank_draws: int = 1
     """Draws of the base policy per state for the next action; 0: the data's own next action; 1 to 32."""
     num_members: int = 1
     """Critics in the ensemble; 1 to 10."""
@@ -152,7 +152,7 @@ class EvaluationConfig(Checked):
     seed: int = 1_000
     """Seed of the first episode; the others follow."""
     num_envs: int = 8
-    """Environments that run at the same time, each in a process."""
+    """Environments that run at the same time, spread over one process per core."""
     reward_timing: str = "pre"
     """pre: reward and success read from s (ogbench >= 1.2); post: from s' (ogbench 1.1, as in the papers)."""
 
@@ -195,7 +195,7 @@ def _smoke() -> Config:
     return Config(
         data=DataConfig(num_episodes=5),
         policy=PolicyConfig(network=replace(small, head_width=0), train=train),
-        critic=CriticConfig(n_step=20, network=small, train=train, num_bank_draws=1),
+        critic=CriticConfig(n_step=20, network=small, train=train),
         setting=Setting(num_candidates=4, num_returns=8),
         evaluation=EvaluationConfig(num_episodes=2, num_envs=2),
     )

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import zmq
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from matplotlib.figure import Figure
 from papermill.exceptions import PapermillExecutionError
 from papermill.execute import execute_notebook
 from traitlets import default
-from zmq import ZMQError
 
 from evor_eqx import paths
 from evor_eqx.errors import UserError
@@ -58,6 +58,10 @@ class _ThisPython(AsyncKernelManager):
     @default("kernel_spec_manager")
     def _no_installed_kernels(self) -> KernelSpecManager:
         return KernelSpecManager(kernel_dirs=[])
+
+    @default("transport_encryption")
+    def _private_if_possible(self) -> str:
+        return "auto" if zmq.has("curve") else "disabled"
 
 
 def notebooks() -> dict[str, Path]:
@@ -168,7 +172,7 @@ def _execute(notebook: Path, parameters: Mapping[str, Any], copy: Path, bar: Any
         except PapermillExecutionError as error:
             message = f"{error.ename}: {error.evalue}".splitlines()[0]
             raise FigureError(f"{notebook.stem}, cell [{error.exec_count}]: {message} (see {copy})") from None
-        except (RuntimeError, ZMQError) as error:
+        except (RuntimeError, zmq.ZMQError) as error:
             problem = str(error)
     raise FigureError(f"{notebook.stem}: kernel lost {NUM_ATTEMPTS} times, last by: {problem} (see {copy})")
 

@@ -34,7 +34,7 @@ def commit() -> str | None:
     if root is None or not (root / ".git").exists() or not shutil.which("git"):
         return None
     sources = ("evor_eqx", "notebooks", "pyproject.toml", "requirements.lock")
-    head, changes = _git(root, "rev-parse", "HEAD"), _git(root, "status", "--porcelain", "--", *sources)
+    head, changes = _git(root, "rev-parse", "--verify", "HEAD"), _git(root, "status", "--porcelain", "--", *sources)
     return f"{head}-dirty" if head and changes else head or None
 
 
