@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from evor_eqx.config import PRESETS, Config, Setting, preset
+from evor_eqx.config import PRESETS, Config, preset
 from evor_eqx.errors import UserError
 
 

@@ -4,7 +4,7 @@ Sizes of observations and actions come from the dataset, discounts and reward ti
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 
 from evor_eqx.critics.ensemble import COMBINE
 from evor_eqx.critics.targets import TARGETS
@@ -46,7 +46,7 @@ class Checked:
     """A dataclass whose fields are checked when it is made; UserError names the field, its value and the range."""
 
     def __post_init__(self) -> None:
-        for name, value in ((item.name, getattr(self, item.name)) for item in fields(self)):  # type: ignore[arg-type]
+        for name, value in vars(self).items():
             low, high = RANGES.get(name, (None, None))
             if low is not None and value is not None and not low <= value <= high:
                 raise UserError(f"{name} is {value}: expected {low} to {high}")
@@ -92,7 +92,7 @@ class TrainConfig(Checked):
     decay: bool = False
     """Lower the step size to zero along a cosine; pays when updates are few."""
     ema_rate: float = 0.005
-    """Rate of the moving average of the weights, which is the target network and the model that is used; 1e-3 to 1e-2."""
+    """Rate of the weights' moving average: the target network, and the model that is used; 1e-3 to 1e-2."""
     log_every: int = 500
     """Updates fused into one compiled call, and between two rows of metrics; 100 to 5000."""
     checkpoint_every: int = 5_000

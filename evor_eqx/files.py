@@ -44,7 +44,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:
-        raise UserError(f"no file {path}: expected a JSON file; make it again with the command that writes it") from None
+        raise UserError(
+            f"no file {path}: expected a JSON file; make it again with the command that writes it"
+        ) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"damaged file {path}: expected JSON ({error}); delete it and make it again") from None
 

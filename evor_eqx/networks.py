@@ -24,9 +24,7 @@ class MLP(eqx.Module):
     norms: list[eqx.nn.LayerNorm]
     output: eqx.nn.Linear
 
-    def __init__(
-        self, in_size: int, out_size: int, width: int, depth: int, use_layer_norm: bool, *, key: PRNGKeyArray
-    ):
+    def __init__(self, in_size: int, out_size: int, width: int, depth: int, use_layer_norm: bool, *, key: PRNGKeyArray):
         *layer_keys, output_key = jax.random.split(key, depth + 1)
         sizes = [in_size] + [width] * depth
         self.layers = [eqx.nn.Linear(m, n, key=k) for m, n, k in zip(sizes[:-1], sizes[1:], layer_keys, strict=True)]
@@ -68,9 +66,7 @@ class MLPField(AbstractField):
 
     network: MLP
 
-    def __init__(
-        self, x_size: int, cond_size: int, width: int, depth: int, use_layer_norm: bool, *, key: PRNGKeyArray
-    ):
+    def __init__(self, x_size: int, cond_size: int, width: int, depth: int, use_layer_norm: bool, *, key: PRNGKeyArray):
         self.network = MLP(x_size + 1 + cond_size, x_size, width, depth, use_layer_norm, key=key)
 
     def encode(self, cond):
@@ -81,7 +77,7 @@ class MLPField(AbstractField):
 
 
 class FactorisedField(AbstractField):
-    """A large encoder of the condition and a two-layer head in (x, t), each layer shifted by its part of the context."""
+    """A large encoder of the condition, and a two-layer head in (x, t) whose layers are shifted by the context."""
 
     encoder: MLP
     inlet: eqx.nn.Linear

@@ -1,4 +1,4 @@
-"""Where things live: one home folder with `data/`, `runs/` and `figures/`, and the notebooks that came with the package.
+"""Where things live: one home folder with `data/`, `runs/` and `figures/`, and the notebooks of the package.
 
 The home is `$EVOR_HOME` if set; in a checkout it is the checkout; elsewhere the working folder.
 """

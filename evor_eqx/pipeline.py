@@ -13,18 +13,15 @@ from typing import Any, Generic, TypeVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from evor_eqx import inference, train
+from evor_eqx.build import make_critic, make_policy, observation_statistics, return_statistics
 from evor_eqx.config import Config, CriticConfig, NetworkConfig, PolicyConfig, Setting, TrainConfig
-from evor_eqx.critics.abstract import AbstractCritic, ReturnScale
-from evor_eqx.critics.ensemble import make_ensemble
-from evor_eqx.critics.flow import FlowCritic
-from evor_eqx.critics.targets import TARGETS
+from evor_eqx.critics.abstract import AbstractCritic
 from evor_eqx.data.dataset import OfflineDataset, Windows
-from evor_eqx.data.source import Source, find_or_make, load_arrays
-from evor_eqx.evaluate import Actor, Episode, open_envs, run_episodes
-from evor_eqx.networks import AbstractField, FactorisedField, MLPField, Normaliser
+from evor_eqx.data.source import Source, Split, find_or_make, load_arrays
+from evor_eqx.envs import open_envs
+from evor_eqx.evaluate import Actor, Episode, run_episodes
 from evor_eqx.policy import FlowPolicy, action_bank
 from evor_eqx.progress import bar
 from evor_eqx.runs import Run, read_lines, write_lines
@@ -60,7 +57,7 @@ def ensure_source(dataset: str, config: Config) -> Source:
     return find_or_make(dataset_name(dataset), num_episodes=config.data.num_episodes, seed=config.data.seed)
 
 
-def load_dataset(source: Source, task: Task | None, split: str) -> OfflineDataset:
+def load_dataset(source: Source, task: Task | None, split: Split) -> OfflineDataset:
     """The "train" or "val" rows of a source, with the task's reward and mask if a task is given."""
     return OfflineDataset.from_arrays(load_arrays(source, task, split))
 
@@ -116,7 +113,7 @@ def ensure_base_evaluation(task: Task, config: Config) -> Result:
     """Rollouts of the base policy alone (N_pi = 1), which need no critic; kept in the base policy's run."""
     policy = ensure_policy(task.dataset, config)
 
-    def actor(obs, keys, *_):
+    def actor(obs, keys, num_candidates, num_returns, tau_r, tau_q):
         return inference.act_base(policy.model, jnp.asarray(obs), keys, jnp.asarray(config.num_flow_steps))
 
     return _ensure_episodes(policy.run, actor, task, config, [replace(config.setting, num_candidates=1)])[0]
@@ -136,68 +133,7 @@ def load_critic(run: Run) -> Trained[AbstractCritic]:
     return Trained(_load(run, make_critic(config, **sizes, key=jax.random.key(0)), config.train), run)
 
 
-def make_field(config: NetworkConfig, x_size: int, cond_size: int, *, key: jax.Array) -> AbstractField:
-    """The velocity field that a network configuration describes."""
-    if config.head_width == 0:
-        return MLPField(x_size, cond_size, config.width, config.depth, config.use_layer_norm, key=key)
-    return FactorisedField(
-        x_size, cond_size, config.width, config.depth, config.head_width, config.use_layer_norm, key=key
-    )
-
-
-def make_policy(
-    config: PolicyConfig, obs_size: int, chunk_size: int, *, key: jax.Array, normalise: Normaliser | None = None
-) -> FlowPolicy:
-    """An untrained base policy; without statistics its normaliser is the identity."""
-    field = make_field(config.network, chunk_size, obs_size, key=key)
-    return FlowPolicy(field, normalise or identity_normaliser(obs_size), chunk_size)
-
-
-def make_critic(
-    config: CriticConfig,
-    obs_size: int,
-    chunk_size: int,
-    *,
-    key: jax.Array,
-    normalise: Normaliser | None = None,
-    scale: ReturnScale | None = None,
-) -> AbstractCritic:
-    """An untrained critic; without statistics its normaliser and scale are the identity."""
-
-    def member(member_key):
-        return FlowCritic(
-            field=make_field(config.network, 1, obs_size + chunk_size, key=member_key),
-            normalise=normalise or identity_normaliser(obs_size),
-            scale=scale or ReturnScale(*map(jnp.asarray, (0.0, 1.0, -1e9, 1e9))),
-            target=TARGETS[config.target],
-            num_target_steps=config.num_target_steps,
-        )
-
-    return make_ensemble(member, config.num_members, config.combine, key=key)
-
-
-def identity_normaliser(obs_size: int) -> Normaliser:
-    """Leaves observations as they are."""
-    return Normaliser(jnp.zeros(obs_size), jnp.ones(obs_size))
-
-
-def observation_statistics(dataset: OfflineDataset) -> Normaliser:
-    """Mean and standard deviation of the dataset's observations; a constant coordinate keeps its unit."""
-    std = dataset.obs.std(axis=0)
-    return Normaliser(jnp.asarray(dataset.obs.mean(axis=0)), jnp.asarray(np.where(std > 1e-6, std, 1.0)))
-
-
-def return_statistics(dataset: OfflineDataset, gamma: float) -> ReturnScale:
-    """Shift and scale from the recorded returns, range from the rewards: [r_min, r_max] / (1 - gamma) and 0."""
-    returns = dataset.mc_returns(gamma)[0][dataset.transitions]
-    rewards = dataset.reward[dataset.transitions]
-    low, high = min(0.0, rewards.min() / (1 - gamma)), max(0.0, rewards.max() / (1 - gamma))
-    return ReturnScale(*(jnp.asarray(v, jnp.float32) for v in (returns.mean(), max(returns.std(), 1e-3), low, high)))
-
-
-def _ensure_episodes(
-    run: Run, actor: Actor, task: Task, config: Config, settings: Sequence[Setting]
-) -> list[Result]:
+def _ensure_episodes(run: Run, actor: Actor, task: Task, config: Config, settings: Sequence[Setting]) -> list[Result]:
     """Run the episodes that the run folder does not hold yet; what is done is saved after every N_pi."""
     path = run.path / "results" / f"{task.name}-{task.reward_timing}.jsonl"
     seeds = range(config.evaluation.seed, config.evaluation.seed + config.evaluation.num_episodes)
@@ -228,8 +164,8 @@ def _train_policy(run: Run, source: Source, config: Config) -> None:
     def loss(model, target, example, *, key):
         return model.loss(example, key=key)
 
-    windows = [split.windows(gamma=1.0, chunk_length=h) for split in (dataset, validation)]
-    _fit(run, model, loss, windows, config.policy.train, sizes, key=train_key)
+    train_windows, val_windows = (split.windows(gamma=1.0, chunk_length=h) for split in (dataset, validation))
+    _fit(run, model, loss, (train_windows, val_windows), config.policy.train, sizes, key=train_key)
 
 
 def _train_critic(run: Run, source: Source, task: Task, policy: FlowPolicy, config: Config) -> None:
@@ -255,14 +191,14 @@ def _train_critic(run: Run, source: Source, task: Task, policy: FlowPolicy, conf
     def loss(model, target, example, *, key):
         return model.loss(target, example, key=key)
 
-    _fit(run, model, loss, [windows(dataset), windows(validation)], config.critic.train, sizes, key=train_key)
+    _fit(run, model, loss, (windows(dataset), windows(validation)), config.critic.train, sizes, key=train_key)
 
 
 def _fit(
     run: Run,
     model: eqx.Module,
     loss: train.Loss,
-    windows: Sequence[Windows],
+    windows: tuple[Windows, Windows],
     config: TrainConfig,
     sizes: dict[str, int],
     *,

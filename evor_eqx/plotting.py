@@ -4,7 +4,7 @@ Truth (recorded returns, exact laws) is a black dashed line everywhere. Other co
 come from one table.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -12,13 +12,15 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
 from matplotlib.patches import Rectangle
 
+from evor_eqx.tasks import MazeLayout
+
 
 class Look(NamedTuple):
     """How a method is drawn."""
 
     label: str
     color: str
-    linestyle: str
+    linestyle: Any
     marker: str
 
 
@@ -28,7 +30,7 @@ METHODS = {
     "coupled": Look("coupled", "#009E73", (0, (5, 1)), "^"),
     "mc": Look("Monte Carlo", "#CC79A7", ":", "D"),
 }
-TRUTH = {"color": "black", "linestyle": "--"}
+TRUTH: dict[str, Any] = {"color": "black", "linestyle": "--"}
 
 
 def training_curve(
@@ -42,8 +44,9 @@ def training_curve(
     return ax
 
 
-def maze(ax: Axes, walls: Int[np.ndarray, "i j"], unit: float, offset: float) -> Axes:
-    """The walls of a maze (1 = wall) in the coordinates of its observations, in metres."""
+def maze(ax: Axes, layout: MazeLayout) -> Axes:
+    """The walls and the goal of a maze, in metres."""
+    walls, unit, offset = layout.walls, layout.unit, layout.offset
     cells = [
         Rectangle((j * unit - offset - unit / 2, i * unit - offset - unit / 2), unit, unit)
         for i, j in zip(*np.nonzero(walls), strict=True)
@@ -53,12 +56,7 @@ def maze(ax: Axes, walls: Int[np.ndarray, "i j"], unit: float, offset: float) ->
     ax.set(xlim=(-half, columns * unit - half), ylim=(-half, rows * unit - half), xlabel="x (m)", ylabel="y (m)")
     ax.set_aspect("equal")
     ax.grid(False)
-    return ax
-
-
-def goal(ax: Axes, xy: Float[np.ndarray, " 2"]) -> Axes:
-    """A task's goal on a maze."""
-    ax.plot(*xy, "*", color="#D55E00", markersize=16, markeredgecolor="white", zorder=5, label="goal")
+    ax.plot(*layout.goal, "*", color="#D55E00", markersize=16, markeredgecolor="white", zorder=5, label="goal")
     return ax
 
 
@@ -66,7 +64,7 @@ def histogram_pair(
     ax: Axes, data: Float[np.ndarray, " n"], model: Float[np.ndarray, " m"], name: str, bins: int = 41
 ) -> Axes:
     """Densities of data (black, dashed) and model (filled) on the same bins over [-1, 1]."""
-    edges = np.linspace(-1, 1, bins + 1)
+    edges = np.linspace(-1, 1, bins + 1).tolist()
     ax.hist(model, edges, density=True, color="#56B4E9", alpha=0.8, label="base policy")
     ax.hist(data, edges, density=True, histtype="step", linewidth=1.4, label="data", **TRUTH)
     ax.set(xlabel=name, ylabel="density")
@@ -133,7 +131,7 @@ def candidates(
     weights: Float[np.ndarray, " cand"],
     length: float = 3.0,
 ):
-    """Candidate actions as arrows from a place, coloured by Q*, as wide as their selection weight; returns the arrows."""
+    """Candidate actions as arrows from a place, coloured by Q*, outlined by selection weight; returns the arrows."""
     start = np.repeat(origin[None], len(acts), axis=0)
     order = np.argsort(weights)
     return ax.quiver(

@@ -7,7 +7,7 @@ from tqdm.auto import tqdm
 
 
 def is_quiet() -> bool:
-    """Whether nobody is watching: CI, `EVOR_QUIET` (set for headless notebooks), or output that is neither a terminal nor a live notebook."""
+    """Whether nobody is watching: CI, `EVOR_QUIET` (set for headless notebooks), neither terminal nor live notebook."""
     if os.environ.get("CI") or os.environ.get("EVOR_QUIET"):
         return True
     return not (sys.stderr.isatty() or "ipykernel" in sys.modules)

@@ -1,10 +1,10 @@
 """Run folders: what was asked for, what ran it, what came of it; whole after a kill at any moment.
 
-    runs/<group>/<kind>-<id>/   config.json      what defines the run; its hash is the id
-                                manifest.json    versions, device, wall time, status
-                                metrics.jsonl    one row of scalars per fused block
-                                checkpoint.eqx   a JSON header line, then the leaves of the training state
-                                results/         evaluations, one JSON line per episode
+runs/<group>/<kind>-<id>/   config.json      what defines the run; its hash is the id
+                            manifest.json    versions, device, wall time, status
+                            metrics.jsonl    one row of scalars per fused block
+                            checkpoint.eqx   a JSON header line, then the leaves of the training state
+                            results/         evaluations, one JSON line per episode
 """
 
 import hashlib
@@ -125,7 +125,9 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
         try:
             yield json.loads(line)
         except json.JSONDecodeError:
-            raise UserError(f"damaged line {number} of {path}: delete that line, or the file to make it again") from None
+            raise UserError(
+                f"damaged line {number} of {path}: delete that line, or the file to make it again"
+            ) from None
 
 
 def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:

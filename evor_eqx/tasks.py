@@ -95,7 +95,8 @@ def parse_task(name: str, reward_timing: str = "pre") -> Task:
     """
     if reward_timing not in get_args(RewardTiming):
         raise UserError(f"reward_timing is {reward_timing!r}, expected 'pre' (ogbench >= 1.2) or 'post' (the papers)")
-    stem, _, number = re.fullmatch(r"(.*?)(-singletask)?(?:-task(\d+))?", name.removesuffix("-v0")).groups()
+    match = re.fullmatch(r"(.*?)(?:-singletask)?(?:-task(\d+))?", name.removesuffix("-v0"))
+    stem, number = match.groups() if match else (name, None)
     dataset = dataset_name(stem)
     task_id = int(number) if number else _DEFAULT_TASK[dataset.partition("-")[0]]
     if not 1 <= task_id <= NUM_TASKS:
@@ -123,6 +124,28 @@ def seeded_env(env_id: str, **kwargs: Any) -> gymnasium.Env:
         import ogbench  # noqa: F401  (registers the environments)
 
         return SeededReset(gymnasium.make(env_id, **kwargs))
+
+
+@dataclass(frozen=True)
+class MazeLayout:
+    """A maze and a task's goal, in the coordinates of the observations (metres)."""
+
+    walls: np.ndarray  # [i, j], 1 where a cell is wall; cell (i, j) is centred at (j, i) * unit - offset
+    unit: float
+    offset: float
+    goal: np.ndarray  # [2]
+
+
+def maze_layout(task: Task) -> MazeLayout:
+    """Walls and goal of a maze task, from OGBench. Raises UserError for a task that has no maze."""
+    env = make_env(task)
+    env.reset(seed=0)
+    maze: Any = env.unwrapped
+    if not hasattr(maze, "maze_map"):
+        raise UserError(f"{task.name} has no maze: expected a task of a pointmaze or antmaze dataset")
+    layout = MazeLayout(maze.maze_map, maze._maze_unit, maze._offset_x, np.array(maze.cur_goal_xy))
+    env.close()
+    return layout
 
 
 class SeededReset(gymnasium.Wrapper):

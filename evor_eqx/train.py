@@ -45,7 +45,7 @@ def optimiser(config: TrainConfig) -> optax.GradientTransformation:
     return optax.adam(optax.cosine_decay_schedule(rate, config.num_updates) if config.decay else rate)
 
 
-def init_state(model: Model, config: TrainConfig) -> TrainState:
+def init_state(model: eqx.Module, config: TrainConfig) -> TrainState:
     """Update 0: the moving average equals the model."""
     opt_state = optimiser(config).init(eqx.filter(model, eqx.is_inexact_array))
     copy = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True) if eqx.is_array(leaf) else leaf, model)
@@ -111,7 +111,7 @@ def fit(
     recorder: Recorder,
     *,
     key: PRNGKeyArray,
-    on_block: Callable[[int], None] = lambda step: None,
+    on_block: Callable[[int], object] = lambda step: None,
 ) -> Model:
     """Train to `config.num_updates`, from the recorder's last state if it has one; returns the moving average.
 

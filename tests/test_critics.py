@@ -8,11 +8,11 @@ import pytest
 from scipy.stats import norm, wasserstein_distance
 
 from evor_eqx import train
+from evor_eqx.build import make_critic
 from evor_eqx.config import CriticConfig, NetworkConfig, TrainConfig
 from evor_eqx.critics.abstract import ReturnScale
 from evor_eqx.critics.targets import TARGETS
 from evor_eqx.data.dataset import OfflineDataset
-from evor_eqx.pipeline import make_critic
 from evor_eqx.shapes import Batch
 
 NETWORK = NetworkConfig(width=32, depth=2, head_width=16)
@@ -119,7 +119,9 @@ def test_law_of_a_constant_field_is_a_shifted_gaussian_at_its_mid_quantiles():
 @pytest.mark.parametrize(("combine", "reduce"), [("mean", np.mean), ("min", np.min)])
 def test_ensemble_combines_quantile_by_quantile(combine, reduce):
     ensemble = critic_of("bootstrap", num_members=3, combine=combine)
-    members = [jax.tree.map(lambda leaf, i=i: leaf[i] if eqx.is_array(leaf) else leaf, ensemble.members) for i in range(3)]
+    members = [
+        jax.tree.map(lambda leaf, i=i: leaf[i] if eqx.is_array(leaf) else leaf, ensemble.members) for i in range(3)
+    ]
     atoms = [np.sort(member.law(jnp.ones(2), jnp.zeros(1), 8, 10).atoms) for member in members]
     assert np.ptp(atoms, axis=0).max() > 0.1  # the members differ
     law = ensemble.law(jnp.ones(2), jnp.zeros(1), 8, 10)
@@ -131,7 +133,9 @@ def test_ensemble_loss_is_its_members_mean():
     ensemble = critic_of("mc", num_members=2)
     loss, metrics = ensemble.loss(ensemble, example_of(), key=KEY)
     keys = jax.random.split(KEY, 2)
-    members = [jax.tree.map(lambda leaf, i=i: leaf[i] if eqx.is_array(leaf) else leaf, ensemble.members) for i in range(2)]
+    members = [
+        jax.tree.map(lambda leaf, i=i: leaf[i] if eqx.is_array(leaf) else leaf, ensemble.members) for i in range(2)
+    ]
     alone = [m.loss(m, example_of(), key=k)[0] for m, k in zip(members, keys, strict=True)]
     np.testing.assert_allclose(loss, np.mean(alone), rtol=1e-5)
     assert all(jnp.shape(value) == () for value in metrics.values())

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from evor_eqx.config import Setting
+from evor_eqx.envs import ChunkEnv, open_envs
 from evor_eqx.errors import UserError
-from evor_eqx.evaluate import ChunkEnv, Episode, decision_keys, open_envs, rollout, run_episodes
+from evor_eqx.evaluate import Episode, decision_keys, rollout, run_episodes
 from evor_eqx.tasks import make_env, parse_task
 
 HORIZON = 4

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.special import logsumexp
 
 from evor_eqx import inference
+from evor_eqx.build import make_critic, make_policy
 from evor_eqx.config import CriticConfig, NetworkConfig, PolicyConfig
-from evor_eqx.pipeline import make_critic, make_policy
 from evor_eqx.shapes import ReturnLaw
 
 returns = st.lists(st.floats(-100, 0, width=32), min_size=1, max_size=16)

@@ -40,7 +40,9 @@ def test_checkpoints_come_back_as_they_were(home):
     assert int(restored.step) == 20
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[:-7], lambda b: b[:-1] + bytes([b[-1] ^ 1]), lambda b: b"", lambda b: b[9:]])
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[:-7], lambda b: b[:-1] + bytes([b[-1] ^ 1]), lambda b: b"", lambda b: b[9:]]
+)
 def test_a_damaged_checkpoint_is_named_and_never_read(home, damage):
     run = Run.open("cube", "policy", {})
     run.save(STATE)

@@ -40,9 +40,7 @@ class AbstractCritic(eqx.Module):
     """A model of the law R(. | obs, chunk) of the reward-to-go under the base policy."""
 
     @abstractmethod
-    def loss(
-        self, target: "AbstractCritic", example: Batch, *, key: PRNGKeyArray
-    ) -> tuple[Float[Array, ""], Metrics]:
+    def loss(self, target: "AbstractCritic", example: Batch, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
         """Training loss of one example against the target network, and its record of scalars."""
 
     @abstractmethod
@@ -53,4 +51,4 @@ class AbstractCritic(eqx.Module):
         num_returns: int,
         num_steps: int | Int[Array, ""],
     ) -> ReturnLaw:
-        """The law as `num_returns` stratified atoms (N >= 1), in units of return; flows take `num_steps` Euler steps."""
+        """The law as `num_returns` = N >= 1 atoms, in units of return; flows take `num_steps` Euler steps."""

@@ -31,9 +31,7 @@ class FlowCritic(AbstractCritic):
     target: FlowTarget = eqx.field(static=True)
     num_target_steps: int = eqx.field(static=True)
 
-    def loss(
-        self, target: "FlowCritic", example: Batch, *, key: PRNGKeyArray
-    ) -> tuple[Float[Array, ""], Metrics]:
+    def loss(self, target: "FlowCritic", example: Batch, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
         """|| s_theta(z_t, t | x, a) - target ||^2 for one example, at the point and target that `self.target` names."""
         noise_key, time_key, target_key = jax.random.split(key, 3)
         z_0 = jax.random.normal(noise_key, (1,))

@@ -48,7 +48,7 @@ def velocity(step: BellmanStep, z_0: ReturnState, t: Float[Array, ""], *, key: P
 
 
 def bootstrap(step: BellmanStep, z_0: ReturnState, t: Float[Array, ""], *, key: PRNGKeyArray) -> PathPoint:
-    """z_1 = r + gamma m z', z' the target flow run from fresh noise: the distributional Bellman equation by sampling."""
+    """z_1 = r + gamma m z', z' the target flow run from fresh noise: the distributional Bellman equation, sampled."""
     return _straight(z_0, step.backup(step.transport(jax.random.normal(key, z_0.shape))), t)
 
 

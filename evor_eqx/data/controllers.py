@@ -63,9 +63,9 @@ class MazeCollector:
 
     def __post_init__(self):
         self.env = seeded_env(self.recipe.env_id, terminate_at_goal=False)
-        self.maze = self.env.unwrapped
+        self.maze: Any = self.env.unwrapped
         free = self.maze.maze_map == 0
-        self.cells = [tuple(cell) for cell in np.argwhere(free).tolist()]
+        self.cells: list[Cell] = [(i, j) for i, j in np.argwhere(free).tolist()]
         self.goal_cells = [cell for cell in self.cells if not _is_hallway(free, cell)]
         # OGBench searches the whole maze at each step; the answer depends on the two cells only.
         self.next_cell_centre = functools.cache(self._next_cell_centre)
@@ -137,7 +137,7 @@ class ArmCollector:
             env_seed = None  # go on with the same generators
 
     def _attempt(self, rng: np.random.Generator, env_seed: int | None) -> Arrays:
-        arm, steps = self.env.unwrapped, self.recipe.episode_steps
+        arm: Any = self.env.unwrapped
         if "scene" in self.recipe.env_id:
             _forget_targets(arm)
         obs, info = self.env.reset(seed=env_seed)
@@ -145,7 +145,7 @@ class ArmCollector:
         noise, random_actions = self._noise(rng), self._random_actions(rng)
         controller = self._start(obs, info)
         rows = _empty_rows(self.recipe, obs, arm)
-        for step in range(steps):
+        for step in range(self.recipe.episode_steps):
             action = random_actions.get(step)
             if action is None:
                 action = np.clip(controller.select_action(obs, info) + noise[step], -1.0, 1.0)
@@ -227,7 +227,7 @@ def _empty_rows(recipe: Recipe, obs: np.ndarray, env: Any) -> Arrays:
     steps = recipe.episode_steps
     widths = {"observations": len(obs), "actions": env.action_space.shape[0]}
     widths |= {"qpos": env.model.nq, "qvel": env.model.nv}
-    rows = {key: np.empty((steps, width), np.float32) for key, width in widths.items()}
+    rows: Arrays = {key: np.empty((steps, width), np.float32) for key, width in widths.items()}
     rows["terminals"] = np.arange(steps) == steps - 1
     if hasattr(env, "_cur_button_states"):
         rows["button_states"] = np.empty((steps, len(env._cur_button_states)), np.int64)

@@ -101,18 +101,18 @@ class OfflineDataset:
         if not valid.any():
             raise UserError(f"no episode holds two chunks of {chunk_length} actions: use shorter chunks")
         reward, mask, next_row = self.n_step(num_steps, gamma, chunk_length)
-        arrays = dict(
-            obs=self.obs,
-            act=self.act,
-            reward=reward,
-            mask=mask,
-            discount=gamma ** (next_row - rows).astype(np.float32),
-            next_row=next_row,
-            mc_return=self.mc_returns(gamma)[0],
-            valid=valid,
-            starts=np.flatnonzero(valid).astype(np.int32),
-            bank=bank,
-        )
+        arrays = {
+            "obs": self.obs,
+            "act": self.act,
+            "reward": reward,
+            "mask": mask,
+            "discount": gamma ** (next_row - rows).astype(np.float32),
+            "next_row": next_row,
+            "mc_return": self.mc_returns(gamma)[0],
+            "valid": valid,
+            "starts": np.flatnonzero(valid).astype(np.int32),
+            "bank": bank,
+        }
         return Windows(chunk_length=chunk_length, **jax.tree.map(jnp.asarray, arrays))
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pooch
-import requests
 from tqdm import tqdm
 
 from evor_eqx import paths
@@ -73,7 +72,7 @@ def _fetch(file: Path, mirrors: list[str], known: str | None, num_tries: int, fi
             try:
                 _fetch_once(f"{mirror.rstrip('/')}/{file.name}", file, known)
                 return mirror
-            except (OSError, requests.RequestException) as error:  # a damaged file is an OSError here
+            except OSError as error:  # so are the errors of `requests`, and a damaged file here
                 problems[mirror] = error
         if round_number < num_tries - 1:
             time.sleep(first_wait * 2**round_number)
@@ -101,7 +100,7 @@ def _stream(url: str, file: Path) -> None:
     """Fetch bytes; a connection that ends before Content-Length raises (urllib3 counts)."""
     # pooch sets the total; 1 until then, because it asks for the truth of the bar and tqdm has none without a total
     with tqdm(total=1, desc=url.rpartition("/")[2], unit="B", unit_scale=True, disable=None, dynamic_ncols=True) as bar:
-        fetch = pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 20, timeout=30)
+        fetch = pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 20, timeout=30)  # pyright: ignore[reportArgumentType]
         fetch(url, str(file), None)
 
 

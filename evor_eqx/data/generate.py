@@ -8,16 +8,11 @@ each part is a file, whole or absent, in `<name>.parts/`, and what is there is n
 import contextlib
 import gc
 import hashlib
-import multiprocessing
-import multiprocessing.connection
-import os
 import shutil
-import signal
-import threading
 import time
 import zipfile
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.metadata import version
@@ -27,6 +22,7 @@ import numpy as np
 from tqdm import tqdm
 
 from evor_eqx.data.controllers import RECIPES, ArmCollector, MazeCollector, Recipe, make_collector
+from evor_eqx.data.workers import num_cores, workers
 from evor_eqx.errors import UserError
 from evor_eqx.files import read_json, replacing, sha256, short_hash, write_json
 from evor_eqx.tasks import dataset_name
@@ -34,7 +30,6 @@ from evor_eqx.tasks import dataset_name
 LAW = 1  # raise it when a change here or in controllers.py changes the data
 _MAX_PART_ROWS = 5000  # about seven seconds of the arm's physics, half a second of the point's
 _BAR = {"unit_scale": True, "disable": None, "dynamic_ncols": True}
-_THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 @dataclass(frozen=True)
@@ -70,6 +65,7 @@ def generate(
     with _lock(path.with_suffix(".lock")):
         if not is_made(path, recipe):
             _make(path, dataset, recipe, {"train": num_episodes, "val": max(1, num_episodes // 10)}, seed, num_workers)
+        shutil.rmtree(path.with_suffix(".parts"), ignore_errors=True)
     return path
 
 
@@ -93,11 +89,6 @@ def versions() -> dict[str, str]:
     return {package: version(package) for package in ("ogbench", "mujoco", "numpy")}
 
 
-def num_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _checked_recipe(dataset: str, num_episodes: int | None, seed: int, num_workers: int | None) -> Recipe:
     if dataset not in RECIPES:
         raise UserError(f"{dataset} cannot be generated (OGBench does not ship its controller): download it instead")
@@ -110,8 +101,11 @@ def _checked_recipe(dataset: str, num_episodes: int | None, seed: int, num_worke
 def _make(
     path: Path, dataset: str, recipe: Recipe, num_episodes: dict[str, int], seed: int, num_workers: int | None
 ) -> None:
-    start, parts_folder = time.monotonic(), path.with_suffix(".parts")
-    parts = {split: _parts(parts_folder, dataset, recipe, split, n, seed) for split, n in num_episodes.items()}
+    """Collect, join, and last of all write the manifest, which says that the two files are whole."""
+    start = time.monotonic()
+    parts = {
+        split: _parts(path.with_suffix(".parts"), dataset, recipe, split, n, seed) for split, n in num_episodes.items()
+    }
     _collect(parts["train"] + parts["val"], dataset, num_workers or num_cores())
     _assemble(parts["train"], path)
     _assemble(parts["val"], val_path(path))
@@ -120,7 +114,6 @@ def _make(
     manifest |= {"num_transitions": num_episodes["train"] * (recipe.episode_steps - 1), "versions": versions()}
     manifest |= {"wall_seconds": round(time.monotonic() - start, 1), "files": describe(path, val_path(path))}
     write_json(path.with_suffix(".json"), manifest)
-    shutil.rmtree(parts_folder)
 
 
 def describe(*files: Path) -> dict[str, dict[str, int | str]]:
@@ -147,35 +140,11 @@ def _collect(parts: list[Part], dataset: str, num_workers: int) -> None:
     bar = tqdm(total=rows, initial=rows - sum(part.num_rows for part in missing), desc=dataset, unit="rows", **_BAR)
     if not missing:
         return
-    with bar, _one_thread_each(), _workers(min(num_workers, len(missing))) as pool:
+    with bar, workers(min(num_workers, len(missing))) as pool:
         jobs = {pool.submit(_make_part, part): part for part in missing}
         for job in as_completed(jobs):
             _raise_worker_error(job, jobs[job])
             bar.update(jobs[job].num_rows)
-
-
-@contextlib.contextmanager
-def _workers(number: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that start afresh: a fork would copy the threads of JAX."""
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(number, mp_context=context, initializer=_start_worker)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _start_worker() -> None:
-    """Leave Ctrl-C to the main process, and die with it if it is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
-
-
-def _exit_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
 
 
 def _raise_worker_error(job: Future, part: Part) -> None:
@@ -200,7 +169,8 @@ def _make_part(part: Part) -> None:
     seeds = (np.random.SeedSequence([*part.seeds, part.first + k]) for k in range(part.num_episodes))
     episodes = [_collector(part.recipe).episode(seed) for seed in seeds]
     with replacing(part.path) as temporary:
-        np.savez(temporary, **{key: np.concatenate([episode[key] for episode in episodes]) for key in episodes[0]})
+        arrays = {key: np.concatenate([episode[key] for episode in episodes]) for key in episodes[0]}
+        np.savez(temporary, allow_pickle=False, **arrays)
 
 
 def _is_whole(part: Part) -> bool:
@@ -237,18 +207,6 @@ def _keys(part: Part) -> list[str]:
 def _read(part: Part, key: str) -> np.ndarray:
     with np.load(part.path) as file:
         return file[key]
-
-
-@contextlib.contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Environment of the workers: linear algebra in one thread, because there is a process for each core."""
-    before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(_THREADS)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 @contextlib.contextmanager
