@@ -8,6 +8,7 @@ import itertools
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Annotated, Any
 
 import tyro
@@ -16,11 +17,14 @@ from evor_eqx.config import PRESETS, Config, preset
 from evor_eqx.errors import UserError
 
 
-@dataclass(frozen=True)
+PresetName = Annotated[str, tyro.conf.arg(metavar="{" + ",".join(PRESETS) + "}")]
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Experiment:
     """What all commands that train have in common."""
 
-    preset: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(PRESETS) + "}")] = "laptop"
+    preset: PresetName = "laptop"
     """Where the settings below start from."""
     config: Annotated[Config, tyro.conf.arg(name="")] = field(default_factory=Config)
 
@@ -59,7 +63,7 @@ class Data:
 class Train(_Experiment):
     """Train what is missing: the base policy of a dataset, or also the critic of one of its tasks."""
 
-    name: tyro.conf.Positional[str] = tyro.MISSING
+    name: tyro.conf.Positional[str]
     """A dataset (cube-single-play: base policy) or a task (cube-single-play-task2: base policy and critic)."""
 
     def run(self) -> int:
@@ -78,7 +82,7 @@ class Train(_Experiment):
 class Evaluate(_Experiment):
     """Success of a task's agent over a grid of settings, on the same episodes; trains what is missing."""
 
-    task: tyro.conf.Positional[str] = tyro.MISSING
+    task: tyro.conf.Positional[str]
     """For example cube-single-play-task2."""
     num_candidates: tuple[int, ...] = ()
     """Values of N_pi; the configuration's if not given."""
@@ -114,7 +118,7 @@ class Figures:
 
     names: tyro.conf.Positional[tuple[str, ...]] = ()
     """Notebooks; all if none is given."""
-    preset: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(PRESETS) + "}")] = "laptop"
+    preset: PresetName = "laptop"
     """How much to train: smoke takes a minute or two in all, laptop a quarter of an hour on two cores."""
     force: bool = False
     """Run also what has not changed."""
@@ -148,17 +152,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
         start = preset(_preset_name(arguments))
-        commands = tyro.extras.subcommand_type_from_defaults(
-            {
-                "data": Data(dataset=tyro.MISSING),
-                "train": Train(config=start),
-                "evaluate": Evaluate(config=start),
-                "figures": Figures(),
-                "runs": Runs(),
-            },
-            {"data": "Find, generate or download an OGBench dataset."},
-        )
-        return tyro.cli(commands, args=arguments, prog="evor", description=__doc__).run()
+        commands = {
+            "data": Data,
+            "train": partial(Train, config=start),
+            "evaluate": partial(Evaluate, config=start),
+            "figures": Figures,
+            "runs": Runs,
+        }
+        command = tyro.extras.subcommand_cli_from_dict(commands, args=arguments, prog="evor", description=__doc__)
+        return command.run()
     except UserError as error:
         print(f"evor: {error}", file=sys.stderr)
         return 2

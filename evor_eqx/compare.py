@@ -1,4 +1,4 @@
-"""Learned laws beside recorded returns: which rows have a known return, which rows are near a state, what a critic says.
+"""Learned laws beside recorded returns: which returns are known, which rows are near a state, what a critic says.
 
 Recorded returns of OGBench's data are those of controllers that follow plans, so they are not quite the returns of the
 Markov policy pi_ref(a | x) that flow TD evaluates; n-step windows lie between the two.

@@ -224,13 +224,13 @@ def test_what_is_made_is_not_made_again_unless_the_recipe_changed(short, tmp_pat
         assert len(file["terminals"]) == 50
 
 
+# No guard of `__main__`: workers do not run the script again.
 SCRIPT = f"""
 import dataclasses, sys
 from pathlib import Path
 from evor_eqx.data import controllers, generate
-if __name__ == "__main__":
-    controllers.RECIPES["{MAZE}"] = dataclasses.replace(controllers.RECIPES["{MAZE}"], episode_steps=1500)
-    generate.generate("{MAZE}", num_episodes=30, num_workers=2, folder=Path(sys.argv[1]))
+controllers.RECIPES["{MAZE}"] = dataclasses.replace(controllers.RECIPES["{MAZE}"], episode_steps=1500)
+generate.generate("{MAZE}", num_episodes=30, num_workers=2, folder=Path(sys.argv[1]))
 """
 
 

@@ -5,7 +5,9 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
+import sys
 import threading
+import types
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
@@ -24,7 +26,7 @@ def workers(number: int) -> Iterator[ProcessPoolExecutor]:
     On leaving, also by an error or Ctrl-C, the jobs under way are finished and the others dropped.
     """
     pool = ProcessPoolExecutor(number, mp_context=multiprocessing.get_context("spawn"), initializer=_start)
-    with _environment(_ONE_THREAD):
+    with _environment(_ONE_THREAD), _blank_main():
         try:
             yield pool
         finally:
@@ -42,6 +44,17 @@ def _exit_with_parent() -> None:
     if parent is not None:
         multiprocessing.connection.wait([parent.sentinel])
         os._exit(1)
+
+
+@contextlib.contextmanager
+def _blank_main() -> Iterator[None]:
+    """Keep new processes from running the main script again; they need nothing of it, and it may have no guard."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 @contextlib.contextmanager

@@ -1,0 +1,121 @@
+"""The whole way at a tiny size on real physics: each station made once, and a kill -9 that changes nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from evor_eqx import pipeline, train
+from evor_eqx.config import TrainConfig, preset
+from evor_eqx.tasks import parse_task
+
+TASK = parse_task("pointmaze-medium-navigate-task1")
+TINY = TrainConfig(num_updates=40, batch_size=16, log_every=10, checkpoint_every=20)
+SMOKE = preset("smoke")
+CONFIG = replace(
+    SMOKE,
+    data=replace(SMOKE.data, num_episodes=1),
+    policy=replace(SMOKE.policy, train=TINY),
+    critic=replace(SMOKE.critic, train=TINY),
+    evaluation=replace(SMOKE.evaluation, num_episodes=2, num_envs=2),
+)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """One home folder for the module: what one test made, the next one finds."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EVOR_HOME", str(folder))
+        yield folder
+
+
+@pytest.mark.slow
+def test_every_station_is_made_once_and_then_found(home, monkeypatch):
+    critic = pipeline.ensure_critic(TASK, CONFIG)
+    assert critic.run.complete and pipeline.ensure_policy(TASK.dataset, CONFIG).run.complete
+
+    def refuse(*_, **__):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(train, "fit", refuse)
+    again = pipeline.ensure_critic(TASK, CONFIG)
+    assert again.run == critic.run
+    for leaf, other in zip(jax.tree.leaves(again.model), jax.tree.leaves(critic.model), strict=True):
+        np.testing.assert_array_equal(leaf, other)
+
+
+@pytest.mark.slow
+def test_a_run_says_what_made_it(home):
+    run = pipeline.ensure_critic(TASK, CONFIG).run
+    source = pipeline.ensure_source(TASK.dataset, CONFIG)
+    assert run.config["fingerprint"] == source.fingerprint and run.config["origin"] == "generated"
+    assert run.config["task"] == TASK.name and run.config["gamma"] == 0.99
+    assert run.config["policy_run"] == pipeline.ensure_policy(TASK.dataset, CONFIG).run.name
+    assert {"ogbench", "mujoco", "jax"} <= set(run.manifest["versions"])
+    assert all(np.isfinite(column).all() for column in run.metrics().values())
+
+
+@pytest.mark.slow
+def test_episodes_are_paired_kept_and_never_run_twice(home, monkeypatch):
+    settings = [replace(CONFIG.setting, num_candidates=n) for n in (1, 2)]
+    results = pipeline.ensure_evaluation(TASK, CONFIG, settings)
+    assert [[e.seed for e in r.episodes] for r in results] == [[1000, 1001]] * 2
+    base = pipeline.ensure_base_evaluation(TASK, CONFIG)
+    # N_pi = 1 is the base policy: the same noise, so the same episodes, with or without a critic.
+    assert [(e.length, e.ret) for e in base.episodes] == [(e.length, e.ret) for e in results[0].episodes]
+
+    monkeypatch.setattr(pipeline, "open_envs", lambda *_, **__: pytest.fail("ran again"))
+    again = pipeline.ensure_evaluation(TASK, CONFIG, settings)
+    assert [r.episodes for r in again] == [r.episodes for r in results]
+
+
+@pytest.mark.slow
+def test_reward_timing_keeps_its_own_records(home):
+    post = replace(CONFIG, evaluation=replace(CONFIG.evaluation, reward_timing="post"))
+    result = pipeline.ensure_base_evaluation(parse_task(TASK.name, "post"), post)
+    assert {episode.reward_timing for episode in result.episodes} == {"post"}
+    names = {path.name for path in (pipeline.ensure_policy(TASK.dataset, CONFIG).run.path / "results").iterdir()}
+    assert f"{TASK.name}-post.jsonl" in names
+
+
+@pytest.mark.slow
+def test_a_killed_run_resumed_gives_the_same_parameters_bit_for_bit(tmp_path):
+    """Two homes: in one the command runs undisturbed, in the other it is killed with SIGKILL and called again."""
+    command = [sys.executable, "-m", "evor_eqx.cli", "train", "pointmaze-medium-navigate", "--preset", "smoke"]
+    command += ["--data.num-episodes", "1", "--policy.train.num-updates", "4000"]
+
+    def start(home: Path) -> subprocess.Popen:
+        environment = {**os.environ, "EVOR_HOME": str(home), "CI": "1"}
+        return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+
+    def rows(home: Path) -> list[dict]:
+        return [
+            json.loads(line)
+            for path in home.glob("runs/*/*/metrics.jsonl")
+            for line in path.open()
+            if line[-1:] == "\n"
+        ]
+
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    assert start(undisturbed).wait() == 0
+    process = start(killed)
+    while not rows(killed) or rows(killed)[-1]["step"] < 700:
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert 0 < rows(killed)[-1]["step"] < 4000
+    assert start(killed).wait() == 0
+
+    (expected,), (resumed,) = (list(home.glob("runs/*/*/checkpoint.eqx")) for home in (undisturbed, killed))
+    assert resumed.read_bytes() == expected.read_bytes()
+    assert [(r["step"], r["loss"]) for r in rows(killed)] == [(r["step"], r["loss"]) for r in rows(undisturbed)]
