@@ -16,7 +16,6 @@ import tyro
 from evor_eqx.config import PRESETS, Config, preset
 from evor_eqx.errors import UserError
 
-
 PresetName = Annotated[str, tyro.conf.arg(metavar="{" + ",".join(PRESETS) + "}")]
 
 

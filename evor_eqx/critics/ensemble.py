@@ -24,7 +24,7 @@ class EnsembleCritic(AbstractCritic):
     num_members: int = eqx.field(static=True)
     combine: str = eqx.field(static=True)
 
-    def loss(self, target, example, *, key):
+    def loss(self, target: "EnsembleCritic", example, *, key):
         """The members' mean loss on the same example, each with its own randomness."""
         keys = jax.random.split(key, self.num_members)
         losses, metrics = self._each(lambda own, other, k: own.loss(other, example, key=k))(

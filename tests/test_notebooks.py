@@ -1,0 +1,48 @@
+"""Every notebook: its form, and a headless run from nothing at the smallest preset, pictures and sidecars included."""
+
+import json
+
+import nbformat
+import pytest
+
+from evor_eqx import paths
+from evor_eqx.figures import run_all
+from evor_eqx.parameters import declared_parameters
+
+NOTEBOOKS = sorted(paths.notebooks_dir().glob("*.ipynb"))
+NAMES = [path.stem for path in NOTEBOOKS]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """One home folder for all notebooks, so that what one of them trains serves the others, as for a user."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EVOR_HOME", str(folder))
+        yield folder
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_notebook_has_the_form_that_readers_and_papermill_expect(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    first, second, *rest = notebook.cells
+    assert first.cell_type == "markdown" and first.source.startswith("# ") and "**Question.**" in first.source
+    assert declared_parameters(path)["preset"] == "smoke" and "parameters" in second.metadata.tags
+    code = [cell.source for cell in rest if cell.cell_type == "code"]
+    assert max(source.count("\n") + 1 for source in code) <= 25
+    assert sum(source.count("\n") + 1 for source in code) <= 150
+    assert notebook.cells[-1].cell_type == "markdown" and notebook.cells[-1].source.startswith("## Notes")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_notebook_runs_headlessly_from_nothing_and_saves_what_it_draws(name, home):
+    before = set(home.glob("figures/*"))
+    assert run_all([name], {"preset": "smoke"}) == 0
+    made = set(home.glob("figures/*")) - before
+    stems = {path.stem for path in made}
+    assert stems and made == {home / "figures" / f"{stem}.{kind}" for stem in stems for kind in ("png", "pdf", "json")}
+    for stem in stems:
+        sidecar = json.loads((home / "figures" / f"{stem}.json").read_text())
+        assert sidecar["parameters"]["preset"] == "smoke" and sidecar["numbers"] and sidecar["datasets"]
