@@ -149,8 +149,8 @@ class EvaluationConfig(Checked):
 
     num_episodes: int = 50
     """Episodes per setting, on the same seeds for all settings; 50 for a reported number."""
-    seed: int = 1_000
-    """Seed of the first episode; the others follow."""
+    seed: int = 10_000
+    """Seed of the first episode; the others follow. Tune on other seeds than the reported ones."""
     num_envs: int = 8
     """Environments that run at the same time, spread over one process per core."""
     reward_timing: str = "pre"
@@ -180,12 +180,16 @@ def preset(name: str) -> Config:
 
 
 def _laptop() -> Config:
-    train = TrainConfig(num_updates=30_000, decay=True)
+    """Sizes found on two tasks, on evaluation seeds other than the reported ones.
+
+    A critic of this size over-fits 200k transitions after some 15k updates: training loss goes on falling, held-out
+    error and success get worse. n = 50 carries the goal's reward across a maze.
+    """
     encoder = NetworkConfig(width=256, depth=3, head_width=64)
     return Config(
         data=DataConfig(num_episodes=200),
-        policy=PolicyConfig(network=replace(encoder, head_width=0), train=train),
-        critic=CriticConfig(n_step=20, network=encoder, train=train),
+        policy=PolicyConfig(network=replace(encoder, head_width=0), train=TrainConfig(num_updates=30_000, decay=True)),
+        critic=CriticConfig(n_step=50, network=encoder, train=TrainConfig(num_updates=12_000, decay=True)),
     )
 
 

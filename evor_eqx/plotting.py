@@ -116,7 +116,7 @@ def success_curve(
 ) -> Axes:
     """Success rate in percent with its interval, against a setting on a logarithmic axis (base 2)."""
     below, above = rates - intervals[:, 0], intervals[:, 1] - rates
-    ax.errorbar(x, 100 * rates, 100 * np.stack([below, above]), marker="o", capsize=3, label=label, **style)
+    ax.errorbar(x, 100 * rates, 100 * np.stack([below, above]), capsize=3, label=label, **style)
     ax.set_xscale("log", base=2)
     ax.set_xticks(x, [f"{value:g}" for value in x])
     ax.set(ylabel="success (%)", ylim=(-3, 103))
