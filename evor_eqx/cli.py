@@ -138,8 +138,8 @@ class Runs:
         from evor_eqx.runs import all_runs
 
         for run in all_runs():
-            manifest = run.manifest
-            print(f"{manifest.get('status', 'empty'):9s}  {manifest.get('updates', 0):>8} updates  {run.name}")
+            steps = run.metrics().get("step", [0])
+            print(f"{run.manifest.get('status', 'empty'):9s} {steps[-1]:>9,} updates  {run.name}")
         return 0
 
 

@@ -9,6 +9,7 @@ parameters, the package, the runs that it read and the files that it wrote are w
 import contextlib
 import os
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -62,6 +63,10 @@ class _ThisPython(AsyncKernelManager):
     @default("transport_encryption")
     def _private_if_possible(self) -> str:
         return "auto" if zmq.has("curve") else "disabled"
+
+    async def _async_launch_kernel(self, kernel_cmd: list[str], **options: Any) -> None:
+        """The kernel's own stderr holds what it says about its shutdown; that of the cells does not come this way."""
+        await super()._async_launch_kernel(kernel_cmd, stderr=subprocess.DEVNULL, **options)
 
 
 def notebooks() -> dict[str, Path]:

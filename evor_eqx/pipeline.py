@@ -21,6 +21,7 @@ from evor_eqx.critics.abstract import AbstractCritic
 from evor_eqx.data.dataset import OfflineDataset, Windows
 from evor_eqx.data.source import Source, Split, find_or_make, load_arrays
 from evor_eqx.envs import open_envs
+from evor_eqx.errors import UserError
 from evor_eqx.evaluate import Actor, Episode, run_episodes
 from evor_eqx.policy import FlowPolicy, action_bank
 from evor_eqx.progress import bar
@@ -135,7 +136,7 @@ def load_critic(run: Run) -> Trained[AbstractCritic]:
 
 def _ensure_episodes(run: Run, actor: Actor, task: Task, config: Config, settings: Sequence[Setting]) -> list[Result]:
     """Run the episodes that the run folder does not hold yet; what is done is saved after every N_pi."""
-    path = run.path / "results" / f"{task.name}-{task.reward_timing}.jsonl"
+    path = run.path / "results" / f"{task.name}-{task.reward_timing}-{config.num_flow_steps}steps.jsonl"
     seeds = range(config.evaluation.seed, config.evaluation.seed + config.evaluation.num_episodes)
     known = {(e.setting, e.seed): e for e in map(Episode.from_row, read_lines(path))}
     missing = [s for s in settings if any((s, seed) not in known for seed in seeds)]
@@ -213,7 +214,8 @@ def _fit(
 
 def _load(run: Run, like: Model, config: TrainConfig) -> Model:
     state = run.restore(train.init_state(like, config))
-    assert state is not None, f"finished run {run.path} has no checkpoint"
+    if state is None:
+        raise UserError(f"no checkpoint in {run.path}, though the run is complete: delete the folder to train it again")
     return state.target
 
 

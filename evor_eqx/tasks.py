@@ -6,6 +6,7 @@ one. OGBench itself is imported only when an environment is made: mujoco is slow
 
 import difflib
 import re
+import tempfile
 import warnings
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
@@ -117,13 +118,18 @@ def make_env(task: Task, **kwargs: Any) -> gymnasium.Env:
 def seeded_env(env_id: str, **kwargs: Any) -> gymnasium.Env:
     """An OGBench environment by its Gymnasium name, wrapped in `SeededReset`.
 
-    Silences what the imports print on a machine without a display, and a remark on float32 bounds.
+    Silences what the imports print on a machine without a display, and a remark on float32 bounds; removes the XML
+    file that OGBench's mazes leave behind in the folder for temporary files.
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")
         import ogbench  # noqa: F401  (registers the environments)
 
-        return SeededReset(gymnasium.make(env_id, **kwargs))
+        outside, tempfile.tempdir = tempfile.tempdir, folder
+        try:
+            return SeededReset(gymnasium.make(env_id, **kwargs))
+        finally:
+            tempfile.tempdir = outside
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import pytest
 
 from evor_eqx import pipeline, train
 from evor_eqx.config import TrainConfig, preset
+from evor_eqx.errors import UserError
 from evor_eqx.tasks import parse_task
 
 TASK = parse_task("pointmaze-medium-navigate-task1")
@@ -84,7 +85,18 @@ def test_reward_timing_keeps_its_own_records(home):
     result = pipeline.ensure_base_evaluation(parse_task(TASK.name, "post"), post)
     assert {episode.reward_timing for episode in result.episodes} == {"post"}
     names = {path.name for path in (pipeline.ensure_policy(TASK.dataset, CONFIG).run.path / "results").iterdir()}
-    assert f"{TASK.name}-post.jsonl" in names
+    assert f"{TASK.name}-post-10steps.jsonl" in names
+
+
+@pytest.mark.slow
+def test_a_finished_run_without_its_checkpoint_is_named(home):
+    run = pipeline.ensure_policy(TASK.dataset, CONFIG).run
+    checkpoint = run.path / "checkpoint.eqx"
+    kept = checkpoint.rename(run.path / "kept")
+    with pytest.raises(UserError, match=f"no checkpoint in .*{run.path.name}.*delete the folder"):
+        pipeline.load_policy(run)
+    kept.rename(checkpoint)
+    assert pipeline.load_policy(run).run == run
 
 
 @pytest.mark.slow

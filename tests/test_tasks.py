@@ -1,5 +1,7 @@
 """Names against OGBench's registry; seeds against repetition."""
 
+import tempfile
+
 import gymnasium
 import numpy as np
 import pytest
@@ -86,3 +88,12 @@ def test_reward_timing_moves_the_success_by_one_step():
 
     assert first_success("post")[0] == (0.0, True)
     assert first_success("pre") == [(-1.0, False), (0.0, True)]
+
+
+def test_making_a_maze_leaves_no_file_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    env = make_env(parse_task("pointmaze-medium-navigate-task1"))
+    env.reset(seed=0)
+    env.close()
+    assert list(tmp_path.iterdir()) == []
+    assert tempfile.gettempdir() == str(tmp_path)
