@@ -53,5 +53,5 @@ $(STAMP): requirements.lock pyproject.toml
 		{ echo "make: $(PYTHON) has no venv module; on Debian: apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet $$(grep '^uv==' requirements.lock)
-	$(BIN)/uv pip install --no-deps $(LOCKED) || $(BIN)/python -m pip install --no-deps $(LOCKED)
+	$(BIN)/uv pip install --python $(BIN)/python --no-deps $(LOCKED) || $(BIN)/python -m pip install --no-deps $(LOCKED)
 	@touch $@

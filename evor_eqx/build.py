@@ -47,7 +47,7 @@ def make_critic(
             field=make_field(config.network, 1, obs_size + chunk_size, key=member_key),
             normalise=normalise or identity_normaliser(obs_size),
             scale=scale or ReturnScale(*map(jnp.asarray, (0.0, 1.0, -1e9, 1e9))),
-            target=TARGETS[config.target],
+            flow_target=TARGETS[config.target],
             num_target_steps=config.num_target_steps,
         )
 

@@ -89,13 +89,15 @@ class Evaluate(_Experiment):
     """Values of the value temperature; the configuration's if not given."""
     tau_q: tuple[float, ...] = ()
     """Values of the selection temperature; the configuration's if not given."""
+    reward_timing: str = "pre"
+    """pre: reward and success read from s (ogbench >= 1.2); post: from s' (ogbench 1.1, as in the papers)."""
 
     def run(self) -> int:
         from evor_eqx import pipeline
         from evor_eqx.tasks import parse_task
 
         config = self.config
-        task = parse_task(self.task, config.evaluation.reward_timing)
+        task = parse_task(self.task, self.reward_timing)
         axes = {name: getattr(self, name) or (getattr(config.setting, name),) for name in _AXES}
         settings = [
             replace(config.setting, **dict(zip(axes, values, strict=True)))
@@ -160,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         }
         command = tyro.extras.subcommand_cli_from_dict(commands, args=arguments, prog="evor", description=__doc__)
         return command.run()
-    except UserError as error:
+    except (UserError, OSError) as error:  # OSError: a full disk, a folder that must not be written to
         print(f"evor: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

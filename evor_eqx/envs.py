@@ -10,7 +10,6 @@ CPU time per environment step with all that is around it, 8 environments, 2 core
 import contextlib
 import functools
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,6 +19,7 @@ from gymnasium.spaces import Box, Dict, Space, flatdim
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from jaxtyping import Float, Int
 
+from evor_eqx.data.workers import num_cores
 from evor_eqx.errors import UserError
 
 MAX_SEED = 2**32 - 1  # numpy's global generator takes no larger one
@@ -145,7 +145,7 @@ def open_envs(
     chunk; `num_processes` defaults to one per core; `num_envs` defaults to four per process and is rounded up to a
     multiple of it. Raises UserError for counts below one.
     """
-    num_processes = (os.cpu_count() or 1) if num_processes is None else num_processes
+    num_processes = num_cores() if num_processes is None else num_processes
     num_envs = 4 * num_processes if num_envs is None else num_envs
     for name, count in (("horizon", horizon), ("num_envs", num_envs), ("num_processes", num_processes)):
         _check_count(name, count)

@@ -98,7 +98,8 @@ def run_notebook(name: str, parameters: Mapping[str, Any], *, output_dir: Path |
     with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=copy.parent) as stage:
         with _environment({"EVOR_HOME": str(paths.home()), _STAGE: stage, "MPLBACKEND": None, "EVOR_QUIET": "1"}):
             _execute(notebook, parameters, copy.resolve(), bar)
-        return [_publish(path) for path in sorted(Path(stage).iterdir())]
+        written = sorted(path for path in Path(stage).rglob("*") if path.is_file())
+        return [_publish(path, paths.figures_dir() / path.relative_to(stage)) for path in written]
 
 
 def run_all(names: Iterable[str] = (), parameters: Mapping[str, Any] | None = None, *, force: bool = False) -> int:
@@ -128,20 +129,28 @@ def save_figure(
 ) -> Path:
     """Write `<name>.png`, `.pdf` and a `.json` sidecar into the figures folder; return the PNG's path.
 
+    Parameters with a `preset` other than `laptop` go to a subfolder of that name.
+
     The sidecar holds `parameters`, the `numbers` drawn (arrays and scalars by name, kept to six digits), the seeds,
     the versions, the commit, the runs, and the fingerprints of the `datasets` (by name, besides those of the runs).
     Same input, same bytes: no dates, and a commit that changed nothing else keeps the earlier one's name.
     """
-    folder = Path(os.environ.get(_STAGE) or paths.figures_dir())
+    subfolder = _subfolder(parameters)
+    folder = Path(os.environ.get(_STAGE) or paths.figures_dir()) / subfolder
     for suffix, metadata in {".png": {"Software": None}, ".pdf": {"CreationDate": None}}.items():
         with replacing(folder / (name + suffix)) as temporary:
             fig.savefig(temporary, dpi=DPI, metadata=metadata)
     picture = folder / f"{name}.png"
     sidecar = plain({"picture": sha256(picture), "parameters": parameters, "numbers": numbers, **origins(runs)})
     sidecar["datasets"] |= datasets or {}
-    sidecar["seeds"] = {key: value for key, value in sidecar["parameters"].items() if "seed" in key}
-    write_json(folder / f"{name}.json", _with_commit(sidecar, paths.figures_dir() / f"{name}.json"))
+    write_json(folder / f"{name}.json", _with_commit(sidecar, paths.figures_dir() / subfolder / f"{name}.json"))
     return picture
+
+
+def _subfolder(parameters: Mapping[str, Any]) -> str:
+    """Pictures of the `laptop` preset lie in the folder itself; those of others never replace them."""
+    preset = str(parameters.get("preset", "laptop"))
+    return "" if preset == "laptop" else preset
 
 
 @contextlib.contextmanager
@@ -182,10 +191,10 @@ def _execute(notebook: Path, parameters: Mapping[str, Any], copy: Path, bar: Any
     raise FigureError(f"{notebook.stem}: kernel lost {NUM_ATTEMPTS} times, last by: {problem} (see {copy})")
 
 
-def _publish(staged: Path) -> Path:
-    with replacing(paths.figures_dir() / staged.name) as temporary:
+def _publish(staged: Path, published: Path) -> Path:
+    with replacing(published) as temporary:
         shutil.copyfile(staged, temporary)
-    return paths.figures_dir() / staged.name
+    return published
 
 
 def _run_if_changed(notebook: Path, parameters: Mapping[str, Any], force: bool) -> str | None:
@@ -201,7 +210,7 @@ def _run_if_changed(notebook: Path, parameters: Mapping[str, Any], force: bool) 
         written = run_notebook(name, parameters)
     except FigureError as error:
         return str(error)
-    write_json(stamp, _stamp(key, [path.name for path in written]))
+    write_json(stamp, _stamp(key, [str(path.relative_to(paths.figures_dir())) for path in written]))
     print(f"{name}: {len(written)} files in {time.perf_counter() - started:.1f} s")
     return None
 
@@ -214,7 +223,7 @@ def _stamp(key: str, figures: Iterable[str]) -> dict[str, Any]:
     digests = {path: sha256(path) if path.exists() else "" for path in (*written, *read)}
     return {
         "key": key,
-        "figures": {path.name: digests[path] for path in written},
+        "figures": {str(path.relative_to(paths.figures_dir())): digests[path] for path in written},
         "runs": {name: digests[path] for name, path in zip(runs, read, strict=True)},
     }
 

@@ -8,6 +8,7 @@ import functools
 import itertools
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from typing import Any, Generic, TypeVar
 
 import equinox as eqx
@@ -27,7 +28,7 @@ from evor_eqx.policy import FlowPolicy, action_bank
 from evor_eqx.progress import bar
 from evor_eqx.runs import Run, read_lines, write_lines
 from evor_eqx.stats import Interval, wilson_interval
-from evor_eqx.tasks import Task, dataset_name, make_env
+from evor_eqx.tasks import GENERATED, Task, dataset_name, make_env
 
 Model = TypeVar("Model", bound=eqx.Module)
 
@@ -54,8 +55,10 @@ class Trained(Generic[Model]):
 
 
 def ensure_source(dataset: str, config: Config) -> Source:
-    """The dataset's files: found, or generated."""
-    return find_or_make(dataset_name(dataset), num_episodes=config.data.num_episodes, seed=config.data.seed)
+    """The dataset's files: found, or generated; what cannot be generated has the published number of episodes."""
+    name = dataset_name(dataset)
+    num_episodes = config.data.num_episodes if name in GENERATED else None
+    return find_or_make(name, num_episodes=num_episodes, seed=config.data.seed)
 
 
 def load_dataset(source: Source, task: Task | None, split: Split) -> OfflineDataset:
@@ -69,7 +72,7 @@ def ensure_policy(dataset: str, config: Config) -> Trained[FlowPolicy]:
     run = Run.open(
         source.dataset,
         "policy",
-        {**_data_identity(source), "policy": asdict(config.policy), "seed": config.seed},
+        {**_data_identity(source), "policy": asdict(config.policy), "seed": config.policy.seed},
     )
     if not run.complete:
         _train_policy(run, source, config)
@@ -86,11 +89,12 @@ def ensure_critic(task: Task, config: Config) -> Trained[AbstractCritic]:
         {
             **_data_identity(source),
             "task": task.name,
+            "data_reward_timing": "pre",  # OGBench relabels data by s in all versions; rollouts say their own timing
             "gamma": task.gamma,
             "critic": asdict(config.critic),
             "policy_run": policy.run.name,
             "num_flow_steps": config.num_flow_steps,
-            "seed": config.seed,
+            "seed": config.critic.seed,
         },
     )
     if not run.complete:
@@ -136,7 +140,8 @@ def load_critic(run: Run) -> Trained[AbstractCritic]:
 
 def _ensure_episodes(run: Run, actor: Actor, task: Task, config: Config, settings: Sequence[Setting]) -> list[Result]:
     """Run the episodes that the run folder does not hold yet; what is done is saved after every N_pi."""
-    path = run.path / "results" / f"{task.name}-{task.reward_timing}-{config.num_flow_steps}steps.jsonl"
+    conditions = f"{task.reward_timing}-{config.num_flow_steps}steps-ogbench{version('ogbench')}"
+    path = run.path / "results" / f"{task.name}-{conditions}.jsonl"
     seeds = range(config.evaluation.seed, config.evaluation.seed + config.evaluation.num_episodes)
     known = {(e.setting, e.seed): e for e in map(Episode.from_row, read_lines(path))}
     missing = [s for s in settings if any((s, seed) not in known for seed in seeds)]
@@ -159,7 +164,7 @@ def _train_policy(run: Run, source: Source, config: Config) -> None:
     validation = load_dataset(source, None, "val")
     h = config.policy.chunk_length
     sizes = {"obs_size": dataset.obs.shape[1], "chunk_size": dataset.act.shape[1] * h}
-    init_key, train_key = jax.random.split(jax.random.key(config.seed))
+    init_key, train_key = jax.random.split(_phase_key(1, config.policy.seed))
     model = make_policy(config.policy, **sizes, key=init_key, normalise=observation_statistics(dataset))
 
     def loss(model, target, example, *, key):
@@ -173,7 +178,7 @@ def _train_critic(run: Run, source: Source, task: Task, policy: FlowPolicy, conf
     dataset = load_dataset(source, task, "train")
     validation = load_dataset(source, task, "val")
     sizes = {"obs_size": dataset.obs.shape[1], "chunk_size": policy.chunk_size}
-    init_key, train_key, bank_key = jax.random.split(jax.random.key(config.seed), 3)
+    init_key, train_key, *bank_keys = jax.random.split(_phase_key(2, config.critic.seed), 4)
     model = make_critic(
         config.critic,
         **sizes,
@@ -182,9 +187,9 @@ def _train_critic(run: Run, source: Source, task: Task, policy: FlowPolicy, conf
         scale=return_statistics(dataset, task.gamma),
     )
 
-    def windows(split: OfflineDataset) -> Windows:
+    def windows(split: OfflineDataset, key: jax.Array) -> Windows:
         draws, steps = config.critic.num_bank_draws, config.num_flow_steps
-        bank = action_bank(policy, split.obs, draws, steps, key=bank_key) if draws else None
+        bank = action_bank(policy, split.obs, draws, steps, key=key) if draws else None
         return split.windows(
             gamma=task.gamma, chunk_length=config.policy.chunk_length, num_steps=config.critic.n_step, bank=bank
         )
@@ -192,7 +197,8 @@ def _train_critic(run: Run, source: Source, task: Task, policy: FlowPolicy, conf
     def loss(model, target, example, *, key):
         return model.loss(target, example, key=key)
 
-    _fit(run, model, loss, (windows(dataset), windows(validation)), config.critic.train, sizes, key=train_key)
+    both = windows(dataset, bank_keys[0]), windows(validation, bank_keys[1])
+    _fit(run, model, loss, both, config.critic.train, sizes, key=train_key)
 
 
 def _fit(
@@ -209,11 +215,16 @@ def _fit(
     run.begin()
     with bar(config.num_updates, run.name, "update") as progress:
         train.fit(model, loss, *windows, config, run, key=key, on_block=lambda step: progress.update(step - progress.n))
-    run.finish(sizes=sizes)
+    run.finish(sizes=sizes, updates_per_second=run.updates_per_second())
+
+
+def _phase_key(phase: int, seed: int) -> jax.Array:
+    """Phases of the same seed share no random number."""
+    return jax.random.fold_in(jax.random.key(seed), phase)
 
 
 def _load(run: Run, like: Model, config: TrainConfig) -> Model:
-    state = run.restore(train.init_state(like, config))
+    state = run.read(train.init_state(like, config))
     if state is None:
         raise UserError(f"no checkpoint in {run.path}, though the run is complete: delete the folder to train it again")
     return state.target

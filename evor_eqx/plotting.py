@@ -84,12 +84,11 @@ def calibration(
     ax: Axes,
     predicted: Float[np.ndarray, " rows"],
     recorded: Float[np.ndarray, " rows"],
-    num_bins: int = 12,
+    num_bins: int = 10,
 ) -> Axes:
-    """Mean recorded return (with 95 % normal interval) in bins of equal count of the predicted mean."""
+    """Mean recorded return in bins of equal width of the predicted mean (rows of an episode are not independent)."""
     ax.plot(predicted, recorded, ".", color="0.8", markersize=2, rasterized=True, label="held-out rows")
-    means, averages, errors = binned_means(predicted, recorded, num_bins)
-    ax.errorbar(means, averages, errors, fmt="o", color="#0072B2", capsize=2, label="mean of a bin, 95 %")
+    ax.plot(*binned_means(predicted, recorded, num_bins), "o", color="#0072B2", label="mean of a bin")
     ends = [min(predicted.min(), recorded.min()), max(predicted.max(), recorded.max())]
     ax.plot(ends, ends, label="perfect", **TRUTH)
     ax.set(xlabel="predicted mean return", ylabel="recorded return")
@@ -98,12 +97,12 @@ def calibration(
 
 
 def binned_means(
-    x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"], num_bins: int
-) -> tuple[Float[np.ndarray, " bins"], Float[np.ndarray, " bins"], Float[np.ndarray, " bins"]]:
-    """Mean of x, mean of y and half-width of y's 95 % normal interval, in bins of equal count of x."""
-    groups = np.array_split(np.argsort(x, kind="stable"), num_bins)
-    half = [1.96 * y[group].std() / np.sqrt(len(group)) for group in groups]
-    return np.array([x[g].mean() for g in groups]), np.array([y[g].mean() for g in groups]), np.array(half)
+    x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"], num_bins: int, min_count: int = 10
+) -> tuple[Float[np.ndarray, " bins"], Float[np.ndarray, " bins"]]:
+    """Means of x and of y in bins of equal width of x; bins with fewer than `min_count` points are left out."""
+    index = np.digitize(x, np.linspace(x.min(), x.max(), num_bins + 1)[1:-1])
+    groups = [group for bin in range(num_bins) if len(group := np.flatnonzero(index == bin)) >= min_count]
+    return np.array([x[group].mean() for group in groups]), np.array([y[group].mean() for group in groups])
 
 
 def success_curve(

@@ -18,9 +18,14 @@ def origins(runs: Iterable[Run]) -> dict[str, Any]:
     facts = {run.name: {**run.manifest, **run.config} for run in runs}
     return {
         "runs": {name: fact.get("seed") for name, fact in facts.items()},
-        "datasets": {fact["dataset"]: fact["fingerprint"] for fact in facts.values() if "fingerprint" in fact},
+        "datasets": {fact["dataset"]: data_origin(fact) for fact in facts.values() if "fingerprint" in fact},
         "versions": versions(),
     }
+
+
+def data_origin(facts: Mapping[str, Any]) -> str:
+    """Origin and fingerprint of a dataset in one word, e.g. `generated:1a2b3c4d`."""
+    return f"{facts.get('origin', 'unknown')}:{facts['fingerprint']}"
 
 
 def versions() -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Run folders: what was asked for, what ran it, what came of it; whole after a kill at any moment.
 
 runs/<group>/<kind>-<id>/   config.json      what defines the run; its hash is the id
-                            manifest.json    versions, device, wall time, status
+                            manifest.json    data, versions, device, speed, status
                             metrics.jsonl    one row of scalars per fused block
                             checkpoint.eqx   a JSON header line, then the leaves of the training state
                             results/         evaluations, one JSON line per episode
@@ -28,6 +28,7 @@ from evor_eqx.files import read_json, replacing, short_hash, write_json
 
 FORMAT = 1  # of the run folder; part of the id, so a new format never reads an old folder
 LIBRARIES = ("evor_eqx", "jax", "equinox", "optax", "ogbench", "mujoco", "gymnasium", "numpy")
+_DATA_FACTS = ("dataset", "origin", "fingerprint", "task", "data_reward_timing", "seed")
 State = TypeVar("State")
 
 
@@ -58,7 +59,7 @@ class Run:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """Versions, device, status and wall time; empty if nothing has run yet."""
+        """Data, versions, device, speed and status; empty if nothing has run yet."""
         path = self.path / "manifest.json"
         return read_json(path) if path.exists() else {}
 
@@ -68,8 +69,9 @@ class Run:
         return self.manifest.get("status") == "complete"
 
     def begin(self) -> None:
-        """Say that training is under way, and on what."""
-        write_json(self.path / "manifest.json", {**self.manifest, **environment(), "status": "running"})
+        """Say that training is under way, on which data and on what machine."""
+        data = {name: value for name, value in self.config.items() if name in _DATA_FACTS}
+        write_json(self.path / "manifest.json", {**self.manifest, **data, **environment(), "status": "running"})
 
     def finish(self, **facts: Any) -> None:
         """Say that training came to its end, with the facts worth keeping."""
@@ -85,20 +87,23 @@ class Run:
             file.write(buffer.getbuffer())
 
     def restore(self, like: State) -> State | None:
+        """As `read`, to go on from there: rows of metrics behind the checkpoint will be written again."""
+        state = self.read(like)
+        self._drop_metrics_after(-1 if state is None else int(state.step))  # type: ignore[attr-defined]
+        return state
+
+    def read(self, like: State) -> State | None:
         """The checkpoint, into the structure of `like`; None if there is none; UserError if it is damaged."""
         path = self.path / "checkpoint.eqx"
         if not path.exists():
-            self._drop_metrics_after(-1)
             return None
         try:
             header, _, leaves = path.read_bytes().partition(b"\n")
             if json.loads(header)["sha256"] != hashlib.sha256(leaves).hexdigest():
                 raise ValueError("its bytes do not match its checksum")
-            state = eqx.tree_deserialise_leaves(io.BytesIO(leaves), like)
+            return eqx.tree_deserialise_leaves(io.BytesIO(leaves), like)
         except Exception as error:
-            raise UserError(f"damaged checkpoint {path} ({error}): delete it to train this run again") from None
-        self._drop_metrics_after(int(state.step))
-        return state
+            raise UserError(f"damaged checkpoint {path} ({error}): delete its folder to train it again") from None
 
     def log(self, step: int, scalars: dict[str, float]) -> None:
         """Append one row of metrics."""
@@ -110,8 +115,14 @@ class Run:
         rows = list(read_lines(self.path / "metrics.jsonl"))
         return {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else {})}
 
+    def updates_per_second(self) -> float | None:
+        """Median over the fused blocks, so that neither compilation nor a pause counts; None with fewer than two."""
+        columns = self.metrics()
+        if len(columns.get("step", ())) < 2:
+            return None
+        return float(np.median(np.diff(columns["step"]) / np.diff(columns["time"])))
+
     def _drop_metrics_after(self, step: int) -> None:
-        """Rows behind the checkpoint will be written again on resume."""
         rows = [row for row in read_lines(self.path / "metrics.jsonl") if row["step"] <= step]
         write_lines(self.path / "metrics.jsonl", rows)
 

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from evor_eqx.config import TrainConfig
 from evor_eqx.data.dataset import Windows
+from evor_eqx.errors import UserError
 from evor_eqx.shapes import Batch, Metrics
 
 Model = TypeVar("Model", bound=eqx.Module)
@@ -83,10 +84,14 @@ def ema(target: Model, model: Model, rate: float) -> Model:
 
 @eqx.filter_jit(donate="all-except-first")
 def run_block(
-    inputs: tuple[Windows, Batch, PRNGKeyArray], state: TrainState, loss: Loss, config: TrainConfig, num_updates: int
+    inputs: tuple[Windows, Batch, PRNGKeyArray, PRNGKeyArray],
+    state: TrainState,
+    loss: Loss,
+    config: TrainConfig,
+    num_updates: int,
 ) -> tuple[TrainState, Metrics]:
     """`num_updates` updates in one call, and the means of their scalars; `val_loss` is that of the moving average."""
-    windows, validation, key = inputs
+    windows, validation, key, val_key = inputs
     arrays, static = eqx.partition(state, eqx.is_array)
 
     def body(arrays, _):
@@ -98,7 +103,7 @@ def run_block(
 
     arrays, metrics = jax.lax.scan(body, arrays, None, length=num_updates)
     state = eqx.combine(arrays, static)
-    val_loss, _ = batch_loss(state.target, state.target, validation, loss, key=key)
+    val_loss, _ = batch_loss(state.target, state.target, validation, loss, key=val_key)
     return state, {**jax.tree.map(jnp.mean, metrics), "val_loss": val_loss}
 
 
@@ -116,13 +121,13 @@ def fit(
     """Train to `config.num_updates`, from the recorder's last state if it has one; returns the moving average.
 
     `on_block` is told the number of updates done after each fused block (for a progress bar). A loss that is not
-    finite raises FloatingPointError and leaves the last checkpoint in place.
+    finite raises UserError and leaves the last checkpoint in place.
     """
-    train_key, val_key = jax.random.split(key)
+    train_key, val_rows_key, val_key = jax.random.split(key, 3)
     state = init_state(model, config)
     restored = recorder.restore(state)
     state = state if restored is None else restored
-    inputs = (windows, val_windows.sample(4 * config.batch_size, key=val_key), train_key)
+    inputs = (windows, val_windows.sample(4 * config.batch_size, key=val_rows_key), train_key, val_key)
     step = int(state.step)
     on_block(step)
     while step < config.num_updates:
@@ -130,7 +135,9 @@ def fit(
         step = int(state.step)
         scalars = {name: float(value) for name, value in metrics.items()}
         if not jnp.isfinite(scalars["loss"]):
-            raise FloatingPointError(f"loss is {scalars['loss']} after {step} updates: lower the learning rate")
+            raise UserError(
+                f"loss is {scalars['loss']} after {step} updates: lower learning_rate ({config.learning_rate})"
+            )
         recorder.log(step, scalars)
         if step % config.checkpoint_every == 0 or step >= config.num_updates:
             recorder.save(state)

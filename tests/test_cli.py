@@ -51,7 +51,15 @@ def test_the_preset_decides_the_other_defaults(capsys):
         (["train", "cube-single-play", "--policy.network.depth", "many"], ["many"]),
         (["evaluate", "cube-single-play-task2", "--num-candidates", "0"], ["num_candidates", "0"]),
         (["evaluate", "cube-single-play-task2", "--tau-r", "-1"], ["tau_r", "-1"]),
-        (["evaluate", "cube-single-play-task2", "--evaluation.reward-timing", "late"], ["late", "pre, post"]),
+        (["evaluate", "cube-single-play-task2", "--reward-timing", "late"], ["late", "'pre'"]),
+        (
+            ["train", "cube-single-play", "--preset", "paper", "--policy.chunk-length", "5"],
+            ["n_step is 1", "chunk_length, 5"],
+        ),
+        (
+            ["train", "cube-single-play", "--policy.train.log-every", "300"],
+            ["checkpoint_every", "multiple of log_every"],
+        ),
         (["figures", "no-such-notebook"], ["no-such-notebook"]),
         (["figures", "01_data_and_returns", "--parameter", "taks=cube"], ["taks", "task"]),
         (["no-such-command"], ["no-such-command"]),

@@ -38,11 +38,11 @@ def test_notebook_has_the_form_that_readers_and_papermill_expect(path):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_notebook_runs_headlessly_from_nothing_and_saves_what_it_draws(name, home):
-    before = set(home.glob("figures/*"))
+    before = set(home.glob("figures/smoke/*"))
     assert run_all([name], {"preset": "smoke"}) == 0
-    made = set(home.glob("figures/*")) - before
+    made = set(home.glob("figures/smoke/*")) - before
     stems = {path.stem for path in made}
-    assert stems and made == {home / "figures" / f"{stem}.{kind}" for stem in stems for kind in ("png", "pdf", "json")}
+    assert stems and made == {home / "figures" / "smoke" / f"{stem}.{kind}" for stem in stems for kind in ("png", "pdf", "json")}
     for stem in stems:
-        sidecar = json.loads((home / "figures" / f"{stem}.json").read_text())
+        sidecar = json.loads((home / "figures" / "smoke" / f"{stem}.json").read_text())
         assert sidecar["parameters"]["preset"] == "smoke" and sidecar["numbers"] and sidecar["datasets"]

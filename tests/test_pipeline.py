@@ -61,7 +61,10 @@ def test_a_run_says_what_made_it(home):
     assert run.config["fingerprint"] == source.fingerprint and run.config["origin"] == "generated"
     assert run.config["task"] == TASK.name and run.config["gamma"] == 0.99
     assert run.config["policy_run"] == pipeline.ensure_policy(TASK.dataset, CONFIG).run.name
-    assert {"ogbench", "mujoco", "jax"} <= set(run.manifest["versions"])
+    manifest = run.manifest
+    assert {"ogbench", "mujoco", "jax"} <= set(manifest["versions"]) and manifest["device"]
+    assert manifest["fingerprint"] == source.fingerprint and manifest["seed"] == 0
+    assert manifest["data_reward_timing"] == "pre"
     assert all(np.isfinite(column).all() for column in run.metrics().values())
 
 
@@ -69,7 +72,8 @@ def test_a_run_says_what_made_it(home):
 def test_episodes_are_paired_kept_and_never_run_twice(home, monkeypatch):
     settings = [replace(CONFIG.setting, num_candidates=n) for n in (1, 2)]
     results = pipeline.ensure_evaluation(TASK, CONFIG, settings)
-    assert [[e.seed for e in r.episodes] for r in results] == [[1000, 1001]] * 2
+    seed = CONFIG.evaluation.seed
+    assert [[e.seed for e in r.episodes] for r in results] == [[seed, seed + 1]] * 2
     base = pipeline.ensure_base_evaluation(TASK, CONFIG)
     # N_pi = 1 is the base policy: the same noise, so the same episodes, with or without a critic.
     assert [(e.length, e.ret) for e in base.episodes] == [(e.length, e.ret) for e in results[0].episodes]
@@ -81,20 +85,20 @@ def test_episodes_are_paired_kept_and_never_run_twice(home, monkeypatch):
 
 @pytest.mark.slow
 def test_reward_timing_keeps_its_own_records(home):
-    post = replace(CONFIG, evaluation=replace(CONFIG.evaluation, reward_timing="post"))
-    result = pipeline.ensure_base_evaluation(parse_task(TASK.name, "post"), post)
+    result = pipeline.ensure_base_evaluation(parse_task(TASK.name, "post"), CONFIG)
     assert {episode.reward_timing for episode in result.episodes} == {"post"}
-    names = {path.name for path in (pipeline.ensure_policy(TASK.dataset, CONFIG).run.path / "results").iterdir()}
-    assert f"{TASK.name}-post-10steps.jsonl" in names
+    names = [path.name for path in (pipeline.ensure_policy(TASK.dataset, CONFIG).run.path / "results").iterdir()]
+    assert sorted(name.split("-")[-3] for name in names) == ["post", "pre"]
 
 
 @pytest.mark.slow
 def test_a_finished_run_without_its_checkpoint_is_named(home):
     run = pipeline.ensure_policy(TASK.dataset, CONFIG).run
     checkpoint = run.path / "checkpoint.eqx"
-    kept = checkpoint.rename(run.path / "kept")
+    kept, metrics = checkpoint.rename(run.path / "kept"), (run.path / "metrics.jsonl").read_text()
     with pytest.raises(UserError, match=f"no checkpoint in .*{run.path.name}.*delete the folder"):
         pipeline.load_policy(run)
+    assert (run.path / "metrics.jsonl").read_text() == metrics
     kept.rename(checkpoint)
     assert pipeline.load_policy(run).run == run
 
@@ -102,8 +106,8 @@ def test_a_finished_run_without_its_checkpoint_is_named(home):
 @pytest.mark.slow
 def test_a_killed_run_resumed_gives_the_same_parameters_bit_for_bit(tmp_path):
     """Two homes: in one the command runs undisturbed, in the other it is killed with SIGKILL and called again."""
-    command = [sys.executable, "-m", "evor_eqx.cli", "train", "pointmaze-medium-navigate", "--preset", "smoke"]
-    command += ["--data.num-episodes", "1", "--policy.train.num-updates", "4000"]
+    command = [sys.executable, "-m", "evor_eqx.cli", "train", "pointmaze-medium-navigate-task1", "--preset", "smoke"]
+    command += ["--data.num-episodes", "1", "--critic.train.num-updates", "4000"]
 
     def start(home: Path) -> subprocess.Popen:
         environment = {**os.environ, "EVOR_HOME": str(home), "CI": "1"}
@@ -112,7 +116,7 @@ def test_a_killed_run_resumed_gives_the_same_parameters_bit_for_bit(tmp_path):
     def rows(home: Path) -> list[dict]:
         return [
             json.loads(line)
-            for path in home.glob("runs/*/*/metrics.jsonl")
+            for path in home.glob("runs/*/critic*/metrics.jsonl")
             for line in path.open()
             if line[-1:] == "\n"
         ]
@@ -128,6 +132,6 @@ def test_a_killed_run_resumed_gives_the_same_parameters_bit_for_bit(tmp_path):
     assert 0 < rows(killed)[-1]["step"] < 4000
     assert start(killed).wait() == 0
 
-    (expected,), (resumed,) = (list(home.glob("runs/*/*/checkpoint.eqx")) for home in (undisturbed, killed))
+    (expected,), (resumed,) = (list(home.glob("runs/*/critic*/checkpoint.eqx")) for home in (undisturbed, killed))
     assert resumed.read_bytes() == expected.read_bytes()
     assert [(r["step"], r["loss"]) for r in rows(killed)] == [(r["step"], r["loss"]) for r in rows(undisturbed)]

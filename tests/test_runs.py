@@ -48,7 +48,7 @@ def test_a_damaged_checkpoint_is_named_and_never_read(home, damage):
     run.save(STATE)
     path = run.path / "checkpoint.eqx"
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(UserError, match=r"checkpoint\.eqx.*delete it"):
+    with pytest.raises(UserError, match=r"checkpoint\.eqx.*delete its folder"):
         run.restore(LIKE)
 
 

@@ -13,7 +13,7 @@ from evor_eqx.shapes import Batch, Metrics, ReturnLaw
 class ReturnScale(eqx.Module):
     """The affine map between returns and the unit-sized state of a model, taken from the data and kept with it.
 
-    `low` and `high` bound every possible return: [r_min, r_max] / (1 - gamma). Targets and laws stay inside.
+    `low` and `high` bound every possible return: [r_min, r_max] / (1 - gamma). Training targets stay inside.
     """
 
     shift: Float[Array, ""]
@@ -30,10 +30,6 @@ class ReturnScale(eqx.Module):
         """Model units to returns."""
         shift, scale = jax.lax.stop_gradient((self.shift, self.scale))
         return shift + scale * unit
-
-    def clip(self, z: Float[Array, "*z"]) -> Float[Array, "*z"]:
-        """Returns limited to the possible range."""
-        return jnp.clip(z, self.low, self.high)
 
 
 class AbstractCritic(eqx.Module):

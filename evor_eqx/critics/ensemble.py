@@ -1,7 +1,7 @@
 """Several critics as one: their laws are combined quantile by quantile.
 
 Atom j of every member is its quantile at the level (j - 1/2) / N, so the mean over members is the Wasserstein
-barycentre of their laws, and the minimum the lowest law that each of them dominates.
+barycentre of their laws, and the minimum the highest law that each of them dominates.
 """
 
 from collections.abc import Callable
@@ -38,8 +38,18 @@ class EnsembleCritic(AbstractCritic):
         atoms = COMBINE[self.combine](jnp.sort(laws.atoms, axis=-1), axis=0)
         return ReturnLaw(atoms=atoms, weights=laws.weights[0])
 
+    def member(self, index: int) -> AbstractCritic:
+        """One of the critics, 0 <= index < num_members."""
+        arrays, static = eqx.partition(self.members, eqx.is_array)
+        return eqx.combine(jax.tree.map(lambda leaf: leaf[index], arrays), static)
+
     def _each(self, function: Callable) -> Callable:
         return eqx.filter_vmap(function, in_axes=eqx.if_array(0), axis_size=self.num_members)
+
+
+def first_member(critic: AbstractCritic) -> AbstractCritic:
+    """The first critic of an ensemble, or the critic itself."""
+    return critic.member(0) if isinstance(critic, EnsembleCritic) else critic
 
 
 def make_ensemble(

@@ -4,7 +4,8 @@ Choices of this project where the paper's summary is silent:
 
 1. the state of the flow is the return standardised by the data's Monte-Carlo returns (`ReturnScale`), because the
    base noise has unit size while returns of OGBench span tens;
-2. backed-up returns are clipped to the range that rewards allow, [r_min, r_max] / (1 - gamma);
+2. backed-up returns are clipped to the range that rewards allow, [r_min, r_max] / (1 - gamma); laws are not, so that
+   they show what was learned;
 3. n-step windows of the data replace one-step transitions: the critic evaluates the behaviour policy on its own
    data, so they need no correction;
 4. atoms start at the mid-quantiles of the noise instead of random draws (`flow.mid_quantile_noise`).
@@ -28,15 +29,15 @@ class FlowCritic(AbstractCritic):
     field: AbstractField
     normalise: Normaliser
     scale: ReturnScale
-    target: FlowTarget = eqx.field(static=True)
+    flow_target: FlowTarget = eqx.field(static=True)
     num_target_steps: int = eqx.field(static=True)
 
     def loss(self, target: "FlowCritic", example: Batch, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
-        """|| s_theta(z_t, t | x, a) - target ||^2 for one example, at the point and target that `self.target` names."""
+        """|| s_theta(z_t, t | x, a) - target ||^2 for one example, at the point and target that `flow_target` names."""
         noise_key, time_key, target_key = jax.random.split(key, 3)
         z_0 = jax.random.normal(noise_key, (1,))
         t = jax.random.uniform(time_key)
-        z_t, vel = jax.lax.stop_gradient(self.target(target.bellman_step(example), z_0, t, key=target_key))
+        z_t, vel = jax.lax.stop_gradient(self.flow_target(target.bellman_step(example), z_0, t, key=target_key))
         loss = flow.regression_loss(self.field(z_t, t, self.condition(example.obs, example.chunk)), vel)
         return loss, {"loss": loss, "target_return": self.scale.to_return(z_0 + vel)[0]}
 
@@ -47,7 +48,7 @@ class FlowCritic(AbstractCritic):
         num_returns: int,
         num_steps: int | Int[Array, ""],
     ) -> ReturnLaw:
-        """The N mid-quantiles of the learned law, each with weight 1 / N, clipped to the possible range."""
+        """The N mid-quantiles of the learned law, each with weight 1 / N."""
         z_1 = self.transport(obs, chunk, flow.mid_quantile_noise(num_returns), num_steps)
         return ReturnLaw(atoms=z_1, weights=jnp.full(num_returns, 1.0 / num_returns))
 
@@ -61,7 +62,7 @@ class FlowCritic(AbstractCritic):
         """Carry noise to returns at one (obs, chunk), in units of return."""
         velocity = self.field.bind(self.condition(obs, chunk))
         unit = jax.vmap(lambda noise: flow.integrate(velocity, noise, num_steps))(z_0[:, None])[:, 0]
-        return self.scale.clip(self.scale.to_return(unit))
+        return self.scale.to_return(unit)
 
     def condition(self, obs: Float[Array, " obs"], chunk: Float[Array, " chunk"]) -> Float[Array, " cond"]:
         """What the field is conditioned on: the standardised observation and the chunk."""

@@ -2,8 +2,8 @@
 
 A row is one state with the action taken there. An episode of L transitions has L + 1 rows (OGBench's compact
 layout); its last row has no next state, so it starts no transition, but its state is bootstrapped from and its action
-is a draw of the behaviour. Three flags are three different things: `mask` 0 says that the task ended here, `done` that
-the recorded episode ends here, `valid` that a window lies inside one episode.
+is a draw of the behaviour. Three flags are three different things: `mask` 0 says that the task ended here, done (a row
+that is its episode's `last_row`) that the recording ends here, `valid` that a window lies inside one episode.
 """
 
 from dataclasses import dataclass

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import pooch
-from tqdm import tqdm
 
 from evor_eqx import paths
 from evor_eqx.errors import UserError
 from evor_eqx.files import read_json, replacing, sha256, write_json
+from evor_eqx.progress import bar
 from evor_eqx.tasks import dataset_name
 
 REQUIRED_KEYS = frozenset({"observations", "actions", "terminals", "qpos"})
@@ -99,8 +99,8 @@ def _fetch_once(url: str, file: Path, known: str | None) -> None:
 def _stream(url: str, file: Path) -> None:
     """Fetch bytes; a connection that ends before Content-Length raises (urllib3 counts)."""
     # pooch sets the total; 1 until then, because it asks for the truth of the bar and tqdm has none without a total
-    with tqdm(total=1, desc=url.rpartition("/")[2], unit="B", unit_scale=True, disable=None, dynamic_ncols=True) as bar:
-        fetch = pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 20, timeout=30)  # pyright: ignore[reportArgumentType]
+    with bar(1, url.rpartition("/")[2], "B") as progress:
+        fetch = pooch.HTTPDownloader(progressbar=progress, chunk_size=1 << 20, timeout=30)  # pyright: ignore[reportArgumentType]
         fetch(url, str(file), None)
 
 

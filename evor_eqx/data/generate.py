@@ -19,17 +19,16 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from evor_eqx.data.controllers import RECIPES, ArmCollector, MazeCollector, Recipe, make_collector
 from evor_eqx.data.workers import num_cores, workers
 from evor_eqx.errors import UserError
 from evor_eqx.files import read_json, replacing, sha256, short_hash, write_json
+from evor_eqx.progress import bar
 from evor_eqx.tasks import dataset_name
 
 LAW = 1  # raise it when a change here or in controllers.py changes the data
 _MAX_PART_ROWS = 5000  # about seven seconds of the arm's physics, half a second of the point's
-_BAR = {"unit_scale": True, "disable": None, "dynamic_ncols": True}
 
 
 @dataclass(frozen=True)
@@ -137,14 +136,14 @@ def _collect(parts: list[Part], dataset: str, num_workers: int) -> None:
     """Make the parts that are not there, in parallel. Ctrl-C lets the parts under way finish; they are kept."""
     missing = [part for part in parts if not _is_whole(part)]
     rows = sum(part.num_rows for part in parts)
-    bar = tqdm(total=rows, initial=rows - sum(part.num_rows for part in missing), desc=dataset, unit="rows", **_BAR)
     if not missing:
         return
-    with bar, workers(min(num_workers, len(missing))) as pool:
+    done = rows - sum(part.num_rows for part in missing)
+    with bar(rows, dataset, "row", done) as progress, workers(min(num_workers, len(missing))) as pool:
         jobs = {pool.submit(_make_part, part): part for part in missing}
         for job in as_completed(jobs):
             _raise_worker_error(job, jobs[job])
-            bar.update(jobs[job].num_rows)
+            progress.update(jobs[job].num_rows)
 
 
 def _raise_worker_error(job: Future, part: Part) -> None:

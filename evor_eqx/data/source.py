@@ -2,7 +2,7 @@
 
 The rule, in this order; training and validation always come from one place:
 
-1. with `num_episodes`, or `published=False`: generated here, whatever else lies around;
+1. with `num_episodes`, a `seed` other than 0, or `published=False`: generated here, whatever else lies around;
 2. the published pair in OGBench's own folder;
 3. the published pair downloaded earlier by this project, or now, with `download`;
 4. generated here with the published number of episodes; an error instead with `published=True`.
@@ -56,9 +56,10 @@ def find_or_make(
     True insists on published files, False on generated ones. Raises UserError for contradictions and damaged files.
     """
     name = dataset_name(dataset)
-    if (download or published) and (num_episodes is not None or published is False):
-        raise UserError("a published dataset has a fixed number of episodes: give `num_episodes`, or ask for published")
-    if num_episodes is None and published is not False:
+    generated = num_episodes is not None or seed != 0 or published is False
+    if (download or published) and generated:
+        raise UserError("published data have fixed episodes: give a number of episodes or a seed, or ask for published")
+    if not generated:
         found = _in_ogbench_folder(name) or _downloaded(name, download)
         if found is not None or published:
             return found or _refuse(name)
@@ -67,10 +68,13 @@ def find_or_make(
 
 
 def verify(source: Source) -> None:
-    """Read both files and compare their SHA-256 with the manifest's. Raises UserError that names the file."""
+    """Compare the SHA-256 of both files with the manifest's. Raises UserError that names the file.
+
+    A file is read again only if its size or time of change differs from what was seen last.
+    """
     for file in (source.path, source.val_path):
         _check_size(file, source.details)
-        expected, got = source.details["files"][file.name]["sha256"], sha256(file)
+        expected, got = source.details["files"][file.name]["sha256"], _hash_once(file)["sha256"]
         if got != expected:
             raise UserError(f"damaged file {file}: got SHA-256 {got}, expected {expected}; delete it and make it again")
 
@@ -118,8 +122,10 @@ def _add_rewards(arrays: dict[str, np.ndarray], task: Task) -> None:
 
 
 def _with_manifest(path: Path, origin: Origin) -> Source:
-    """A pair that has a manifest beside it; sizes are checked, checksums only by `verify`."""
-    return _source(path, origin, read_json(path.with_suffix(".json")))
+    """A pair that has a manifest beside it; sizes and checksums are compared with it."""
+    source = _source(path, origin, read_json(path.with_suffix(".json")))
+    verify(source)
+    return source
 
 
 def _source(path: Path, origin: Origin, details: dict[str, Any]) -> Source:
@@ -147,8 +153,8 @@ def _in_ogbench_folder(dataset: str) -> Source | None:
 
 
 def _hash_once(file: Path) -> dict[str, Any]:
-    """Size and SHA-256 of a file of OGBench's, remembered in our own folder by path, size and time of change."""
-    cache_file = paths.data_dir() / "ogbench-hashes.json"
+    """Size and SHA-256 of a dataset's file, remembered in our own folder by path, size and time of change."""
+    cache_file = paths.data_dir() / "hashes.json"
     cache = read_json(cache_file) if cache_file.is_file() else {}
     state = {"bytes": file.stat().st_size, "mtime_ns": file.stat().st_mtime_ns}
     entry = cache.get(str(file), {})

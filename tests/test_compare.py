@@ -1,0 +1,50 @@
+"""Laws beside recorded returns: which rows count as known, and which are near, against naive loops."""
+
+import jax
+import numpy as np
+import pytest
+
+from evor_eqx import compare
+from evor_eqx.build import make_critic
+from evor_eqx.config import CriticConfig, NetworkConfig
+from evor_eqx.data.dataset import OfflineDataset
+
+
+def dataset(num_rows=200, ended_at=50):
+    rng = np.random.default_rng(0)
+    valids, masks = np.ones(num_rows), np.ones(num_rows)
+    valids[-1], masks[ended_at] = 0, 0
+    obs = rng.normal(size=(num_rows, 2)) * np.array([1.0, 100.0])
+    arrays = {"observations": obs, "actions": rng.uniform(-1, 1, (num_rows, 1)), "valids": valids}
+    return OfflineDataset.from_arrays({**arrays, "rewards": -np.ones(num_rows), "masks": masks})
+
+
+@pytest.mark.parametrize("ended_at", [50, 190])
+def test_known_rows_are_chosen_by_time_whether_or_not_the_task_was_solved(ended_at):
+    data, gamma, tolerance = dataset(ended_at=ended_at), 0.95, 0.05
+    expected = [
+        row
+        for row in range(199)
+        if gamma ** (199 - row) <= tolerance  # 199 - row steps of weight gamma each remain
+    ]
+    np.testing.assert_array_equal(compare.known_rows(data, gamma, tolerance), expected)
+
+
+def test_nearest_rows_measure_in_standard_deviations():
+    data, rows = dataset(), np.arange(10, 150)
+    scaled = data.obs / data.obs.std(axis=0)
+    distances = [np.linalg.norm(scaled[row] - scaled[3]) for row in rows]
+    expected = rows[np.argsort(distances, kind="stable")[:5]]
+    np.testing.assert_array_equal(compare.nearest_rows(data, data.obs[3], rows, 5), expected)
+
+
+def test_laws_at_rows_are_the_critics_own_and_mix_with_equal_shares():
+    data = dataset()
+    critic = make_critic(CriticConfig(network=NetworkConfig(16, 1, head_width=8)), 2, 1, key=jax.random.key(0))
+    rows = np.array([4, 9])
+    laws = compare.laws_at_rows(critic, data, rows, num_returns=8)
+    for index, row in enumerate(rows):
+        np.testing.assert_allclose(laws.atoms[index], critic.law(data.obs[row], data.act[row], 8, 10).atoms, rtol=1e-4)
+    atoms, weights = compare.mixture(laws)
+    assert atoms.shape == weights.shape == (16,)
+    np.testing.assert_allclose(weights, 1 / 16)

@@ -1,0 +1,57 @@
+"""Settings: what is refused, and what the presets promise."""
+
+import dataclasses
+
+import pytest
+
+from evor_eqx.config import CHOICES, PRESETS, RANGES, Config, CriticConfig, NetworkConfig, Setting, TrainConfig, preset
+from evor_eqx.errors import UserError
+
+
+def leaves(config):
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from leaves(value)
+        else:
+            yield field.name, value
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: TrainConfig(num_updates=0), ["num_updates", "0", "1 to"]),
+        (lambda: TrainConfig(learning_rate=float("nan")), ["learning_rate", "nan"]),
+        (lambda: CriticConfig(target="td"), ["target", "td", "velocity, bootstrap, coupled, mc"]),
+        (lambda: CriticConfig(combine="max"), ["combine", "max", "mean, min"]),
+        (lambda: Setting(num_candidates=0), ["num_candidates", "0"]),
+        (lambda: Setting(tau_r=-1.0), ["tau_r", "-1"]),
+        (lambda: NetworkConfig(depth=0), ["depth", "0"]),
+        (lambda: preset("desktop"), ["desktop", "smoke, laptop, paper"]),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name_value_and_range(make, words):
+    with pytest.raises(UserError) as error:
+        make()
+    for word in words:
+        assert word in str(error.value)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_number_of_a_preset_has_a_range_or_choices(name):
+    for field, value in leaves(preset(name)):
+        assert field in RANGES or field in CHOICES or isinstance(value, bool), field
+
+
+def test_the_paper_preset_has_the_papers_sizes():
+    """4 x 512, Adam at 3e-4, a million updates, N_pi = 32 (the paper's method summary)."""
+    paper = preset("paper")
+    for phase in (paper.policy, paper.critic):
+        assert (phase.network.depth, phase.network.width, phase.network.head_width) == (4, 512, 0)
+        assert (phase.train.learning_rate, phase.train.num_updates) == (3e-4, 1_000_000)
+    assert paper.setting.num_candidates == 32
+
+
+def test_configurations_are_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Config().seed = 1  # type: ignore[misc]

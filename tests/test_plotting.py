@@ -1,0 +1,52 @@
+"""Pictures hold the numbers that they were given."""
+
+import itertools
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from evor_eqx import plotting
+from evor_eqx.critics.targets import TARGETS
+
+
+@pytest.fixture
+def ax():
+    figure, axis = plt.subplots()
+    yield axis
+    plt.close(figure)
+
+
+def test_every_target_has_a_look_of_its_own():
+    assert set(TARGETS) <= set(plotting.METHODS)
+    looks = list(plotting.METHODS.values())
+    for field in ("label", "color", "marker"):
+        assert len({getattr(look, field) for look in looks}) == len(looks)
+
+
+def test_cdf_steps_up_by_the_weights_at_the_sorted_atoms(ax):
+    plotting.cdf(ax, np.array([3.0, 1.0, 2.0]), np.array([0.5, 0.2, 0.3]))
+    x, y = ax.lines[0].get_data()
+    np.testing.assert_allclose(x, [1, 1, 2, 3])
+    np.testing.assert_allclose(y, [0, 0.2, 0.5, 1.0])
+
+
+def test_binned_means_are_the_naive_ones_and_small_bins_are_left_out():
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.uniform(0, 1, 100), rng.uniform(2, 3, 50), [10.0]])
+    y = 2 * x + rng.normal(size=len(x))
+    means, averages = plotting.binned_means(x, y, num_bins=10)
+    edges = np.linspace(x.min(), 10.0, 11)
+    groups = [np.flatnonzero((x >= a) & (x < b)) for a, b in itertools.pairwise(edges)]
+    groups = [group for group in groups if len(group) >= 10]
+    np.testing.assert_allclose(means, [x[g].mean() for g in groups])
+    np.testing.assert_allclose(averages, [y[g].mean() for g in groups])
+
+
+def test_success_is_drawn_in_percent_with_its_interval(ax):
+    intervals = np.array([[0.1, 0.4], [0.5, 0.9]])
+    plotting.success_curve(ax, np.array([1.0, 32.0]), np.array([0.2, 0.8]), intervals, "maze")
+    (line,) = [line for line in ax.lines if len(line.get_xdata()) == 2 and line.get_linestyle() != "None"]
+    np.testing.assert_allclose(line.get_ydata(), [20, 80])
+    segments = ax.collections[0].get_segments()
+    np.testing.assert_allclose([[s[0, 1], s[1, 1]] for s in segments], 100 * intervals)
