@@ -79,7 +79,7 @@ def test_a_run_uses_this_interpreter_and_draws_what_plain_papermill_draws(folder
     assert plain == {suffix: sha256(home / "figures" / f"line{suffix}") for suffix in (".png", ".pdf")}
     sidecar = read_json(home / "figures" / "line.json")
     assert sidecar["numbers"] == {"python": sys.executable, "cwd": str(folder)}
-    assert sidecar["seeds"] == {"seed": 7}
+    assert sidecar["parameters"]["seed"] == 7
     assert (home / "runs" / "notebooks" / "a.ipynb").exists()
     assert sorted(path.name for path in (home / "runs" / "notebooks").iterdir()) == ["a.ipynb"]
 
@@ -190,17 +190,23 @@ def test_a_saved_figure_depends_on_its_input_alone(home):
 
 
 def test_a_sidecar_says_where_the_numbers_come_from(home):
-    run = Run.open("cube", "policy", {"seed": 3, "dataset": "cube-play", "fingerprint": "abc"})
+    run = Run.open("cube", "policy", {"seed": 3, "dataset": "cube-play", "origin": "generated", "fingerprint": "abc"})
     numbers = {"y": np.float32([0.1, math.nan]), "n": np.int64(3), "pair": (1, {2: 1 / 3})}
-    picture = save_figure(a_figure(), "a", parameters={}, numbers=numbers, runs=[run], datasets={"maze": "def"})
+    picture = save_figure(a_figure(), "a", parameters={}, numbers=numbers, runs=[run], datasets={"maze": "ogbench:def"})
     sidecar = json.loads(picture.with_suffix(".json").read_text(), parse_constant=pytest.fail)
     assert sidecar["numbers"] == {"y": [0.1, None], "n": 3, "pair": [1, {"2": 0.333333}]}
     assert sidecar["runs"] == {run.name: 3}
-    assert sidecar["datasets"] == {"cube-play": "abc", "maze": "def"}
+    assert sidecar["datasets"] == {"cube-play": "generated:abc", "maze": "ogbench:def"}
     assert sidecar["picture"] == sha256(picture)
     assert {"evor_eqx", "jax", "equinox", "optax", "ogbench", "mujoco", "numpy", "matplotlib", "python"} <= set(
         sidecar["versions"]
     )
+
+
+def test_pictures_of_another_preset_never_replace_those_of_the_laptop(home):
+    for preset, folder in {"laptop": ".", "smoke": "smoke", "paper": "paper"}.items():
+        picture = save_figure(a_figure(), "a", parameters={"preset": preset}, numbers={})
+        assert picture == home / "figures" / folder / "a.png"
 
 
 def test_a_commit_that_changes_nothing_else_keeps_the_earlier_name(home, monkeypatch):

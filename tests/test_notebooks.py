@@ -42,7 +42,9 @@ def test_notebook_runs_headlessly_from_nothing_and_saves_what_it_draws(name, hom
     assert run_all([name], {"preset": "smoke"}) == 0
     made = set(home.glob("figures/smoke/*")) - before
     stems = {path.stem for path in made}
-    assert stems and made == {home / "figures" / "smoke" / f"{stem}.{kind}" for stem in stems for kind in ("png", "pdf", "json")}
+    assert stems and made == {
+        home / "figures" / "smoke" / f"{stem}.{kind}" for stem in stems for kind in ("png", "pdf", "json")
+    }
     for stem in stems:
         sidecar = json.loads((home / "figures" / "smoke" / f"{stem}.json").read_text())
         assert sidecar["parameters"]["preset"] == "smoke" and sidecar["numbers"] and sidecar["datasets"]
