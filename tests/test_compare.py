@@ -1,6 +1,7 @@
 """Laws beside recorded returns: which rows count as known, and which are near, against naive loops."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -44,7 +45,11 @@ def test_laws_at_rows_are_the_critics_own_and_mix_with_equal_shares():
     rows = np.array([4, 9])
     laws = compare.laws_at_rows(critic, data, rows, num_returns=8)
     for index, row in enumerate(rows):
-        np.testing.assert_allclose(laws.atoms[index], critic.law(data.obs[row], data.act[row], 8, 10).atoms, rtol=1e-4)
+        np.testing.assert_allclose(
+            laws.atoms[index],
+            critic.law(jnp.asarray(data.obs[row]), jnp.asarray(data.act[row]), 8, 10).atoms,
+            rtol=1e-4,
+        )
     atoms, weights = compare.mixture(laws)
     assert atoms.shape == weights.shape == (16,)
     np.testing.assert_allclose(weights, 1 / 16)

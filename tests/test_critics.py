@@ -177,13 +177,14 @@ def learned_law(target):
 @pytest.mark.parametrize("target", ["bootstrap", "coupled", "mc"])
 def test_distributional_targets_recover_both_atoms_of_the_chain(target):
     atoms = learned_law(target)
-    # W1 to the exact law; the two atoms are 1.8 apart, and a Gaussian of the same mean and spread is 0.3 away.
-    assert wasserstein_distance(atoms, [-0.9, 0.9]) < 0.12
+    # A small network after seconds of training smears the atoms, which are 1.8 apart; a Gaussian of the same mean and
+    # spread would be 0.48 away.
+    assert wasserstein_distance(atoms, [-0.9, 0.9]) < 0.25
 
 
 @pytest.mark.slow
-def test_velocity_has_the_right_mean_and_the_noise_instead_of_the_law():
+def test_velocity_has_the_right_mean_and_not_the_law():
     atoms = learned_law("velocity")
-    assert np.mean(atoms) == pytest.approx(0.0, abs=0.15)
-    assert np.std(atoms) == pytest.approx(1.0, abs=0.3)  # the base noise; z_1 = z_0 + Q
-    assert np.mean(np.abs(atoms) < 0.5) > 0.25  # one hump where the truth has a gap
+    assert np.mean(atoms) == pytest.approx(0.0, abs=0.2)
+    assert np.std(atoms) > 1.1  # the base noise is in it; the truth has 0.9
+    assert wasserstein_distance(atoms, [-0.9, 0.9]) > 0.4  # as far as a Gaussian of the right mean and spread: 0.48

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from evor_eqx import progress
 from evor_eqx.data import controllers, generate
 from evor_eqx.data.plan import compute_plan
 from evor_eqx.errors import UserError
@@ -228,6 +229,7 @@ def test_what_is_made_is_not_made_again_unless_the_recipe_changed(short, tmp_pat
 SCRIPT = f"""
 import dataclasses, sys
 from pathlib import Path
+from evor_eqx import progress
 from evor_eqx.data import controllers, generate
 controllers.RECIPES["{MAZE}"] = dataclasses.replace(controllers.RECIPES["{MAZE}"], episode_steps=1500)
 generate.generate("{MAZE}", num_episodes=30, num_workers=2, folder=Path(sys.argv[1]))
@@ -236,7 +238,7 @@ generate.generate("{MAZE}", num_episodes=30, num_workers=2, folder=Path(sys.argv
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_killed_generation_is_taken_up_again_and_ends_the_same(short, tmp_path, how):
+def test_a_killed_generation_is_taken_up_again_and_ends_the_same(short, monkeypatch, tmp_path, how):
     short(MAZE, 1500)
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
@@ -257,13 +259,14 @@ def test_a_killed_generation_is_taken_up_again_and_ends_the_same(short, tmp_path
     kept[0].write_bytes(kept[0].read_bytes()[:1000])  # a damaged part is made again
     (parts / "train-00000-1-stale000.npz").write_bytes(b"of another recipe")
     untouched = kept[1].stat().st_mtime_ns
-    bar = generate.tqdm
     seen = []
-    generate.tqdm = lambda **options: (seen.append((options["initial"], kept[1].stat().st_mtime_ns)), bar(**options))[1]
-    try:
-        resumed = generate.generate(MAZE, num_episodes=30, num_workers=2, folder=tmp_path)
-    finally:
-        generate.tqdm = bar
+
+    def spy(total, description, unit, done):
+        seen.append((done, kept[1].stat().st_mtime_ns))
+        return progress.bar(total, description, unit, done)
+
+    monkeypatch.setattr(generate, "bar", spy)
+    resumed = generate.generate(MAZE, num_episodes=30, num_workers=2, folder=tmp_path)
     assert seen[0][0] >= 3 * 1500
     assert seen[0][1] == untouched
     assert digests(resumed) == digests(generate.generate(MAZE, num_episodes=30, folder=tmp_path / "undisturbed"))

@@ -40,7 +40,8 @@ def velocity(step: BellmanStep, z_0: ReturnState, t: Float[Array, ""], *, key: P
     """r + gamma m s(z_t | x', a', t), the paper's formula.
 
     The formula leaves z_t open. Here it is the point of the line from z_0 to the backup of one Euler step,
-    z_1 = r + gamma m (z_0 + s(z_0, 0 | x', a')), exact at the fixed point, where the field is constant in (z, t).
+    z_1 = r + gamma m (z_0 + s(z_0, 0 | x', a')). Where reward and next state are certain, the fixed point is a field
+    constant in (z, t), and one step is exact there.
     """
     z_1 = step.backup(z_0 + step.velocity(z_0, jax.numpy.zeros(())))
     z_t = flow.interpolate(z_0, z_1, t)
