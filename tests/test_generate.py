@@ -229,7 +229,6 @@ def test_what_is_made_is_not_made_again_unless_the_recipe_changed(short, tmp_pat
 SCRIPT = f"""
 import dataclasses, sys
 from pathlib import Path
-from evor_eqx import progress
 from evor_eqx.data import controllers, generate
 controllers.RECIPES["{MAZE}"] = dataclasses.replace(controllers.RECIPES["{MAZE}"], episode_steps=1500)
 generate.generate("{MAZE}", num_episodes=30, num_workers=2, folder=Path(sys.argv[1]))
@@ -265,8 +264,9 @@ def test_a_killed_generation_is_taken_up_again_and_ends_the_same(short, monkeypa
         seen.append((done, kept[1].stat().st_mtime_ns))
         return progress.bar(total, description, unit, done)
 
-    monkeypatch.setattr(generate, "bar", spy)
-    resumed = generate.generate(MAZE, num_episodes=30, num_workers=2, folder=tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(generate, "bar", spy)
+        resumed = generate.generate(MAZE, num_episodes=30, num_workers=2, folder=tmp_path)
     assert seen[0][0] >= 3 * 1500
     assert seen[0][1] == untouched
     assert digests(resumed) == digests(generate.generate(MAZE, num_episodes=30, folder=tmp_path / "undisturbed"))
