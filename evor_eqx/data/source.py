@@ -58,7 +58,9 @@ def find_or_make(
     name = dataset_name(dataset)
     generated = num_episodes is not None or seed != 0 or published is False
     if (download or published) and generated:
-        raise UserError("published data have fixed episodes: give a number of episodes or a seed, or ask for published")
+        raise UserError(
+            "a published dataset has a fixed number of episodes and no seed: give these, or ask for published"
+        )
     if not generated:
         found = _in_ogbench_folder(name) or _downloaded(name, download)
         if found is not None or published:
