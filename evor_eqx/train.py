@@ -47,10 +47,12 @@ def optimiser(config: TrainConfig) -> optax.GradientTransformation:
 
 
 def init_state(model: eqx.Module, config: TrainConfig) -> TrainState:
-    """Update 0: the moving average equals the model."""
+    """Update 0: the moving average equals the model; both are copies, because the first update gives its input away."""
     opt_state = optimiser(config).init(eqx.filter(model, eqx.is_inexact_array))
-    copy = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True) if eqx.is_array(leaf) else leaf, model)
-    return TrainState(model, copy, opt_state, jnp.zeros((), jnp.int32))
+    first, second = (
+        jax.tree.map(lambda leaf: jnp.array(leaf, copy=True) if eqx.is_array(leaf) else leaf, model) for _ in range(2)
+    )
+    return TrainState(first, second, opt_state, jnp.zeros((), jnp.int32))
 
 
 def batch_loss(

@@ -109,6 +109,12 @@ def test_a_stopped_run_resumed_equals_one_that_never_stopped(windows, home, stop
             np.testing.assert_array_equal(stopped.metrics()[name], column)
 
 
+def test_training_leaves_the_model_that_it_was_given(windows, home):
+    model = make_model()
+    train.fit(model, loss, windows, windows, CONFIG, Run.open("toy", "slope", {}), key=KEY)
+    assert float(model.slope) == 0.0
+
+
 def test_a_finished_run_is_not_trained_again(windows, home):
     run = Run.open("toy", "slope", {})
     fit(windows, run)
