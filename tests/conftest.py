@@ -2,6 +2,7 @@
 
 import ctypes.util
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,3 +18,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty home folder for data, runs and figures."""
     monkeypatch.setenv("EVOR_HOME", str(tmp_path))
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def module_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One home folder for a module: what one of its tests made, the next one finds, as for a user."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EVOR_HOME", str(folder))
+        yield folder

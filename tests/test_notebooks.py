@@ -13,15 +13,6 @@ NOTEBOOKS = sorted(paths.notebooks_dir().glob("*.ipynb"))
 NAMES = [path.stem for path in NOTEBOOKS]
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    """One home folder for all notebooks, so that what one of them trains serves the others, as for a user."""
-    folder = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EVOR_HOME", str(folder))
-        yield folder
-
-
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
 def test_notebook_has_the_form_that_readers_and_papermill_expect(path):
     notebook = nbformat.read(path, as_version=4)
@@ -37,14 +28,14 @@ def test_notebook_has_the_form_that_readers_and_papermill_expect(path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_notebook_runs_headlessly_from_nothing_and_saves_what_it_draws(name, home):
-    before = set(home.glob("figures/smoke/*"))
+def test_notebook_runs_headlessly_from_nothing_and_saves_what_it_draws(name, module_home):
+    before = set(module_home.glob("figures/smoke/*"))
     assert run_all([name], {"preset": "smoke"}) == 0
-    made = set(home.glob("figures/smoke/*")) - before
+    made = set(module_home.glob("figures/smoke/*")) - before
     stems = {path.stem for path in made}
     assert stems and made == {
-        home / "figures" / "smoke" / f"{stem}.{kind}" for stem in stems for kind in ("png", "pdf", "json")
+        module_home / "figures" / "smoke" / f"{stem}.{kind}" for stem in stems for kind in ("png", "pdf", "json")
     }
     for stem in stems:
-        sidecar = json.loads((home / "figures" / "smoke" / f"{stem}.json").read_text())
+        sidecar = json.loads((module_home / "figures" / "smoke" / f"{stem}.json").read_text())
         assert sidecar["parameters"]["preset"] == "smoke" and sidecar["numbers"] and sidecar["datasets"]

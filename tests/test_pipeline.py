@@ -30,17 +30,8 @@ CONFIG = replace(
 )
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    """One home folder for the module: what one test made, the next one finds."""
-    folder = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EVOR_HOME", str(folder))
-        yield folder
-
-
 @pytest.mark.slow
-def test_every_station_is_made_once_and_then_found(home, monkeypatch):
+def test_every_station_is_made_once_and_then_found(module_home, monkeypatch):
     critic = pipeline.ensure_critic(TASK, CONFIG)
     assert critic.run.complete and pipeline.ensure_policy(TASK.dataset, CONFIG).run.complete
 
@@ -55,7 +46,7 @@ def test_every_station_is_made_once_and_then_found(home, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_run_says_what_made_it(home):
+def test_a_run_says_what_made_it(module_home):
     run = pipeline.ensure_critic(TASK, CONFIG).run
     source = pipeline.ensure_source(TASK.dataset, CONFIG)
     assert run.config["fingerprint"] == source.fingerprint and run.config["origin"] == "generated"
@@ -69,7 +60,7 @@ def test_a_run_says_what_made_it(home):
 
 
 @pytest.mark.slow
-def test_episodes_are_paired_kept_and_never_run_twice(home, monkeypatch):
+def test_episodes_are_paired_kept_and_never_run_twice(module_home, monkeypatch):
     settings = [replace(CONFIG.setting, num_candidates=n) for n in (1, 2)]
     results = pipeline.ensure_evaluation(TASK, CONFIG, settings)
     seed = CONFIG.evaluation.seed
@@ -84,7 +75,7 @@ def test_episodes_are_paired_kept_and_never_run_twice(home, monkeypatch):
 
 
 @pytest.mark.slow
-def test_reward_timing_keeps_its_own_records(home):
+def test_reward_timing_keeps_its_own_records(module_home):
     result = pipeline.ensure_base_evaluation(parse_task(TASK.name, "post"), CONFIG)
     assert {episode.reward_timing for episode in result.episodes} == {"post"}
     names = [path.name for path in (pipeline.ensure_policy(TASK.dataset, CONFIG).run.path / "results").iterdir()]
@@ -92,7 +83,7 @@ def test_reward_timing_keeps_its_own_records(home):
 
 
 @pytest.mark.slow
-def test_a_finished_run_without_its_checkpoint_is_named(home):
+def test_a_finished_run_without_its_checkpoint_is_named(module_home):
     run = pipeline.ensure_policy(TASK.dataset, CONFIG).run
     checkpoint = run.path / "checkpoint.eqx"
     kept, metrics = checkpoint.rename(run.path / "kept"), (run.path / "metrics.jsonl").read_text()
