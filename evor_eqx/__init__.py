@@ -6,7 +6,8 @@ The way of the data: dataset -> base policy (flow behaviour cloning) -> reward-t
 
 from evor_eqx.config import PRESETS, Config, CriticConfig, PolicyConfig, Setting, preset
 from evor_eqx.errors import UserError
-from evor_eqx.inference import act, candidate_weights, decide, soft_value
+from evor_eqx.inference import act, candidate_weights, decide
+from evor_eqx.laws import soft_value
 from evor_eqx.shapes import Batch, ReturnLaw
 
 __all__ = [

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from evor_eqx.config import CriticConfig, NetworkConfig, PolicyConfig
-from evor_eqx.critics.abstract import AbstractCritic, ReturnScale
+from evor_eqx.critics.abstract import AbstractCritic, Inputs, ReturnScale
 from evor_eqx.critics.ensemble import make_ensemble
 from evor_eqx.critics.flow import FlowCritic
 from evor_eqx.critics.targets import TARGETS
@@ -45,10 +45,11 @@ def make_critic(
     def member(member_key):
         return FlowCritic(
             field=make_field(config.network, 1, obs_size + chunk_size, key=member_key),
-            normalise=normalise or identity_normaliser(obs_size),
+            inputs=Inputs(normalise or identity_normaliser(obs_size)),
             scale=scale or ReturnScale(*map(jnp.asarray, (0.0, 1.0, -1e9, 1e9))),
             flow_target=TARGETS[config.target],
             num_target_steps=config.num_target_steps,
+            control_variate=config.control_variate,
         )
 
     return make_ensemble(member, config.num_members, config.combine, key=key)

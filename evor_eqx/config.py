@@ -11,6 +11,7 @@ from evor_eqx.critics.targets import TARGETS
 from evor_eqx.errors import UserError
 
 # What a field may be, wherever it appears: the lowest and the highest value, or the choices.
+CRITICS = ("flow", "scalar", "gaussian", "c51", "hl_gauss", "qr_dqn", "iqn")
 RANGES = {
     "num_episodes": (1, 100_000),
     "seed": (0, 2**31 - 1),
@@ -28,6 +29,8 @@ RANGES = {
     "n_step": (1, 10_000),
     "num_bank_draws": (0, 1024),
     "num_members": (1, 100),
+    "num_atoms": (2, 1001),
+    "control_variate": (0.0, 1.0),
     "num_candidates": (1, 4096),
     "num_returns": (1, 4096),
     "tau_r": (0.0, float("inf")),
@@ -36,6 +39,7 @@ RANGES = {
     "num_envs": (1, 1024),
 }
 CHOICES: dict[str, Collection[str]] = {
+    "kind": CRITICS,
     "target": TARGETS,
     "combine": COMBINE,
 }
@@ -119,10 +123,16 @@ class PolicyConfig(Checked):
 
 @dataclass(frozen=True)
 class CriticConfig(Checked):
-    """Phase 2, the reward-to-go flow."""
+    """Phase 2, the reward-to-go critic. `target`, its steps and its control variate are for the flow only."""
 
+    kind: str = "flow"
+    """How the law is represented: flow (EVOR), scalar, gaussian, c51, hl_gauss, qr_dqn or iqn."""
     target: str = "bootstrap"
-    """Regression target: velocity (the paper's), bootstrap, coupled or mc."""
+    """The flow's regression target: velocity (the paper's), bootstrap, coupled, dcfm or mc."""
+    control_variate: float = 0.0
+    """Share lambda of the target field's own velocity in the `coupled` target; 0 (unbiased) to 1."""
+    num_atoms: int = 51
+    """Atoms of c51 and hl_gauss, quantiles of qr_dqn; 11 to 201."""
     num_target_steps: int = 10
     """Euler steps of the target network's flow; 5 to 20."""
     n_step: int = 1

@@ -27,14 +27,16 @@ def regression_loss(vel: Float[Array, " x"], target: Float[Array, " x"]) -> Floa
     return jnp.mean(jnp.square(vel - target))
 
 
-def integrate(velocity: Velocity, x_0: Float[Array, " x"], num_steps: int | Int[Array, ""]) -> Float[Array, " x"]:
-    """Carry x_0 from t = 0 to t = 1 along dx/dt = v(x, t) by `num_steps` Euler steps (at least 1).
+def integrate(
+    velocity: Velocity, x_0: Float[Array, " x"], num_steps: int | Int[Array, ""], end: float | Float[Array, ""] = 1.0
+) -> Float[Array, " x"]:
+    """Carry x_0 from t = 0 to t = `end` <= 1 along dx/dt = v(x, t) by `num_steps` Euler steps (at least 1).
 
     `num_steps` may be an array: then another number of steps needs no recompilation, and no gradient is defined.
     """
 
     def euler_step(step, x):
-        return x + velocity(x, step / num_steps) / num_steps
+        return x + velocity(x, step * end / num_steps) * end / num_steps
 
     return jax.lax.fori_loop(0, num_steps, euler_step, x_0)
 

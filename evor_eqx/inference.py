@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
 from evor_eqx.critics.abstract import AbstractCritic
+from evor_eqx.laws import soft_value
 from evor_eqx.policy import FlowPolicy
 from evor_eqx.shapes import ReturnLaw
 
@@ -25,25 +26,6 @@ class Decision(NamedTuple):
     value: Float[Array, " cand"]  # Q*, in units of return
     weights: Float[Array, " cand"]  # selection probabilities
     index: Int[Array, ""]  # the candidate that was picked
-
-
-def mean(law: ReturnLaw) -> Float[Array, "*b"]:
-    """Expected return of a law: the limit of `soft_value` as tau_R grows."""
-    return jnp.sum(law.weights * law.atoms, axis=-1)
-
-
-def soft_value(law: ReturnLaw, tau_r: Float[Array, ""] | float) -> Float[Array, "*b"]:
-    """Q* = tau_R log sum_j w_j exp(z_j / tau_R), in units of return.
-
-    tau_R in [0, inf]: at 0 the largest atom, at infinity the mean, monotone between. The largest atom is taken out
-    first, so small tau_R do not overflow, and log1p of expm1 keeps the digits of the mean at large ones.
-    """
-    tau_r = jnp.asarray(tau_r, law.atoms.dtype)
-    largest = jnp.max(jnp.where(law.weights > 0, law.atoms, -jnp.inf), axis=-1)
-    below = jnp.where(law.weights > 0, law.atoms - largest[..., None], 0.0)
-    finite = jnp.where((tau_r > 0) & jnp.isfinite(tau_r), tau_r, 1.0)
-    soft = largest + finite * jnp.log1p(jnp.sum(law.weights * jnp.expm1(below / finite), axis=-1))
-    return jnp.select([tau_r == 0, jnp.isinf(tau_r)], [largest, mean(law)], soft)
 
 
 def candidate_weights(value: Float[Array, " cand"], tau_q: Float[Array, ""] | float) -> Float[Array, " cand"]:

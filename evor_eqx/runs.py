@@ -89,7 +89,7 @@ class Run:
     def restore(self, like: State) -> State | None:
         """As `read`, to go on from there: rows of metrics behind the checkpoint will be written again."""
         state = self.read(like)
-        self._drop_metrics_after(-1 if state is None else int(state.step))  # type: ignore[attr-defined]
+        self._drop_metrics_after(-1 if state is None else state.num_updates)  # type: ignore[attr-defined]
         return state
 
     def read(self, like: State) -> State | None:
@@ -105,7 +105,7 @@ class Run:
         except Exception as error:
             raise UserError(f"damaged checkpoint {path} ({error}): delete its folder to train it again") from None
 
-    def log(self, step: int, scalars: dict[str, float]) -> None:
+    def log(self, step: int, scalars: dict[str, Any]) -> None:
         """Append one row of metrics."""
         with open(self.path / "metrics.jsonl", "a") as file:
             file.write(json.dumps({"step": step, "time": time.time(), **scalars}) + "\n")

@@ -10,11 +10,11 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, ArrayLike, Float, Int, Key, PRNGKeyArray
 
 from evor_eqx.config import TrainConfig
-from evor_eqx.data.dataset import Windows
 from evor_eqx.errors import UserError
 from evor_eqx.shapes import Batch, Metrics
 
@@ -28,7 +28,19 @@ class TrainState(eqx.Module):
     model: Any
     target: Any  # the moving average: target network while training, and the model that is used afterwards
     opt_state: optax.OptState
-    step: Int[Array, ""]
+    step: Int[Array, "*seeds"]
+
+    @property
+    def num_updates(self) -> int:
+        """Updates done so far."""
+        return int(self.step.ravel()[0])
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """Where batches come from: `data.dataset.Windows`, or a process that makes its own. A pytree."""
+
+    def sample(self, batch_size: int, *, key: PRNGKeyArray) -> Batch: ...
 
 
 @runtime_checkable
@@ -37,7 +49,7 @@ class Recorder(Protocol):
 
     def restore(self, like: TrainState) -> TrainState | None: ...
     def save(self, state: TrainState) -> None: ...
-    def log(self, step: int, scalars: dict[str, float]) -> None: ...
+    def log(self, step: int, scalars: dict[str, Any]) -> None: ...
 
 
 def optimiser(config: TrainConfig) -> optax.GradientTransformation:
@@ -84,22 +96,23 @@ def ema(target: Model, model: Model, rate: float) -> Model:
     return jax.tree.map(mix, target, model)
 
 
-@eqx.filter_jit(donate="all-except-first")
-def run_block(
-    inputs: tuple[Windows, Batch, PRNGKeyArray, PRNGKeyArray],
+def block(
+    sampler: Sampler,
+    validation: Batch,
+    keys: tuple[PRNGKeyArray, PRNGKeyArray],
     state: TrainState,
     loss: Loss,
     config: TrainConfig,
     num_updates: int,
 ) -> tuple[TrainState, Metrics]:
-    """`num_updates` updates in one call, and the means of their scalars; `val_loss` is that of the moving average."""
-    windows, validation, key, val_key = inputs
+    """`num_updates` updates, and the means of their scalars; `val_loss` is that of the moving average."""
+    key, val_key = keys
     arrays, static = eqx.partition(state, eqx.is_array)
 
     def body(arrays, _):
         state = eqx.combine(arrays, static)
         batch_key, loss_key = jax.random.split(jax.random.fold_in(key, state.step))
-        batch = windows.sample(config.batch_size, key=batch_key)
+        batch = sampler.sample(config.batch_size, key=batch_key)
         state, metrics = update(state, batch, loss, config, key=loss_key)
         return eqx.filter(state, eqx.is_array), metrics
 
@@ -109,34 +122,57 @@ def run_block(
     return state, {**jax.tree.map(jnp.mean, metrics), "val_loss": val_loss}
 
 
+@eqx.filter_jit(donate="all-except-first")
+def run_block(
+    inputs: tuple[Sampler, Batch, Key[Array, "*seeds"], PRNGKeyArray],
+    state: TrainState,
+    loss: Loss,
+    config: TrainConfig,
+    num_updates: int,
+) -> tuple[TrainState, dict[str, Float[Array, "*seeds"]]]:
+    """A `block` in one compiled call; with a row of keys, one for each of as many models side by side."""
+    sampler, validation, keys, val_key = inputs
+
+    def one(key, state):
+        return block(sampler, validation, (key, val_key), state, loss, config, num_updates)
+
+    return eqx.filter_vmap(one)(keys, state) if keys.ndim else one(keys, state)
+
+
 def fit(
     model: Model,
     loss: Loss,
-    windows: Windows,
-    val_windows: Windows,
+    sampler: Sampler,
+    val_sampler: Sampler,
     config: TrainConfig,
     recorder: Recorder,
     *,
-    key: PRNGKeyArray,
+    key: Key[Array, "*seeds"],
     on_block: Callable[[int], object] = lambda step: None,
+    measure: Callable[[Model], dict[str, ArrayLike]] = lambda model: {},
 ) -> Model:
     """Train to `config.num_updates`, from the recorder's last state if it has one; returns the moving average.
 
-    `on_block` is told the number of updates done after each fused block (for a progress bar). A loss that is not
-    finite raises UserError and leaves the last checkpoint in place.
+    With a row of keys, `model` is as many models with a leading axis on their arrays (several seeds by vmap), and
+    every scalar in the record is a list. `on_block` is told the number of updates done after each fused block (for a
+    progress bar); what `measure` says of the moving average then joins the record. A loss that is not finite raises
+    UserError and leaves the last checkpoint in place.
     """
-    train_key, val_rows_key, val_key = jax.random.split(key, 3)
-    state = init_state(model, config)
+    train_key, val_rows_key, val_key = _split(key, 3)
+    several = bool(key.ndim)
+    state = eqx.filter_vmap(lambda one: init_state(one, config))(model) if several else init_state(model, config)
     restored = recorder.restore(state)
     state = state if restored is None else restored
-    inputs = (windows, val_windows.sample(4 * config.batch_size, key=val_rows_key), train_key, val_key)
-    step = int(state.step)
+    first = (lambda keys: keys[0]) if several else (lambda keys: keys)
+    validation = val_sampler.sample(4 * config.batch_size, key=first(val_rows_key))
+    inputs = (sampler, validation, train_key, first(val_key))
+    step = state.num_updates
     on_block(step)
     while step < config.num_updates:
         state, metrics = run_block(inputs, state, loss, config, min(config.log_every, config.num_updates - step))
-        step = int(state.step)
-        scalars = {name: float(value) for name, value in metrics.items()}
-        if not jnp.isfinite(scalars["loss"]):
+        step = state.num_updates
+        scalars = {name: np.asarray(value).tolist() for name, value in {**metrics, **measure(state.target)}.items()}
+        if not np.isfinite(scalars["loss"]).all():
             raise UserError(
                 f"loss is {scalars['loss']} after {step} updates: lower learning_rate ({config.learning_rate})"
             )
@@ -145,3 +181,8 @@ def fit(
             recorder.save(state)
         on_block(step)
     return state.target
+
+
+def _split(key: Key[Array, "*seeds"], num: int) -> list[Key[Array, "*seeds"]]:
+    """`num` sub-keys, each with the key's own axes."""
+    return list(jnp.moveaxis(jax.vmap(lambda k: jax.random.split(k, num))(key.ravel()), 1, 0).reshape(num, *key.shape))

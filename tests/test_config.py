@@ -22,7 +22,7 @@ def leaves(config):
     [
         (lambda: TrainConfig(num_updates=0), ["num_updates", "0", "1 to"]),
         (lambda: TrainConfig(learning_rate=float("nan")), ["learning_rate", "nan"]),
-        (lambda: CriticConfig(target="td"), ["target", "td", "velocity, bootstrap, coupled, mc"]),
+        (lambda: CriticConfig(target="td"), ["target", "td", "velocity, bootstrap, coupled, dcfm, mc"]),
         (lambda: CriticConfig(combine="max"), ["combine", "max", "mean, min"]),
         (lambda: Setting(num_candidates=0), ["num_candidates", "0"]),
         (lambda: Setting(tau_r=-1.0), ["tau_r", "-1"]),

@@ -174,7 +174,7 @@ def learned_law(target):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", ["bootstrap", "coupled", "mc"])
+@pytest.mark.parametrize("target", ["bootstrap", "coupled", "dcfm", "mc"])
 def test_distributional_targets_recover_both_atoms_of_the_chain(target):
     atoms = learned_law(target)
     # A small network after seconds of training smears the atoms, which are 1.8 apart; a Gaussian of the same mean and

@@ -1,4 +1,4 @@
-"""Soft values and selection against closed forms, limits and counts."""
+"""Selection and decisions against closed forms, limits and counts."""
 
 import jax
 import jax.numpy as jnp
@@ -13,47 +13,12 @@ from evor_eqx.build import make_critic, make_policy
 from evor_eqx.config import CriticConfig, NetworkConfig, PolicyConfig
 from evor_eqx.shapes import ReturnLaw
 
-returns = st.lists(st.floats(-100, 0, width=32), min_size=1, max_size=16)
 temperature = st.floats(0.05, 1000)
 
 
 def law_of(atoms, weights=None):
     atoms = jnp.asarray(atoms, jnp.float32)
     return ReturnLaw(atoms, jnp.full(len(atoms), 1 / len(atoms)) if weights is None else jnp.asarray(weights))
-
-
-@given(returns, temperature)
-def test_soft_value_is_tau_log_mean_exp(atoms, tau_r):
-    expected = tau_r * (logsumexp(np.asarray(atoms) / tau_r) - np.log(len(atoms)))
-    # float32 keeps 7 digits of returns up to 100.
-    assert float(inference.soft_value(law_of(atoms), tau_r)) == pytest.approx(expected, abs=2e-4)
-
-
-@given(returns)
-def test_limits_are_mean_and_maximum(atoms):
-    law = law_of(atoms)
-    assert float(inference.soft_value(law, jnp.inf)) == pytest.approx(np.mean(atoms), abs=1e-4)
-    assert float(inference.soft_value(law, 1e6)) == pytest.approx(np.mean(atoms), abs=3e-3)
-    assert float(inference.soft_value(law, 0.0)) == pytest.approx(max(atoms), abs=1e-5)
-    # log N / tau is what is left of the maximum's weight.
-    assert float(inference.soft_value(law, 1e-3)) == pytest.approx(max(atoms), abs=4e-3)
-
-
-@given(returns, temperature, temperature)
-def test_soft_value_falls_as_tau_r_grows(atoms, first, second):
-    low, high = sorted((first, second))
-    assert float(inference.soft_value(law_of(atoms), low)) >= float(inference.soft_value(law_of(atoms), high)) - 1e-4
-
-
-@given(st.floats(-100, 0, width=32), temperature)
-def test_a_deterministic_return_is_its_own_soft_value(value, tau_r):
-    assert float(inference.soft_value(law_of([value] * 8), tau_r)) == pytest.approx(value, abs=1e-4)
-
-
-def test_atoms_of_weight_zero_do_not_count():
-    law = law_of([-5.0, 0.0], [1.0, 0.0])
-    for tau_r in (0.0, 0.1, 10.0, jnp.inf):
-        assert float(inference.soft_value(law, tau_r)) == pytest.approx(-5.0)
 
 
 @given(st.lists(st.floats(-100, 0, width=32), min_size=1, max_size=16), temperature)

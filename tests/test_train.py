@@ -133,3 +133,16 @@ def test_divergence_stops_and_keeps_the_last_checkpoint(windows, home):
     with pytest.raises(UserError, match=r"after 40 updates.*learning_rate"):
         train.fit(make_model(), exploding, windows, windows, CONFIG, run, key=KEY)
     assert int(run.restore(train.init_state(make_model(), CONFIG)).step) == 20
+
+
+def test_seeds_side_by_side_train_as_each_would_alone(windows, home):
+    keys = jax.random.split(KEY, 3)
+    models = Slope(jnp.zeros(3))
+    run = Run.open("toy", "slopes", {})
+    together = train.fit(models, loss, windows, windows, CONFIG, run, key=keys, measure=lambda m: {"slope": m.slope})
+    for seed, key in enumerate(keys):
+        alone = train.fit(make_model(), loss, windows, windows, CONFIG, Run.open("toy", "one", {"n": seed}), key=key)
+        assert float(together.slope[seed]) == pytest.approx(float(alone.slope), rel=1e-5)
+    metrics = run.metrics()
+    assert metrics["loss"].shape == metrics["slope"].shape == (6, 3)
+    np.testing.assert_allclose(metrics["slope"][-1], together.slope)

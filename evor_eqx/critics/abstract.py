@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from evor_eqx.networks import Normaliser
 from evor_eqx.shapes import Batch, Metrics, ReturnLaw
 
 
@@ -32,6 +33,15 @@ class ReturnScale(eqx.Module):
         return shift + scale * unit
 
 
+class Inputs(eqx.Module):
+    """What a critic is conditioned on: the standardised observation and the chunk."""
+
+    normalise: Normaliser
+
+    def __call__(self, obs: Float[Array, " obs"], chunk: Float[Array, " chunk"]) -> Float[Array, " cond"]:
+        return jnp.concatenate([self.normalise(obs), chunk])
+
+
 class AbstractCritic(eqx.Module):
     """A model of the law R(. | obs, chunk) of the reward-to-go under the base policy."""
 
@@ -47,4 +57,7 @@ class AbstractCritic(eqx.Module):
         num_returns: int,
         num_steps: int | Int[Array, ""],
     ) -> ReturnLaw:
-        """The law as `num_returns` = N >= 1 atoms, in units of return; flows take `num_steps` Euler steps."""
+        """The law in units of return, as `num_returns` = N >= 1 atoms where the critic can choose their number.
+
+        Flows take `num_steps` Euler steps; critics whose atoms are fixed by their network ignore both.
+        """

@@ -1,7 +1,7 @@
 """Several critics as one: their laws are combined quantile by quantile.
 
-Atom j of every member is its quantile at the level (j - 1/2) / N, so the mean over members is the Wasserstein
-barycentre of their laws, and the minimum the highest law that each of them dominates.
+Each member's law is read at the levels (j - 1/2) / N, so the mean over members is the Wasserstein barycentre of their
+laws, and the minimum the highest law that each of them dominates.
 """
 
 from collections.abc import Callable
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from evor_eqx.critics.abstract import AbstractCritic
+from evor_eqx.laws import mid_quantiles
 from evor_eqx.shapes import ReturnLaw
 
 COMBINE = {"mean": jnp.mean, "min": jnp.min}
@@ -34,9 +35,9 @@ class EnsembleCritic(AbstractCritic):
 
     def law(self, obs, chunk, num_returns, num_steps):
         """The members' laws, combined quantile by quantile; weights are 1 / N."""
-        laws = self._each(lambda own: own.law(obs, chunk, num_returns, num_steps))(self.members)
-        atoms = COMBINE[self.combine](jnp.sort(laws.atoms, axis=-1), axis=0)
-        return ReturnLaw(atoms=atoms, weights=laws.weights[0])
+        members = self._each(lambda own: own.law(obs, chunk, num_returns, num_steps))(self.members)
+        atoms = COMBINE[self.combine](mid_quantiles(members, num_returns), axis=0)
+        return ReturnLaw(atoms=atoms, weights=jnp.full(num_returns, 1.0 / num_returns))
 
     def member(self, index: int) -> AbstractCritic:
         """One of the critics, 0 <= index < num_members."""

@@ -17,9 +17,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from evor_eqx import flow
-from evor_eqx.critics.abstract import AbstractCritic, ReturnScale
+from evor_eqx.critics.abstract import AbstractCritic, Inputs, ReturnScale
 from evor_eqx.critics.targets import BellmanStep, FlowTarget
-from evor_eqx.networks import AbstractField, Normaliser
+from evor_eqx.networks import AbstractField
 from evor_eqx.shapes import Batch, Metrics, ReturnLaw
 
 
@@ -27,10 +27,11 @@ class FlowCritic(AbstractCritic):
     """A one-dimensional flow from N(0, 1) to the law of the reward-to-go."""
 
     field: AbstractField
-    normalise: Normaliser
+    inputs: Inputs
     scale: ReturnScale
     flow_target: FlowTarget = eqx.field(static=True)
     num_target_steps: int = eqx.field(static=True)
+    control_variate: float = eqx.field(static=True)
 
     def loss(self, target: "FlowCritic", example: Batch, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
         """|| s_theta(z_t, t | x, a) - target ||^2 for one example, at the point and target that `flow_target` names."""
@@ -38,7 +39,7 @@ class FlowCritic(AbstractCritic):
         z_0 = jax.random.normal(noise_key, (1,))
         t = jax.random.uniform(time_key)
         z_t, vel = jax.lax.stop_gradient(self.flow_target(target.bellman_step(example), z_0, t, key=target_key))
-        loss = flow.regression_loss(self.field(z_t, t, self.condition(example.obs, example.chunk)), vel)
+        loss = flow.regression_loss(self.field(z_t, t, self.inputs(example.obs, example.chunk)), vel)
         return loss, {"loss": loss, "target_return": self.scale.to_return(z_0 + vel)[0]}
 
     def law(
@@ -60,24 +61,21 @@ class FlowCritic(AbstractCritic):
         num_steps: int | Int[Array, ""],
     ) -> Float[Array, " atoms"]:
         """Carry noise to returns at one (obs, chunk), in units of return."""
-        velocity = self.field.bind(self.condition(obs, chunk))
+        velocity = self.field.bind(self.inputs(obs, chunk))
         unit = jax.vmap(lambda noise: flow.integrate(velocity, noise, num_steps))(z_0[:, None])[:, 0]
         return self.scale.to_return(unit)
 
-    def condition(self, obs: Float[Array, " obs"], chunk: Float[Array, " chunk"]) -> Float[Array, " cond"]:
-        """What the field is conditioned on: the standardised observation and the chunk."""
-        return jnp.concatenate([self.normalise(obs), chunk])
-
     def bellman_step(self, example: Batch) -> BellmanStep:
         """This network's view of one transition's backup, in the units of the flow."""
-        velocity = self.field.bind(self.condition(example.next_obs, example.next_chunk))
+        velocity = self.field.bind(self.inputs(example.next_obs, example.next_chunk))
 
         def backup(unit):
             return self.scale.to_unit(example.reward + example.discount * example.mask * self.scale.to_return(unit))
 
         return BellmanStep(
             velocity=velocity,
-            transport=lambda z_0: flow.integrate(velocity, z_0, self.num_target_steps),
+            transport=lambda z_0, end=1.0: flow.integrate(velocity, z_0, self.num_target_steps, end),
             backup=backup,
             mc_return=self.scale.to_unit(example.mc_return)[None],
+            control_variate=self.control_variate,
         )

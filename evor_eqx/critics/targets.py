@@ -9,6 +9,7 @@ regressed? `step` is the example's Bellman backup in the units of the flow: `ste
 | `velocity`  | the paper's formula: the mean is right, the law is the mean plus the base noise   |
 | `bootstrap` | the Bellman law                                                                  |
 | `coupled`   | the Bellman law, with less variance (the next return starts from the same noise) |
+| `dcfm`      | the Bellman law, along the target's own path instead of a straight line          |
 | `mc`        | the law of the recorded Monte-Carlo returns                                      |
 """
 
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from evor_eqx import flow
@@ -28,9 +30,10 @@ class BellmanStep(NamedTuple):
     """What a target may use of one transition; all returns are in the units of the flow."""
 
     velocity: Callable[[ReturnState, Float[Array, ""]], ReturnState]  # the target field at (next_obs, next_chunk)
-    transport: Callable[[ReturnState], ReturnState]  # its flow from t = 0 to t = 1
+    transport: Callable[..., ReturnState]  # its flow from t = 0 to t = 1, or to the time given
     backup: Callable[[ReturnState], ReturnState]  # z -> r + gamma m z
     mc_return: ReturnState  # the recorded return
+    control_variate: float  # lambda of `coupled`, in [0, 1]
 
 
 FlowTarget = Callable[..., PathPoint]
@@ -43,7 +46,7 @@ def velocity(step: BellmanStep, z_0: ReturnState, t: Float[Array, ""], *, key: P
     z_1 = r + gamma m (z_0 + s(z_0, 0 | x', a')). Where reward and next state are certain, the fixed point is a field
     constant in (z, t), and one step is exact there.
     """
-    z_1 = step.backup(z_0 + step.velocity(z_0, jax.numpy.zeros(())))
+    z_1 = step.backup(z_0 + step.velocity(z_0, jnp.zeros(())))
     z_t = flow.interpolate(z_0, z_1, t)
     return z_t, step.backup(step.velocity(z_t, t))
 
@@ -54,8 +57,37 @@ def bootstrap(step: BellmanStep, z_0: ReturnState, t: Float[Array, ""], *, key: 
 
 
 def coupled(step: BellmanStep, z_0: ReturnState, t: Float[Array, ""], *, key: PRNGKeyArray) -> PathPoint:
-    """As `bootstrap`, with z' from the same noise z_0 (path-coupled kin: arXiv 2605.08253)."""
-    return _straight(z_0, step.backup(step.transport(z_0)), t)
+    """As `bootstrap`, with z' from the same noise z_0, and a control variate (path-coupled flows, arXiv 2605.08253).
+
+    The next state's path z'_t = (1 - t) z_0 + t z' shares its noise with this one. With lambda > 0 a part of its
+    velocity is replaced by what the target field says there: z_1 - z_0 + lambda gamma m (s(z'_t, t) - (z' - z_0)).
+    That removes variance and adds a bias, because s(z'_t, t) is a mean given z'_t, not given z_t.
+    """
+    z_next = step.transport(z_0)
+    z_t, vel = _straight(z_0, step.backup(z_next), t)
+    if step.control_variate == 0:
+        return z_t, vel
+    surprise = step.velocity(flow.interpolate(z_0, z_next, t), t) - (z_next - z_0)
+    _, correction = jax.jvp(step.backup, (z_next,), (surprise,))
+    return z_t, vel + step.control_variate * correction
+
+
+def dcfm(step: BellmanStep, z_0: ReturnState, t: Float[Array, ""], *, key: PRNGKeyArray) -> PathPoint:
+    """The target flow's own path pushed forward by the backup (Value Flows, arXiv 2510.07650), made exact at t = 0.
+
+    Pushing the whole path, z_t = r + gamma m z'_t, starts at r + gamma m z_0 instead of the noise, and so learns
+    another law. Here the push-forward T_t(z) = (1 - t) z + t (r + gamma m z) fades in: it is the identity at t = 0 and
+    the backup at t = 1. Its velocity is (r + gamma m z'_t) - z'_t + (1 - t) s(z'_t, t) + t gamma m s(z'_t, t). Half of
+    the examples take the `bootstrap` path, the anchor: both end in the Bellman law, hence so does their mixture.
+    """
+    noise_key, anchor_key = jax.random.split(key)
+    z_next = step.transport(z_0, t)
+    next_vel = step.velocity(z_next, t)
+    backed_up, backed_up_vel = jax.jvp(step.backup, (z_next,), (next_vel,))
+    pushed = flow.interpolate(z_next, backed_up, t), backed_up - z_next + flow.interpolate(next_vel, backed_up_vel, t)
+    straight = bootstrap(step, z_0, t, key=noise_key)
+    anchor = jax.random.bernoulli(anchor_key)
+    return jax.tree.map(lambda a, b: jnp.where(anchor, a, b), straight, pushed)
 
 
 def mc(step: BellmanStep, z_0: ReturnState, t: Float[Array, ""], *, key: PRNGKeyArray) -> PathPoint:
@@ -67,4 +99,10 @@ def _straight(z_0: ReturnState, z_1: ReturnState, t: Float[Array, ""]) -> PathPo
     return flow.interpolate(z_0, z_1, t), z_1 - z_0
 
 
-TARGETS: dict[str, FlowTarget] = {"velocity": velocity, "bootstrap": bootstrap, "coupled": coupled, "mc": mc}
+TARGETS: dict[str, FlowTarget] = {
+    "velocity": velocity,
+    "bootstrap": bootstrap,
+    "coupled": coupled,
+    "dcfm": dcfm,
+    "mc": mc,
+}

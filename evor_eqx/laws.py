@@ -1,0 +1,38 @@
+"""What is read from a return law: its mean, its soft value, its quantiles. Leading axes are kept."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from evor_eqx.shapes import ReturnLaw
+
+
+def mean(law: ReturnLaw) -> Float[Array, "*b"]:
+    """Expected return of a law: the limit of `soft_value` as tau_R grows."""
+    return jnp.sum(law.weights * law.atoms, axis=-1)
+
+
+def soft_value(law: ReturnLaw, tau_r: Float[Array, ""] | float) -> Float[Array, "*b"]:
+    """Q* = tau_R log sum_j w_j exp(z_j / tau_R), in units of return.
+
+    tau_R in [0, inf]: at 0 the largest atom, at infinity the mean, monotone between. The largest atom is taken out
+    first, so small tau_R do not overflow, and log1p of expm1 keeps the digits of the mean at large ones.
+    """
+    tau_r = jnp.asarray(tau_r, law.atoms.dtype)
+    largest = jnp.max(jnp.where(law.weights > 0, law.atoms, -jnp.inf), axis=-1)
+    below = jnp.where(law.weights > 0, law.atoms - largest[..., None], 0.0)
+    finite = jnp.where((tau_r > 0) & jnp.isfinite(tau_r), tau_r, 1.0)
+    soft = largest + finite * jnp.log1p(jnp.sum(law.weights * jnp.expm1(below / finite), axis=-1))
+    return jnp.select([tau_r == 0, jnp.isinf(tau_r)], [largest, mean(law)], soft)
+
+
+def mid_quantiles(law: ReturnLaw, num: int) -> Float[Array, "*b num"]:
+    """The quantiles of a law at the levels (j - 1/2) / num, j = 1..num, in rising order.
+
+    The smallest atom whose cumulative weight exceeds the level; a law of `num` equal weights gives its sorted atoms.
+    """
+    order = jnp.argsort(law.atoms, axis=-1)
+    atoms = jnp.take_along_axis(law.atoms, order, axis=-1)
+    cumulative = jnp.cumsum(jnp.take_along_axis(law.weights, order, axis=-1), axis=-1)
+    levels = (jnp.arange(num) + 0.5) / num * cumulative[..., -1:]
+    index = jnp.sum(cumulative[..., None, :] <= levels[..., None], axis=-1)
+    return jnp.take_along_axis(atoms, jnp.minimum(index, atoms.shape[-1] - 1), axis=-1)
