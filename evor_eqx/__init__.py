@@ -4,10 +4,11 @@ The way of the data: dataset -> base policy (flow behaviour cloning) -> reward-t
 (softmax over Q*) -> evaluation -> run folder -> figures. `pipeline` walks it; the modules below it can be used alone.
 """
 
-from evor_eqx.config import PRESETS, Config, CriticConfig, PolicyConfig, Setting, preset
+from evor_eqx.config import Config, CriticConfig, PolicyConfig, Setting
 from evor_eqx.errors import UserError
 from evor_eqx.inference import act, candidate_weights, decide
 from evor_eqx.laws import soft_value
+from evor_eqx.presets import PRESETS, preset
 from evor_eqx.shapes import Batch, ReturnLaw
 
 __all__ = [

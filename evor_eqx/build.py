@@ -1,26 +1,34 @@
 """Untrained models: from a configuration, the sizes of the data and the data's own statistics."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from evor_eqx.config import CriticConfig, NetworkConfig, PolicyConfig
 from evor_eqx.critics.abstract import AbstractCritic, Inputs, ReturnScale
+from evor_eqx.critics.categorical import PADDING, CategoricalCritic, HLGaussCritic, make_support
 from evor_eqx.critics.ensemble import make_ensemble
 from evor_eqx.critics.flow import FlowCritic
+from evor_eqx.critics.gaussian import GaussianCritic
+from evor_eqx.critics.implicit import ImplicitCritic, LevelNetwork
+from evor_eqx.critics.quantile import QuantileCritic
+from evor_eqx.critics.scalar import ScalarCritic
 from evor_eqx.critics.targets import TARGETS
 from evor_eqx.data.dataset import OfflineDataset
-from evor_eqx.networks import AbstractField, FactorisedField, MLPField, Normaliser
+from evor_eqx.flow import INTEGRATORS
+from evor_eqx.networks import MLP, AbstractField, FactorisedField, MLPField, Normaliser
 from evor_eqx.policy import FlowPolicy
 
 
 def make_field(config: NetworkConfig, x_size: int, cond_size: int, *, key: jax.Array) -> AbstractField:
     """The velocity field that a network configuration describes."""
+    shape = (config.width, config.depth)
+    options = (config.use_layer_norm, config.num_frequencies)
     if config.head_width == 0:
-        return MLPField(x_size, cond_size, config.width, config.depth, config.use_layer_norm, key=key)
-    return FactorisedField(
-        x_size, cond_size, config.width, config.depth, config.head_width, config.use_layer_norm, key=key
-    )
+        return MLPField(x_size, cond_size, *shape, *options, key=key)
+    return FactorisedField(x_size, cond_size, *shape, config.head_width, *options, key=key)
 
 
 def make_policy(
@@ -28,7 +36,7 @@ def make_policy(
 ) -> FlowPolicy:
     """An untrained base policy; without statistics its normaliser is the identity."""
     field = make_field(config.network, chunk_size, obs_size, key=key)
-    return FlowPolicy(field, normalise or identity_normaliser(obs_size), chunk_size)
+    return FlowPolicy(field, normalise or identity_normaliser(obs_size), chunk_size, INTEGRATORS[config.integrator])
 
 
 def make_critic(
@@ -41,18 +49,70 @@ def make_critic(
     scale: ReturnScale | None = None,
 ) -> AbstractCritic:
     """An untrained critic; without statistics its normaliser and scale are the identity."""
+    make_member = MEMBERS[config.kind]
+    inputs = Inputs(normalise or identity_normaliser(obs_size))
+    scale = scale or ReturnScale(*map(jnp.asarray, (0.0, 1.0, -1e9, 1e9)))
 
     def member(member_key):
-        return FlowCritic(
-            field=make_field(config.network, 1, obs_size + chunk_size, key=member_key),
-            inputs=Inputs(normalise or identity_normaliser(obs_size)),
-            scale=scale or ReturnScale(*map(jnp.asarray, (0.0, 1.0, -1e9, 1e9))),
-            flow_target=TARGETS[config.target],
-            num_target_steps=config.num_target_steps,
-            control_variate=config.control_variate,
-        )
+        return make_member(config, obs_size + chunk_size, inputs, scale, key=member_key)
 
     return make_ensemble(member, config.num_members, config.combine, key=key)
+
+
+def _flow(config: CriticConfig, cond_size: int, inputs: Inputs, scale: ReturnScale, *, key: jax.Array) -> FlowCritic:
+    return FlowCritic(
+        field=make_field(config.network, 1, cond_size, key=key),
+        inputs=inputs,
+        scale=scale,
+        integrate=INTEGRATORS[config.integrator],
+        flow_target=TARGETS[config.target],
+        num_target_steps=config.num_target_steps,
+        control_variate=config.control_variate,
+    )
+
+
+def _scalar(config, cond_size, inputs, scale, *, key):
+    return ScalarCritic(_mlp(config.network, cond_size, 1, key=key), inputs, scale)
+
+
+def _gaussian(config, cond_size, inputs, scale, *, key):
+    return GaussianCritic(_mlp(config.network, cond_size, 2, key=key), inputs, scale)
+
+
+def _c51(config, cond_size, inputs, scale, *, key):
+    network = _mlp(config.network, cond_size, config.num_atoms, key=key)
+    return CategoricalCritic(network, inputs, scale, make_support(scale, config.num_atoms))
+
+
+def _hl_gauss(config, cond_size, inputs, scale, *, key):
+    network = _mlp(config.network, cond_size, config.num_atoms, key=key)
+    return HLGaussCritic(network, inputs, scale, make_support(scale, config.num_atoms, PADDING))
+
+
+def _qr_dqn(config, cond_size, inputs, scale, *, key):
+    return QuantileCritic(_mlp(config.network, cond_size, config.num_atoms, key=key), inputs, scale)
+
+
+def _iqn(config, cond_size, inputs, scale, *, key):
+    sizes = config.network
+    network = LevelNetwork(cond_size, sizes.width, sizes.depth, sizes.use_layer_norm, key=key)
+    return ImplicitCritic(network, inputs, scale)
+
+
+def _mlp(config: NetworkConfig, in_size: int, out_size: int, *, key: jax.Array) -> MLP:
+    return MLP(in_size, out_size, config.width, config.depth, config.use_layer_norm, key=key)
+
+
+# One critic of each kind that `config.CRITICS` names.
+MEMBERS: dict[str, Callable[..., AbstractCritic]] = {
+    "flow": _flow,
+    "scalar": _scalar,
+    "gaussian": _gaussian,
+    "c51": _c51,
+    "hl_gauss": _hl_gauss,
+    "qr_dqn": _qr_dqn,
+    "iqn": _iqn,
+}
 
 
 def identity_normaliser(obs_size: int) -> Normaliser:

@@ -13,8 +13,9 @@ from typing import Annotated, Any
 
 import tyro
 
-from evor_eqx.config import PRESETS, Config, preset
+from evor_eqx.config import Config
 from evor_eqx.errors import UserError
+from evor_eqx.presets import PRESETS, preset
 
 PresetName = Annotated[str, tyro.conf.arg(metavar="{" + ",".join(PRESETS) + "}")]
 

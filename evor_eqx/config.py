@@ -1,14 +1,15 @@
-"""Every setting, as frozen dataclasses, and three presets: smoke, laptop, paper.
+"""Every setting, as frozen dataclasses.
 
 Sizes of observations and actions come from the dataset, discounts and reward timing from the task.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from evor_eqx.critics.ensemble import COMBINE
 from evor_eqx.critics.targets import TARGETS
 from evor_eqx.errors import UserError
+from evor_eqx.flow import INTEGRATORS
 
 # What a field may be, wherever it appears: the lowest and the highest value, or the choices.
 CRITICS = ("flow", "scalar", "gaussian", "c51", "hl_gauss", "qr_dqn", "iqn")
@@ -18,6 +19,7 @@ RANGES = {
     "width": (1, 8192),
     "depth": (1, 32),
     "head_width": (0, 8192),
+    "num_frequencies": (0, 64),
     "num_updates": (1, 10**9),
     "batch_size": (1, 10**6),
     "learning_rate": (0.0, 1.0),
@@ -29,6 +31,7 @@ RANGES = {
     "n_step": (1, 10_000),
     "num_bank_draws": (0, 1024),
     "num_members": (1, 100),
+    "num_seeds": (1, 100),
     "num_atoms": (2, 1001),
     "control_variate": (0.0, 1.0),
     "num_candidates": (1, 4096),
@@ -42,6 +45,7 @@ CHOICES: dict[str, Collection[str]] = {
     "kind": CRITICS,
     "target": TARGETS,
     "combine": COMBINE,
+    "integrator": INTEGRATORS,
 }
 
 
@@ -79,7 +83,9 @@ class NetworkConfig(Checked):
     """LayerNorm after each hidden layer, as the kin do."""
     head_width: int = 0
     """0: one MLP of (x, t, condition), the paper's. 32 to 128: a factorised field, the MLP encodes the condition
-    once and a head of this width runs at each Euler step."""
+    once and a head of this width runs at each step in flow time."""
+    num_frequencies: int = 0
+    """Fourier features of flow time, sin and cos of pi k t for k up to this; 0 (the paper's) to 8."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +123,8 @@ class PolicyConfig(Checked):
     """Actions per chunk, h; 1 to 10."""
     seed: int = 0
     """Seed of the network and of its training; 0 to 2^31 - 1."""
+    integrator: str = "euler"
+    """How the flow is solved: euler (the paper's) or adams, second order at the same cost."""
     network: NetworkConfig = field(default_factory=NetworkConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
@@ -134,7 +142,9 @@ class CriticConfig(Checked):
     num_atoms: int = 51
     """Atoms of c51 and hl_gauss, quantiles of qr_dqn; 11 to 201."""
     num_target_steps: int = 10
-    """Euler steps of the target network's flow; 5 to 20."""
+    """Steps in flow time of the target network's flow; 5 to 20."""
+    integrator: str = "euler"
+    """How the return flow is solved: euler (the paper's) or adams, second order at the same cost."""
     n_step: int = 1
     """Rewards of the data per backup, n >= chunk_length; 1 to 50."""
     num_bank_draws: int = 1
@@ -147,6 +157,11 @@ class CriticConfig(Checked):
     """How members agree on a law, quantile by quantile: mean or min."""
     network: NetworkConfig = field(default_factory=NetworkConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+
+    @property
+    def label(self) -> str:
+        """What tells critics apart in names and legends: the flow's target, or the kind."""
+        return self.target if self.kind == "flow" else self.kind
 
 
 @dataclass(frozen=True)
@@ -176,6 +191,15 @@ class EvaluationConfig(Checked):
 
 
 @dataclass(frozen=True)
+class ExactConfig(Checked):
+    """Critics on processes whose return law is known exactly."""
+
+    critic: CriticConfig
+    num_seeds: int = 5
+    """Critics trained side by side; 5 for a reported number."""
+
+
+@dataclass(frozen=True)
 class Config(Checked):
     """One experiment: data, the three phases and their evaluation."""
 
@@ -185,48 +209,10 @@ class Config(Checked):
     setting: Setting = field(default_factory=Setting)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     num_flow_steps: int = 10
-    """Euler steps of both flows when the agent acts and when the action bank is drawn; 5 to 50."""
+    """Steps in flow time of both flows when the agent acts and when the action bank is drawn; 5 to 50."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.critic.n_step < self.policy.chunk_length:
             chunk_length = self.policy.chunk_length
             raise UserError(f"n_step is {self.critic.n_step}: expected at least the chunk_length, {chunk_length}")
-
-
-def preset(name: str) -> Config:
-    """The named preset; raises UserError for an unknown name."""
-    if name not in PRESETS:
-        raise UserError(f"unknown preset {name!r}: expected one of {', '.join(PRESETS)}")
-    return PRESETS[name]
-
-
-def _laptop() -> Config:
-    """Sizes found on two tasks, on other evaluation seeds than the reported ones.
-
-    A critic of this size over-fits 200k transitions after some 15k updates: its training loss goes on falling, while
-    its held-out error and its success get worse. Two members that stop earlier hold up to larger N_pi than one.
-    n = 50 carries the goal's reward across a maze.
-    """
-    encoder = NetworkConfig(width=256, depth=3, head_width=64)
-    policy_train, critic_train = (TrainConfig(num_updates=num, decay=True) for num in (25_000, 10_000))
-    return Config(
-        data=DataConfig(num_episodes=200),
-        policy=PolicyConfig(network=replace(encoder, head_width=0), train=policy_train),
-        critic=CriticConfig(n_step=50, num_members=2, network=encoder, train=critic_train),
-    )
-
-
-def _smoke() -> Config:
-    train = TrainConfig(num_updates=600, batch_size=64, log_every=100, checkpoint_every=200, learning_rate=1e-3)
-    small = NetworkConfig(width=32, depth=2, head_width=16)
-    return Config(
-        data=DataConfig(num_episodes=5),
-        policy=PolicyConfig(network=replace(small, head_width=0), train=train),
-        critic=CriticConfig(n_step=50, num_members=2, network=small, train=train),
-        setting=Setting(num_candidates=4, num_returns=8),
-        evaluation=EvaluationConfig(num_episodes=2, num_envs=2),
-    )
-
-
-PRESETS: dict[str, Config] = {"smoke": _smoke(), "laptop": _laptop(), "paper": Config()}

@@ -1,4 +1,4 @@
-"""Flow matching on straight lines: the path, its velocity, the loss and Euler integration. Nothing about RL.
+"""Flow matching on straight lines: the path, its velocity, the loss and two integrators. Nothing about RL.
 
 x_t = (1 - t) x_0 + t x_1 with x_0 noise (t = 0) and x_1 data (t = 1); the velocity field v_theta(x_t, t) regresses
 x_1 - x_0 (Lipman et al. 2023, arXiv 2210.02747; Liu et al. 2023, arXiv 2209.03003). Everything is for ONE example;
@@ -27,18 +27,46 @@ def regression_loss(vel: Float[Array, " x"], target: Float[Array, " x"]) -> Floa
     return jnp.mean(jnp.square(vel - target))
 
 
-def integrate(
+def euler(
     velocity: Velocity, x_0: Float[Array, " x"], num_steps: int | Int[Array, ""], end: float | Float[Array, ""] = 1.0
 ) -> Float[Array, " x"]:
     """Carry x_0 from t = 0 to t = `end` <= 1 along dx/dt = v(x, t) by `num_steps` Euler steps (at least 1).
 
-    `num_steps` may be an array: then another number of steps needs no recompilation, and no gradient is defined.
+    What the kin do. `num_steps` may be an array: then another number of steps needs no recompilation, and no gradient
+    is defined.
     """
 
-    def euler_step(step, x):
-        return x + velocity(x, step * end / num_steps) * end / num_steps
+    def step(k, x):
+        return x + velocity(x, k * end / num_steps) * end / num_steps
 
-    return jax.lax.fori_loop(0, num_steps, euler_step, x_0)
+    return jax.lax.fori_loop(0, num_steps, step, x_0)
+
+
+def adams(
+    velocity: Velocity, x_0: Float[Array, " x"], num_steps: int | Int[Array, ""], end: float | Float[Array, ""] = 1.0
+) -> Float[Array, " x"]:
+    """As `euler`, at the same cost, by the two-step Adams-Bashforth method on times that crowd towards t = 1.
+
+    x_{k+1} = x_k + d_k (v_k + d_k / (2 d_{k-1}) (v_k - v_{k-1})), d_k = t_{k+1} - t_k, t_k = 1 - (1 - k/K)^{3/2}:
+    one velocity a step, and second order. The first step is Euler's for want of a past, and so is the last, because
+    the straight-line field (E[x_1 | x_t] - x_t) / (1 - t) may jump there, and Euler's step lands on E[x_1 | x_t].
+    """
+
+    def time(k):
+        return 1.0 - jnp.maximum(1.0 - k / num_steps, 0.0) ** 1.5  # rounding must not go below 0
+
+    def step(k, carry):
+        x, last_vel = carry
+        vel = velocity(x, end * time(k))
+        size, last_size = time(k + 1) - time(k), time(k) - time(k - 1)
+        slope = jnp.where((k == 0) | (k == num_steps - 1), 0.0, 0.5 * size / last_size)
+        return x + end * size * (vel + slope * (vel - last_vel)), vel
+
+    return jax.lax.fori_loop(0, num_steps, step, (x_0, jnp.zeros_like(x_0)))[0]
+
+
+Integrator = Callable[..., Float[Array, " x"]]
+INTEGRATORS: dict[str, Integrator] = {"euler": euler, "adams": adams}
 
 
 def mid_quantile_noise(num: int) -> Float[Array, " num"]:

@@ -1,9 +1,30 @@
 """What is read from a return law: its mean, its soft value, its quantiles. Leading axes are kept."""
 
 import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float
 
+from evor_eqx.errors import UserError
 from evor_eqx.shapes import ReturnLaw
+
+
+def check_law(law: ReturnLaw) -> None:
+    """Raise UserError unless the law has atoms, all finite, and weights that are non-negative and sum to one.
+
+    Runs on the host, outside compiled code; weights may miss one by 1e-4, the rounding of a thousand float32 numbers.
+    """
+    atoms, weights = np.asarray(law.atoms), np.asarray(law.weights)
+    if atoms.shape[-1] == 0:
+        raise UserError("the law has no atoms: expected at least one; ask for num_returns >= 1")
+    if not np.isfinite(atoms).all():
+        raise UserError(f"an atom of the law is {atoms[~np.isfinite(atoms)][0]}: expected finite returns")
+    if not (weights >= 0).all():
+        raise UserError(f"a weight of the law is {weights[~(weights >= 0)][0]}: expected non-negative weights")
+    total = np.atleast_1d(weights.sum(axis=-1))
+    off = np.abs(total - 1) > 1e-4
+    if off.any():
+        raise UserError(f"the law's weights sum to {total[off][0]:.6g}: expected 1; divide by their sum")
 
 
 def mean(law: ReturnLaw) -> Float[Array, "*b"]:
@@ -15,13 +36,16 @@ def soft_value(law: ReturnLaw, tau_r: Float[Array, ""] | float) -> Float[Array, 
     """Q* = tau_R log sum_j w_j exp(z_j / tau_R), in units of return.
 
     tau_R in [0, inf]: at 0 the largest atom, at infinity the mean, monotone between. The largest atom is taken out
-    first, so small tau_R do not overflow, and log1p of expm1 keeps the digits of the mean at large ones.
+    first, so small tau_R do not overflow; log1p of expm1 keeps the digits of the mean at large tau_R, and a plain
+    log-sum-exp those of a small weight on the largest atom at small ones.
     """
     tau_r = jnp.asarray(tau_r, law.atoms.dtype)
     largest = jnp.max(jnp.where(law.weights > 0, law.atoms, -jnp.inf), axis=-1)
     below = jnp.where(law.weights > 0, law.atoms - largest[..., None], 0.0)
     finite = jnp.where((tau_r > 0) & jnp.isfinite(tau_r), tau_r, 1.0)
-    soft = largest + finite * jnp.log1p(jnp.sum(law.weights * jnp.expm1(below / finite), axis=-1))
+    excess = jnp.sum(law.weights * jnp.expm1(below / finite), axis=-1)
+    small = logsumexp(below / finite, b=law.weights, axis=-1)
+    soft = largest + finite * jnp.where(excess > -0.5, jnp.log1p(jnp.maximum(excess, -0.5)), small)
     return jnp.select([tau_r == 0, jnp.isinf(tau_r)], [largest, mean(law)], soft)
 
 

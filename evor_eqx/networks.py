@@ -1,7 +1,7 @@
 """Networks: the multi-layer perceptron of the kin, and two velocity fields built from it.
 
 Both fields answer `field(x, t, cond)` for one example, and both split the work into `encode(cond)`, done once per
-condition, and `velocity(x, t, context)`, done once per Euler step:
+condition, and `velocity(x, t, context)`, done once per step in flow time:
 
 * `MLPField` (the paper's): one network of (x, t, cond); `encode` is the identity, every step runs the whole network;
 * `FactorisedField`: a large encoder of the condition, run once, and a small head in (x, t), run at each step. With
@@ -61,19 +61,38 @@ class AbstractField(eqx.Module):
         return lambda x, t: self.velocity(x, t, context)
 
 
+def time_features(t: Float[Array, ""], num_frequencies: int) -> Float[Array, " time"]:
+    """t and, for k = 1..num_frequencies, sin(pi k t) and cos(pi k t): 1 + 2 num_frequencies numbers."""
+    angles = jnp.pi * jnp.arange(1, num_frequencies + 1) * t
+    return jnp.concatenate([jnp.reshape(t, 1), jnp.sin(angles), jnp.cos(angles)])
+
+
 class MLPField(AbstractField):
     """One network of (x, t, cond): the reference, as in the paper."""
 
     network: MLP
+    num_frequencies: int = eqx.field(static=True)
 
-    def __init__(self, x_size: int, cond_size: int, width: int, depth: int, use_layer_norm: bool, *, key: PRNGKeyArray):
-        self.network = MLP(x_size + 1 + cond_size, x_size, width, depth, use_layer_norm, key=key)
+    def __init__(
+        self,
+        x_size: int,
+        cond_size: int,
+        width: int,
+        depth: int,
+        use_layer_norm: bool,
+        num_frequencies: int = 0,
+        *,
+        key: PRNGKeyArray,
+    ):
+        self.num_frequencies = num_frequencies
+        in_size = x_size + 1 + 2 * num_frequencies + cond_size
+        self.network = MLP(in_size, x_size, width, depth, use_layer_norm, key=key)
 
     def encode(self, cond):
         return cond
 
     def velocity(self, x, t, context):
-        return self.network(jnp.concatenate([x, jnp.reshape(t, 1), context]))
+        return self.network(jnp.concatenate([x, time_features(t, self.num_frequencies), context]))
 
 
 class FactorisedField(AbstractField):
@@ -83,6 +102,7 @@ class FactorisedField(AbstractField):
     inlet: eqx.nn.Linear
     hidden: eqx.nn.Linear
     outlet: eqx.nn.Linear
+    num_frequencies: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -92,12 +112,14 @@ class FactorisedField(AbstractField):
         depth: int,
         head_width: int,
         use_layer_norm: bool,
+        num_frequencies: int = 0,
         *,
         key: PRNGKeyArray,
     ):
+        self.num_frequencies = num_frequencies
         encoder_key, inlet_key, hidden_key, outlet_key = jax.random.split(key, 4)
         self.encoder = MLP(cond_size, 2 * head_width + x_size, width, depth, use_layer_norm, key=encoder_key)
-        self.inlet = eqx.nn.Linear(x_size + 1, head_width, use_bias=False, key=inlet_key)
+        self.inlet = eqx.nn.Linear(x_size + 1 + 2 * num_frequencies, head_width, use_bias=False, key=inlet_key)
         self.hidden = eqx.nn.Linear(head_width, head_width, use_bias=False, key=hidden_key)
         self.outlet = eqx.nn.Linear(head_width, x_size, use_bias=False, key=outlet_key)
 
@@ -107,7 +129,8 @@ class FactorisedField(AbstractField):
     def velocity(self, x, t, context):
         width = self.hidden.in_features
         first, second, mean = context[:width], context[width : 2 * width], context[2 * width :]
-        hidden = jax.nn.gelu(self.inlet(jnp.concatenate([x, jnp.reshape(t, 1)])) + first)
+        inputs = jnp.concatenate([x, time_features(t, self.num_frequencies)])
+        hidden = jax.nn.gelu(self.inlet(inputs) + first)
         hidden = jax.nn.gelu(self.hidden(hidden) + second)
         return self.outlet(hidden) + mean
 

@@ -19,6 +19,7 @@ from evor_eqx import inference, train
 from evor_eqx.build import make_critic, make_policy, observation_statistics, return_statistics
 from evor_eqx.config import Config, CriticConfig, NetworkConfig, PolicyConfig, Setting, TrainConfig
 from evor_eqx.critics.abstract import AbstractCritic
+from evor_eqx.critics.categorical import check_support
 from evor_eqx.data.dataset import OfflineDataset, Windows
 from evor_eqx.data.source import Source, Split, find_or_make, load_arrays
 from evor_eqx.envs import open_envs
@@ -85,7 +86,7 @@ def ensure_critic(task: Task, config: Config) -> Trained[AbstractCritic]:
     policy = ensure_policy(task.dataset, config)
     run = Run.open(
         task.name,
-        f"critic-{config.critic.target}",
+        f"critic-{config.critic.label}",
         {
             **_data_identity(source),
             "task": task.name,
@@ -128,14 +129,47 @@ def load_policy(run: Run) -> Trained[FlowPolicy]:
     """The base policy of a finished run."""
     config = PolicyConfig(**_nested(run.config["policy"]))
     sizes = run.manifest["sizes"]
-    return Trained(_load(run, make_policy(config, **sizes, key=jax.random.key(0)), config.train), run)
+    return Trained(
+        moving_average(run, train.init_state(make_policy(config, **sizes, key=jax.random.key(0)), config.train)), run
+    )
 
 
 def load_critic(run: Run) -> Trained[AbstractCritic]:
     """The critic of a finished run."""
     config = CriticConfig(**_nested(run.config["critic"]))
     sizes = run.manifest["sizes"]
-    return Trained(_load(run, make_critic(config, **sizes, key=jax.random.key(0)), config.train), run)
+    return Trained(
+        moving_average(run, train.init_state(make_critic(config, **sizes, key=jax.random.key(0)), config.train)), run
+    )
+
+
+def fit_in_run(
+    run: Run,
+    model: eqx.Module,
+    loss: train.Loss,
+    samplers: tuple[train.Sampler, train.Sampler],
+    config: TrainConfig,
+    sizes: dict[str, int],
+    **options: Any,
+) -> None:
+    """`train.fit` in a run folder, with a progress bar; `sizes` is what rebuilding the model needs besides its config.
+
+    `samplers` are those of training and validation; `options` are the key and what else `train.fit` takes by name.
+    """
+    run.begin()
+    with bar(config.num_updates, run.name, "update") as progress:
+        train.fit(
+            model, loss, *samplers, config, run, on_block=lambda step: progress.update(step - progress.n), **options
+        )
+    run.finish(sizes=sizes, updates_per_second=run.updates_per_second())
+
+
+def moving_average(run: Run, like: train.TrainState) -> Any:
+    """The model of a finished run; UserError if its checkpoint is gone."""
+    state = run.read(like)
+    if state is None:
+        raise UserError(f"no checkpoint in {run.path}, though the run is complete: delete the folder to train it again")
+    return state.target
 
 
 def _ensure_episodes(run: Run, actor: Actor, task: Task, config: Config, settings: Sequence[Setting]) -> list[Result]:
@@ -171,7 +205,7 @@ def _train_policy(run: Run, source: Source, config: Config) -> None:
         return model.loss(example, key=key)
 
     train_windows, val_windows = (split.windows(gamma=1.0, chunk_length=h) for split in (dataset, validation))
-    _fit(run, model, loss, (train_windows, val_windows), config.policy.train, sizes, key=train_key)
+    fit_in_run(run, model, loss, (train_windows, val_windows), config.policy.train, sizes, key=train_key)
 
 
 def _train_critic(run: Run, source: Source, task: Task, policy: FlowPolicy, config: Config) -> None:
@@ -179,12 +213,15 @@ def _train_critic(run: Run, source: Source, task: Task, policy: FlowPolicy, conf
     validation = load_dataset(source, task, "val")
     sizes = {"obs_size": dataset.obs.shape[1], "chunk_size": policy.chunk_size}
     init_key, train_key, *bank_keys = jax.random.split(_phase_key(2, config.critic.seed), 4)
+    scale = return_statistics(dataset, task.gamma)
+    if config.critic.kind in ("c51", "hl_gauss"):
+        check_support(dataset.mc_returns(task.gamma)[0], float(scale.low), float(scale.high))
     model = make_critic(
         config.critic,
         **sizes,
         key=init_key,
         normalise=observation_statistics(dataset),
-        scale=return_statistics(dataset, task.gamma),
+        scale=scale,
     )
 
     def windows(split: OfflineDataset, key: jax.Array) -> Windows:
@@ -198,36 +235,12 @@ def _train_critic(run: Run, source: Source, task: Task, policy: FlowPolicy, conf
         return model.loss(target, example, key=key)
 
     both = windows(dataset, bank_keys[0]), windows(validation, bank_keys[1])
-    _fit(run, model, loss, both, config.critic.train, sizes, key=train_key)
-
-
-def _fit(
-    run: Run,
-    model: eqx.Module,
-    loss: train.Loss,
-    windows: tuple[Windows, Windows],
-    config: TrainConfig,
-    sizes: dict[str, int],
-    *,
-    key: jax.Array,
-) -> None:
-    """Train in a run folder, with a progress bar."""
-    run.begin()
-    with bar(config.num_updates, run.name, "update") as progress:
-        train.fit(model, loss, *windows, config, run, key=key, on_block=lambda step: progress.update(step - progress.n))
-    run.finish(sizes=sizes, updates_per_second=run.updates_per_second())
+    fit_in_run(run, model, loss, both, config.critic.train, sizes, key=train_key)
 
 
 def _phase_key(phase: int, seed: int) -> jax.Array:
     """Phases of the same seed share no random number."""
     return jax.random.fold_in(jax.random.key(seed), phase)
-
-
-def _load(run: Run, like: Model, config: TrainConfig) -> Model:
-    state = run.read(train.init_state(like, config))
-    if state is None:
-        raise UserError(f"no checkpoint in {run.path}, though the run is complete: delete the folder to train it again")
-    return state.target
 
 
 def _data_identity(source: Source) -> dict[str, Any]:

@@ -28,7 +28,14 @@ METHODS = {
     "velocity": Look("velocity (the paper's)", "#D55E00", "-.", "s"),
     "bootstrap": Look("bootstrap", "#0072B2", "-", "o"),
     "coupled": Look("coupled", "#009E73", (0, (5, 1)), "^"),
+    "dcfm": Look("dcfm", "#E69F00", (0, (3, 1, 1, 1)), "v"),
     "mc": Look("Monte Carlo", "#CC79A7", ":", "D"),
+    "scalar": Look("scalar", "#999999", "-", "x"),
+    "gaussian": Look("Gaussian", "#999999", "--", "+"),
+    "c51": Look("C51", "#882255", "-", "P"),
+    "hl_gauss": Look("HL-Gauss", "#882255", ":", "X"),
+    "qr_dqn": Look("QR-DQN", "#56B4E9", "-", "<"),
+    "iqn": Look("IQN", "#56B4E9", "--", ">"),
 }
 TRUTH: dict[str, Any] = {"color": "black", "linestyle": "--"}
 
@@ -41,6 +48,19 @@ def training_curve(
     ax.plot(steps, val_loss, color="#0072B2", label="held-out batch")
     ax.set(xlabel="updates", ylabel="flow-matching loss")
     ax.legend()
+    return ax
+
+
+def learning_curve(
+    ax: Axes,
+    x: Float[np.ndarray, " rows"] | Int[np.ndarray, " rows"],
+    values: Float[np.ndarray, "rows seeds"],
+    label: str,
+    **style,
+) -> Axes:
+    """Median over seeds as a line, their range as a band."""
+    (line,) = ax.plot(x, np.median(values, axis=1), label=label, **style)
+    ax.fill_between(x, values.min(axis=1), values.max(axis=1), color=line.get_color(), alpha=0.15, linewidth=0)
     return ax
 
 

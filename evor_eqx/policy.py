@@ -21,6 +21,7 @@ class FlowPolicy(eqx.Module):
     field: AbstractField
     normalise: Normaliser
     chunk_size: int = eqx.field(static=True)
+    integrate: flow.Integrator = eqx.field(static=True)
 
     def loss(self, example: Batch, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
         """Flow-matching loss of one example, and its record of scalars."""
@@ -34,9 +35,9 @@ class FlowPolicy(eqx.Module):
     def transport(
         self, obs: Float[Array, " obs"], x_0: Float[Array, "num chunk"], num_steps: int | Int[Array, ""]
     ) -> Float[Array, "num chunk"]:
-        """Carry noise to chunks at one observation by `num_steps` Euler steps, clipped to the action bounds."""
+        """Carry noise to chunks at one observation by `num_steps` steps, clipped to the action bounds."""
         velocity = self.field.bind(self.normalise(obs))
-        return jnp.clip(jax.vmap(lambda noise: flow.integrate(velocity, noise, num_steps))(x_0), -1.0, 1.0)
+        return jnp.clip(jax.vmap(lambda noise: self.integrate(velocity, noise, num_steps))(x_0), -1.0, 1.0)
 
     def sample(
         self, obs: Float[Array, " obs"], num: int, num_steps: int | Int[Array, ""], *, key: PRNGKeyArray

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.stats
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from evor_eqx.errors import UserError
 
@@ -90,6 +90,13 @@ def paired_difference(
     if a.shape != b.shape or a.ndim != 1:
         raise UserError(f"pairs: got shapes {a.shape} and {b.shape}, expected two equal lengths; use the same seeds")
     return bootstrap_interval(a - b, level=level, num_resamples=num_resamples, seed=seed)
+
+
+def first_below(steps: Int[np.ndarray, " rows"], errors: Float[np.ndarray, " rows"], level: float) -> int | None:
+    """The first step from which the error stays at or below `level`; None if it does not get there."""
+    above = np.flatnonzero(np.asarray(errors) > level)
+    first = above[-1] + 1 if len(above) else 0
+    return int(steps[first]) if first < len(steps) else None
 
 
 def wasserstein_1(

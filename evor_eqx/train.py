@@ -52,6 +52,22 @@ class Recorder(Protocol):
     def log(self, step: int, scalars: dict[str, Any]) -> None: ...
 
 
+class Memory:
+    """A recorder for trials of seconds: keeps the rows of metrics, starts from nothing, saves nothing."""
+
+    def __init__(self):
+        self.rows: list[dict[str, Any]] = []
+
+    def restore(self, like: TrainState) -> TrainState | None:
+        return None
+
+    def save(self, state: TrainState) -> None:
+        pass
+
+    def log(self, step: int, scalars: dict[str, Any]) -> None:
+        self.rows.append({"step": step, **scalars})
+
+
 def optimiser(config: TrainConfig) -> optax.GradientTransformation:
     """Adam, at a constant rate or along a cosine to zero."""
     rate = config.learning_rate

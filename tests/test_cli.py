@@ -26,7 +26,7 @@ def test_help_says_what_a_field_means_and_its_usual_range(capsys):
     _, out, _ = run(capsys, "train", "--help")
     text = " ".join(out.replace("│", " ").split())
     assert "Hidden layers; 1 to 6." in text
-    assert "Regression target: velocity (the paper's), bootstrap, coupled or mc." in text
+    assert "The flow's regression target: velocity (the paper's), bootstrap, coupled, dcfm or mc." in text
 
 
 def test_the_preset_decides_the_other_defaults(capsys):

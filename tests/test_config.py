@@ -4,8 +4,9 @@ import dataclasses
 
 import pytest
 
-from evor_eqx.config import CHOICES, PRESETS, RANGES, Config, CriticConfig, NetworkConfig, Setting, TrainConfig, preset
+from evor_eqx.config import CHOICES, RANGES, Config, CriticConfig, NetworkConfig, Setting, TrainConfig
 from evor_eqx.errors import UserError
+from evor_eqx.presets import PRESETS, preset
 
 
 def leaves(config):

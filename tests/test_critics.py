@@ -8,9 +8,10 @@ import pytest
 from scipy.stats import norm, wasserstein_distance
 
 from evor_eqx import train
-from evor_eqx.build import make_critic
-from evor_eqx.config import CriticConfig, NetworkConfig, TrainConfig
+from evor_eqx.build import MEMBERS, make_critic
+from evor_eqx.config import CRITICS, CriticConfig, NetworkConfig, TrainConfig
 from evor_eqx.critics.abstract import ReturnScale
+from evor_eqx.critics.flow import FlowCritic
 from evor_eqx.critics.targets import TARGETS
 from evor_eqx.data.dataset import OfflineDataset
 from evor_eqx.shapes import Batch
@@ -23,6 +24,13 @@ KEY = jax.random.key(0)
 def critic_of(target, scale=SCALE, **options):
     config = CriticConfig(target=target, network=NETWORK, num_target_steps=10, **options)
     return make_critic(config, obs_size=2, chunk_size=1, key=KEY, scale=scale)
+
+
+def test_every_kind_of_the_configuration_is_built_and_no_other():
+    assert tuple(MEMBERS) == CRITICS
+    kinds = [type(make_critic(CriticConfig(kind=kind, network=NETWORK), 2, 1, key=KEY)) for kind in CRITICS]
+    assert len(set(kinds)) == len(CRITICS)
+    assert kinds[0] is FlowCritic
 
 
 def constant_field(critic, value):
@@ -151,17 +159,6 @@ def chain(num_episodes=400):
     return OfflineDataset.from_arrays(arrays).windows(gamma=0.9)
 
 
-class NoRecorder:
-    def restore(self, like):
-        return None
-
-    def save(self, state):
-        pass
-
-    def log(self, step, scalars):
-        pass
-
-
 def learned_law(target):
     config = TrainConfig(num_updates=1500, batch_size=128, learning_rate=3e-3, decay=True, ema_rate=0.01, log_every=500)
     model = critic_of(target, ReturnScale(*map(jnp.asarray, (0.0, 1.0, -10.0, 10.0))))
@@ -169,7 +166,7 @@ def learned_law(target):
     def loss(model, other, example, *, key):
         return model.loss(other, example, key=key)
 
-    critic = train.fit(model, loss, chain(), chain(10), config, NoRecorder(), key=KEY)
+    critic = train.fit(model, loss, chain(), chain(10), config, train.Memory(), key=KEY)
     return np.asarray(critic.law(jnp.array([1.0, 0.0]), jnp.zeros(1), 200, 50).atoms)
 
 

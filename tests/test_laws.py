@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy.special import logsumexp
 
 from evor_eqx import laws
+from evor_eqx.errors import UserError
 from evor_eqx.shapes import ReturnLaw
 
 returns = st.lists(st.floats(-100, 0, width=32), min_size=1, max_size=16)
@@ -64,7 +65,40 @@ def test_mid_quantiles_of_equal_weights_are_those_of_numpy(atoms, num):
     assert np.isin(found, np.asarray(atoms, np.float32)).all()
 
 
+def test_a_small_weight_on_the_largest_atom_is_not_lost():
+    """float32 rounds 1 - 1e-9 to 1; tau_R log(1e-9 e^(1 / tau_R) + 1) is 0.7928 at tau_R = 0.01."""
+    law = law_of([0.0, 1.0], [1 - 1e-9, 1e-9])
+    for tau_r in (0.01, 0.03, 0.1, 1.0):
+        expected = tau_r * np.log1p(1e-9 * np.expm1(1 / tau_r))
+        assert float(laws.soft_value(law, tau_r)) == pytest.approx(expected, abs=1e-6)
+
+
 def test_mid_quantiles_follow_the_weights():
     law = law_of([3.0, 1.0, 2.0], [0.5, 0.25, 0.25])
     assert laws.mid_quantiles(law, 4).tolist() == [1.0, 2.0, 3.0, 3.0]
     assert laws.mid_quantiles(law_of([3.0, 1.0, 2.0]), 3).tolist() == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("atoms", "weights", "named"),
+    [
+        ([], [], "no atoms"),
+        ([1.0, np.inf], [0.5, 0.5], "inf"),
+        ([np.nan], [1.0], "nan"),
+        ([1.0, 2.0], [1.5, -0.5], "-0.5"),
+        ([1.0, 2.0], [np.nan, 1.0], "nan"),
+        ([1.0, 2.0], [0.5, 0.4], "sum to 0.9"),
+    ],
+)
+def test_what_is_no_law_is_refused_with_its_reason(atoms, weights, named):
+    with pytest.raises(UserError, match=named):
+        laws.check_law(law_of(atoms, weights))
+
+
+def test_a_law_and_a_batch_of_laws_pass_the_check():
+    laws.check_law(law_of([-5.0, 0.0], [1.0, 0.0]))
+    laws.check_law(law_of(np.zeros(1001)))  # 1001 float32 weights of 1 / 1001
+    batch = ReturnLaw(jnp.zeros((3, 2)), jnp.full((3, 2), 0.5))
+    laws.check_law(batch)
+    with pytest.raises(UserError, match="sum to"):
+        laws.check_law(ReturnLaw(batch.atoms, batch.weights.at[1, 0].set(0.0)))

@@ -6,12 +6,16 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
-from evor_eqx.networks import MLP, FactorisedField, MLPField, Normaliser
+from evor_eqx.networks import MLP, FactorisedField, MLPField, Normaliser, time_features
 
 KEY = jax.random.key(0)
 FIELDS = {
     "mlp": MLPField(2, 5, width=16, depth=2, use_layer_norm=True, key=KEY),
     "factorised": FactorisedField(2, 5, width=16, depth=2, head_width=8, use_layer_norm=True, key=KEY),
+    "mlp, Fourier": MLPField(2, 5, width=16, depth=2, use_layer_norm=True, num_frequencies=3, key=KEY),
+    "factorised, Fourier": FactorisedField(
+        2, 5, width=16, depth=2, head_width=8, use_layer_norm=True, num_frequencies=3, key=KEY
+    ),
 }
 
 
@@ -42,6 +46,12 @@ def test_field_depends_on_state_time_and_condition(name):
     here = field(x, t, cond)
     for other in (field(x + 0.5, t, cond), field(x, t + 0.5, cond), field(x, t, cond + 0.5)):
         assert np.abs(np.asarray(other - here)).max() > 1e-4
+
+
+def test_time_features_are_time_and_its_first_fourier_modes():
+    expected = [0.25, *np.sin(np.pi * 0.25 * np.array([1, 2])), *np.cos(np.pi * 0.25 * np.array([1, 2]))]
+    np.testing.assert_allclose(time_features(jnp.array(0.25), 2), expected, atol=1e-6)
+    assert time_features(jnp.array(0.25), 0).tolist() == [0.25]
 
 
 def test_normaliser_standardises_and_is_never_trained():

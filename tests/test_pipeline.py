@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from evor_eqx import pipeline, train
-from evor_eqx.config import TrainConfig, preset
+from evor_eqx.config import TrainConfig
 from evor_eqx.errors import UserError
+from evor_eqx.presets import preset
 from evor_eqx.tasks import parse_task
 
 TASK = parse_task("pointmaze-medium-navigate-task1")

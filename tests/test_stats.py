@@ -137,3 +137,10 @@ LAW = np.array([0.0, 1.0]), np.array([0.5, 0.5])
 def test_bad_input_is_a_user_error(call):
     with pytest.raises(UserError, match="expected"):
         call()
+
+
+def test_first_below_is_where_the_error_stays_low():
+    steps = np.array([10, 20, 30, 40])
+    assert stats.first_below(steps, np.array([0.5, 0.1, 0.3, 0.1]), 0.2) == 40
+    assert stats.first_below(steps, np.array([0.1, 0.1, 0.1, 0.1]), 0.2) == 10
+    assert stats.first_below(steps, np.array([0.5, 0.1, 0.1, 0.3]), 0.2) is None

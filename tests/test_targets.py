@@ -18,7 +18,7 @@ def growing_step(control_variate=0.0, backup=lambda z: REWARD + DISCOUNT * z):
 
     return BellmanStep(
         velocity=velocity,
-        transport=lambda z, end=1.0: flow.integrate(velocity, z, 2000, end),
+        transport=lambda z, end=1.0: flow.euler(velocity, z, 2000, end),
         backup=backup,
         mc_return=jnp.zeros(1),
         control_variate=control_variate,

@@ -29,6 +29,7 @@ class FlowCritic(AbstractCritic):
     field: AbstractField
     inputs: Inputs
     scale: ReturnScale
+    integrate: flow.Integrator = eqx.field(static=True)
     flow_target: FlowTarget = eqx.field(static=True)
     num_target_steps: int = eqx.field(static=True)
     control_variate: float = eqx.field(static=True)
@@ -62,7 +63,7 @@ class FlowCritic(AbstractCritic):
     ) -> Float[Array, " atoms"]:
         """Carry noise to returns at one (obs, chunk), in units of return."""
         velocity = self.field.bind(self.inputs(obs, chunk))
-        unit = jax.vmap(lambda noise: flow.integrate(velocity, noise, num_steps))(z_0[:, None])[:, 0]
+        unit = jax.vmap(lambda noise: self.integrate(velocity, noise, num_steps))(z_0[:, None])[:, 0]
         return self.scale.to_return(unit)
 
     def bellman_step(self, example: Batch) -> BellmanStep:
@@ -74,7 +75,7 @@ class FlowCritic(AbstractCritic):
 
         return BellmanStep(
             velocity=velocity,
-            transport=lambda z_0, end=1.0: flow.integrate(velocity, z_0, self.num_target_steps, end),
+            transport=lambda z_0, end=1.0: self.integrate(velocity, z_0, self.num_target_steps, end),
             backup=backup,
             mc_return=self.scale.to_unit(example.mc_return)[None],
             control_variate=self.control_variate,

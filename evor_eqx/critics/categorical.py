@@ -1,0 +1,157 @@
+"""Baselines: the reward-to-go as weights on K fixed, evenly spaced atoms, trained by cross-entropy.
+
+`CategoricalCritic` (C51; Bellemare, Dabney and Munos 2017, arXiv 1707.06887) moves every atom by the Bellman backup
+and projects the result onto the atoms. `HLGaussCritic` (Imani and White 2018, arXiv 1806.04613; Farebrother et al.
+2024, "Stop Regressing", arXiv 2403.03950) backs up the mean alone and spreads it over the atoms by a narrow Gaussian.
+
+Differences from the papers:
+
+1. both evaluate the behaviour policy on n-step windows of its data, no action is maximised over;
+2. the atoms span every return that rewards allow, [r_min, r_max] / (1 - gamma), instead of a tuned range;
+3. HL-Gauss's atoms reach further by `PADDING` spacings on either side. Without them the Gaussian of a return at the
+   end of the range, such as that of a reached goal, is cut near its middle, its mean is 0.37 spacings off, and
+   bootstrapping adds such errors up.
+"""
+
+from abc import abstractmethod
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.stats import norm
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from evor_eqx.critics.abstract import AbstractCritic, Inputs, ReturnScale
+from evor_eqx.errors import UserError
+from evor_eqx.networks import MLP
+from evor_eqx.shapes import Batch, Metrics, ReturnLaw
+
+SIGMA = 0.75  # of the Gaussian of HL-Gauss, in spacings of the atoms (Farebrother et al.)
+PADDING = 3.0  # atoms of HL-Gauss beyond the possible returns, on either side, in spacings without padding
+
+
+def check_support(returns: Float[np.ndarray, " rows"], low: float, high: float) -> None:
+    """Raise UserError unless low < high are finite and every recorded return lies between them, up to rounding."""
+    check_range(low, high)
+    slack = 1e-5 * (high - low)
+    outside = returns[~((returns >= low - slack) & (returns <= high + slack))]
+    if outside.size:
+        raise UserError(
+            f"returns: {outside.size} of {returns.size} lie outside the support, such as {outside[0]}: expected "
+            f"{low} to {high}; take the range from build.return_statistics of the same data and discount"
+        )
+
+
+def check_range(low: float, high: float) -> None:
+    """Raise UserError unless low < high are finite."""
+    if not (np.isfinite(low) and np.isfinite(high) and low < high):
+        raise UserError(
+            f"the range of returns is {low} to {high}: expected finite numbers, low < high; where every recorded "
+            "reward is zero, choose a critic without fixed atoms, or data with rewards"
+        )
+
+
+def make_support(scale: ReturnScale, num_atoms: int, padding: float = 0.0) -> Float[Array, " atoms"]:
+    """Evenly spaced atoms over all possible returns, in units of the model; UserError if the range is empty.
+
+    They reach further by `padding` times (high - low) / (K - 1) on either side; K = num_atoms >= 2.
+    """
+    check_range(float(scale.low), float(scale.high))
+    low, high = scale.to_unit(scale.low), scale.to_unit(scale.high)
+    margin = padding * (high - low) / (num_atoms - 1)
+    return jnp.linspace(low - margin, high + margin, num_atoms)
+
+
+def project(
+    atoms: Float[Array, " moved"], weights: Float[Array, " moved"], support: Float[Array, " atoms"]
+) -> Float[Array, " atoms"]:
+    """Weights on an evenly spaced, rising support: each atom's weight is split between its two neighbours there.
+
+    Phi(z)_k = sum_j w_j [1 - |clip(z_j) - s_k| / spacing], [.] clipped to [0, 1] (C51's equation 7). The total weight
+    is kept; so is the mean, where nothing lies outside the support.
+    """
+    inside = jnp.clip(atoms, support[0], support[-1])
+    distance = jnp.abs(inside[None, :] - support[:, None]) / spacing(support)
+    return jnp.clip(1.0 - distance, 0.0, 1.0) @ weights
+
+
+def gaussian_histogram(
+    value: Float[Array, ""], support: Float[Array, " atoms"], sigma: Float[Array, ""] | float
+) -> Float[Array, " atoms"]:
+    """Weights of N(value, sigma^2) in the bins around the atoms of an evenly spaced support, cut there and normalised.
+
+    w_k = [Phi((s_k + d/2 - v) / sigma) - Phi((s_k - d/2 - v) / sigma)] / total, d the spacing; `value` in the support.
+    """
+    width = spacing(support)
+    edges = jnp.append(support - width / 2, support[-1] + width / 2)
+    weights = jnp.diff(norm.cdf((edges - value) / sigma))
+    return weights / jnp.sum(weights)
+
+
+def spacing(support: Float[Array, " atoms"]) -> Float[Array, ""]:
+    """Distance between neighbours of an evenly spaced support."""
+    return (support[-1] - support[0]) / (support.shape[0] - 1)
+
+
+class AbstractCategorical(AbstractCritic):
+    """Weights on fixed atoms; `support` holds these, in the units of the model, and is never trained."""
+
+    network: MLP
+    inputs: Inputs
+    scale: ReturnScale
+    support: Float[Array, " atoms"]
+
+    def loss(
+        self, target: "AbstractCategorical", example: Batch, *, key: PRNGKeyArray
+    ) -> tuple[Float[Array, ""], Metrics]:
+        """-sum_k w_k log p_k(x, a) for one example, w the backup on the atoms."""
+        backup = jax.lax.stop_gradient(target.backup(example))
+        loss = -jnp.sum(backup * self.predict(example.obs, example.chunk))
+        return loss, {"loss": loss, "target_return": jnp.sum(backup * self.atoms())}
+
+    def law(
+        self,
+        obs: Float[Array, " obs"],
+        chunk: Float[Array, " chunk"],
+        num_returns: int,
+        num_steps: int | Int[Array, ""],
+    ) -> ReturnLaw:
+        """The K fixed atoms with their weights, whatever `num_returns` is."""
+        return ReturnLaw(atoms=self.atoms(), weights=jnp.exp(self.predict(obs, chunk)))
+
+    def predict(self, obs: Float[Array, " obs"], chunk: Float[Array, " chunk"]) -> Float[Array, " atoms"]:
+        """Logarithms of the weights."""
+        return jax.nn.log_softmax(self.network(self.inputs(obs, chunk)))
+
+    @abstractmethod
+    def backup(self, example: Batch) -> Float[Array, " atoms"]:
+        """The backup r + gamma m z' by this network, as weights on the atoms."""
+
+    def atoms(self) -> Float[Array, " atoms"]:
+        """The support in units of return."""
+        return self.scale.to_return(jax.lax.stop_gradient(self.support))
+
+
+class CategoricalCritic(AbstractCategorical):
+    """C51: the law itself is backed up."""
+
+    def backup(self, example: Batch) -> Float[Array, " atoms"]:
+        """Every atom moved by r + gamma m z', then projected."""
+        weights = jnp.exp(self.predict(example.next_obs, example.next_chunk))
+        moved = self.scale.to_unit(example.reward + example.discount * example.mask * self.atoms())
+        return project(moved, weights, self.support)
+
+
+class HLGaussCritic(AbstractCategorical):
+    """HL-Gauss: the mean is backed up, and learned by classification.
+
+    Its law is NOT that of the reward-to-go. It is the law of one backup's target r + gamma m Q(x', a'), smoothed by a
+    Gaussian of 0.75 spacings: a smoothed point where reward, next state and next chunk are sure; elsewhere it has the
+    spread of these n steps, and none of what follows them.
+    """
+
+    def backup(self, example: Batch) -> Float[Array, " atoms"]:
+        """The histogram of N(r + gamma m E z', sigma^2)."""
+        z_next = jnp.sum(jnp.exp(self.predict(example.next_obs, example.next_chunk)) * self.atoms())
+        value = self.scale.to_unit(example.reward + example.discount * example.mask * z_next)
+        return gaussian_histogram(value, self.support, SIGMA * spacing(self.support))

@@ -1,0 +1,85 @@
+"""Baseline: the reward-to-go as K quantiles at fixed levels (QR-DQN; Dabney et al. 2018, arXiv 1710.10044).
+
+Differences from the paper:
+
+1. it evaluates the behaviour policy on n-step windows of its data, no action is maximised over;
+2. kappa is 0.01 instead of 1. Within kappa of the target the loss is quadratic, and its minimiser there is an
+   expectile, pulled towards the mean. The paper's kappa is one (clipped) reward; here the unit is the standard
+   deviation of all recorded returns, and the law at one (obs, chunk) is narrower than that, so kappa = 1 would learn
+   little but its mean. What is left of the quadratic part only keeps the gradient continuous;
+3. the loss is the mean over quantiles, not their sum, so that its size does not depend on K.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from evor_eqx.critics.abstract import AbstractCritic, Inputs, ReturnScale
+from evor_eqx.networks import MLP
+from evor_eqx.shapes import Batch, Metrics, ReturnLaw
+
+KAPPA = 0.01  # in units of the model: a hundredth of the data's standard deviation of returns
+
+
+def mid_levels(num: int) -> Float[Array, " levels"]:
+    """(k - 1/2) / K for k = 1..K: where K atoms of equal weight are closest to a law in W_1 (the paper's lemma 2)."""
+    return (jnp.arange(num) + 0.5) / num
+
+
+def quantile_huber_loss(
+    predicted: Float[Array, " levels"],
+    levels: Float[Array, " levels"],
+    targets: Float[Array, " atoms"],
+    kappa: float = 1.0,
+) -> Float[Array, ""]:
+    """Mean over levels u_i and targets z_j of |u_i - 1{d < 0}| L_kappa(d) / kappa with d = z_j - q_i.
+
+    L_kappa(d) = d^2 / 2 where |d| <= kappa, kappa (|d| - kappa / 2) beyond (the paper's equations 9 and 10; divided by
+    kappa as in IQN's equation 3). kappa >= 0 has the unit of the returns; its limit 0 is the pinball loss, whose
+    minimiser is the quantile itself.
+    """
+    error = targets[None, :] - predicted[:, None]
+    slope = jnp.abs(levels[:, None] - jnp.where(error < 0, 1.0, 0.0))
+    return jnp.mean(slope * _scaled_huber(error, kappa))
+
+
+def _scaled_huber(error: Float[Array, "levels atoms"], kappa: float) -> Float[Array, "levels atoms"]:
+    size = jnp.abs(error)
+    if kappa == 0:
+        return size
+    return jnp.where(size <= kappa, jnp.square(error) / (2 * kappa), size - kappa / 2)
+
+
+class QuantileCritic(AbstractCritic):
+    """K quantiles of the reward-to-go at the mid levels; `network` has K outputs, in the units of the model."""
+
+    network: MLP
+    inputs: Inputs
+    scale: ReturnScale
+
+    def loss(self, target: "QuantileCritic", example: Batch, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
+        """Quantile regression of r + gamma m z' for one example, z' the K quantiles of the target network."""
+        backup = jax.lax.stop_gradient(target.backup(example))
+        predicted = self.predict(example.obs, example.chunk)
+        loss = quantile_huber_loss(predicted, mid_levels(predicted.shape[0]), backup, KAPPA)
+        return loss, {"loss": loss, "target_return": self.scale.to_return(jnp.mean(backup))}
+
+    def law(
+        self,
+        obs: Float[Array, " obs"],
+        chunk: Float[Array, " chunk"],
+        num_returns: int,
+        num_steps: int | Int[Array, ""],
+    ) -> ReturnLaw:
+        """The K quantiles, each with weight 1 / K, whatever `num_returns` is."""
+        atoms = self.scale.to_return(self.predict(obs, chunk))
+        return ReturnLaw(atoms=atoms, weights=jnp.full(atoms.shape, 1.0 / atoms.shape[0]))
+
+    def predict(self, obs: Float[Array, " obs"], chunk: Float[Array, " chunk"]) -> Float[Array, " levels"]:
+        """The quantiles, in units of the model; nothing forces them to rise with the level."""
+        return self.network(self.inputs(obs, chunk))
+
+    def backup(self, example: Batch) -> Float[Array, " levels"]:
+        """r + gamma m z' for every quantile z' of this network, in units of the model."""
+        z_next = self.scale.to_return(self.predict(example.next_obs, example.next_chunk))
+        return self.scale.to_unit(example.reward + example.discount * example.mask * z_next)

@@ -1,0 +1,45 @@
+"""Baseline: the expected reward-to-go alone, Q(x, a), trained by temporal differences on squared error.
+
+Its law is one atom, so tau_R changes nothing: what EVOR loses when it may not see the spread of returns.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from evor_eqx.critics.abstract import AbstractCritic, Inputs, ReturnScale
+from evor_eqx.networks import MLP
+from evor_eqx.shapes import Batch, Metrics, ReturnLaw
+
+
+class ScalarCritic(AbstractCritic):
+    """The mean of the reward-to-go; `network` has one output, in the units of the model."""
+
+    network: MLP
+    inputs: Inputs
+    scale: ReturnScale
+
+    def loss(self, target: "ScalarCritic", example: Batch, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
+        """(Q(x, a) - (r + gamma m Q'(x', a')))^2 for one example, in units of the model."""
+        backup = jax.lax.stop_gradient(target.backup(example))
+        loss = jnp.square(self.predict(example.obs, example.chunk) - backup)
+        return loss, {"loss": loss, "target_return": self.scale.to_return(backup)}
+
+    def law(
+        self,
+        obs: Float[Array, " obs"],
+        chunk: Float[Array, " chunk"],
+        num_returns: int,
+        num_steps: int | Int[Array, ""],
+    ) -> ReturnLaw:
+        """One atom of weight 1, the mean."""
+        return ReturnLaw(atoms=self.scale.to_return(self.predict(obs, chunk))[None], weights=jnp.ones(1))
+
+    def predict(self, obs: Float[Array, " obs"], chunk: Float[Array, " chunk"]) -> Float[Array, ""]:
+        """The mean, in units of the model."""
+        return self.network(self.inputs(obs, chunk))[0]
+
+    def backup(self, example: Batch) -> Float[Array, ""]:
+        """r + gamma m Q(x', a') by this network, in units of the model."""
+        z_next = self.scale.to_return(self.predict(example.next_obs, example.next_chunk))
+        return self.scale.to_unit(example.reward + example.discount * example.mask * z_next)
