@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from evor_eqx.critics.abstract import AbstractCritic
 from evor_eqx.data.dataset import OfflineDataset
+from evor_eqx.laws import crps, mean, mid_quantiles
 from evor_eqx.shapes import ReturnLaw
 
 
@@ -55,7 +56,9 @@ def laws_at_rows(
     num_steps: int = 10,
 ) -> ReturnLaw:
     """The critic's laws at rows of a dataset, for the chunks that were taken there; atoms are [rows, atoms]."""
-    chunks = dataset.act[rows[:, None] + np.arange(chunk_length)].reshape(len(rows), -1)
+    chunks = dataset.act[rows[:, None] + np.arange(chunk_length)].reshape(
+        len(rows), chunk_length * dataset.act.shape[1]
+    )
     return laws(critic, jnp.asarray(dataset.obs[rows]), jnp.asarray(chunks), num_returns, jnp.asarray(num_steps))
 
 
@@ -63,3 +66,48 @@ def mixture(law: ReturnLaw) -> tuple[Float[np.ndarray, " atoms"], Float[np.ndarr
     """Many laws as one, each with the same share: the law of a return at a row drawn at random."""
     atoms, weights = np.asarray(law.atoms), np.asarray(law.weights)
     return atoms.ravel(), weights.ravel() / len(weights)
+
+
+class HeldOut(eqx.Module):
+    """Held-out rows with known returns, ready to judge a critic on the device while it trains."""
+
+    obs: Float[Array, "rows obs"]
+    chunks: Float[Array, "rows chunk"]
+    returns: Float[Array, " rows"]
+
+    @classmethod
+    def of(
+        cls, dataset: OfflineDataset, gamma: float, chunk_length: int = 1, num_rows: int = 512, tolerance: float = 0.05
+    ) -> "HeldOut":
+        """At most `num_rows` rows of a dataset, evenly spread over those whose return is known to the tolerance."""
+        rows = known_rows(dataset, gamma, tolerance)
+        rows = rows[rows + chunk_length <= dataset.last_row[rows]]
+        rows = rows[:: max(1, -(-len(rows) // num_rows))]
+        chunks = dataset.act[rows[:, None] + np.arange(chunk_length)].reshape(
+            len(rows), chunk_length * dataset.act.shape[1]
+        )
+        arrays = (dataset.obs[rows], chunks, dataset.mc_returns(gamma)[0][rows])
+        return cls(*(jnp.asarray(array, jnp.float32) for array in arrays))
+
+    @eqx.filter_jit
+    def __call__(
+        self, critic: AbstractCritic, num_returns: int = 32, num_steps: int | Int[Array, ""] = 10
+    ) -> dict[str, Float[Array, ""]]:
+        """In units of return: `held_out_w1` of the pooled laws, `held_out_crps`, `held_out_error` of the mean (signed);
+        and `held_out_coverage`, the share of returns inside the central 90 % of their law. Empty without rows.
+
+        CRPS, E|z - y| - E|z - z'| / 2 for a return y and draws z, z' of its law, judges every law by its own return
+        (Gneiting and Raftery 2007); the pooled W_1 only sees whether the laws are right on average.
+        """
+        if len(self.returns) == 0:
+            return {}
+        law = laws(critic, self.obs, self.chunks, num_returns, num_steps)
+        pooled = ReturnLaw(law.atoms.ravel(), law.weights.ravel() / len(self.returns))
+        level = jnp.sum(law.weights * (law.atoms < self.returns[:, None]), axis=1)
+        level += 0.5 * jnp.sum(law.weights * (law.atoms == self.returns[:, None]), axis=1)
+        return {
+            "held_out_w1": jnp.mean(jnp.abs(mid_quantiles(pooled, len(self.returns)) - jnp.sort(self.returns))),
+            "held_out_crps": jnp.mean(jax.vmap(crps)(law, self.returns)),
+            "held_out_error": jnp.mean(mean(law) - self.returns),
+            "held_out_coverage": jnp.mean(jnp.abs(level - 0.5) <= 0.45),
+        }

@@ -9,6 +9,15 @@ from evor_eqx.errors import UserError
 from evor_eqx.shapes import ReturnLaw
 
 
+def crps(law: ReturnLaw, z: Float[Array, ""]) -> Float[Array, ""]:
+    """Continuous ranked probability score of one law at an observed return: E|z_j - z| - E|z_j - z_k| / 2, at least 0.
+
+    In units of return; the absolute error if the law is a point (Gneiting and Raftery 2007).
+    """
+    apart = jnp.abs(law.atoms[:, None] - law.atoms[None, :])
+    return law.weights @ jnp.abs(law.atoms - z) - 0.5 * law.weights @ apart @ law.weights
+
+
 def check_law(law: ReturnLaw) -> None:
     """Raise UserError unless the law has atoms, all finite, and weights that are non-negative and sum to one.
 

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 from evor_eqx import inference, train
 from evor_eqx.build import make_critic, make_policy, observation_statistics, return_statistics
+from evor_eqx.compare import HeldOut
 from evor_eqx.config import Config, CriticConfig, NetworkConfig, PolicyConfig, Setting, TrainConfig
 from evor_eqx.critics.abstract import AbstractCritic
 from evor_eqx.critics.categorical import check_support
@@ -235,7 +236,8 @@ def _train_critic(run: Run, source: Source, task: Task, policy: FlowPolicy, conf
         return model.loss(target, example, key=key)
 
     both = windows(dataset, bank_keys[0]), windows(validation, bank_keys[1])
-    fit_in_run(run, model, loss, both, config.critic.train, sizes, key=train_key)
+    judge = HeldOut.of(validation, task.gamma, config.policy.chunk_length)
+    fit_in_run(run, model, loss, both, config.critic.train, sizes, key=train_key, measure=judge)
 
 
 def _phase_key(phase: int, seed: int) -> jax.Array:

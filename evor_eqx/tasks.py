@@ -23,10 +23,14 @@ _MAZES = ("medium", "large", "giant", "teleport")
 _MANIPULATION = ("cube-single", "cube-double", "cube-triple", "scene", "puzzle-3x3", "puzzle-4x4")
 # What can be collected here: OGBench ships the controllers. The ants' controller is a trained network that it does
 # not ship, so these datasets can only be downloaded.
+# `slippery` is this project's: the same maze, but every action is executed with noise that the data do not show.
+_SLIPPERY = "-slippery"
+SLIP = 1.0  # standard deviation of that noise, in units of the action
 GENERATED = tuple(
     f"{env}-{kind}-v0"
     for envs, kinds in (
         ([f"pointmaze-{maze}" for maze in _MAZES], ("navigate", "stitch")),
+        ([f"pointmaze-medium{_SLIPPERY}"], ("navigate",)),
         (_MANIPULATION, ("play", "noisy")),
     )
     for env in envs
@@ -118,8 +122,9 @@ def make_env(task: Task, **kwargs: Any) -> gymnasium.Env:
 def seeded_env(env_id: str, **kwargs: Any) -> gymnasium.Env:
     """An OGBench environment by its Gymnasium name, wrapped in `SeededReset`.
 
-    Silences what the imports print on a machine without a display, and a remark on float32 bounds; removes the XML
-    file that OGBench's mazes leave behind in the folder for temporary files.
+    A `slippery` one adds noise to each action (`SlipperyActions`). Silences what the imports print on a machine without
+    a display, and a remark on float32 bounds; removes the XML file that OGBench's mazes leave behind in the folder for
+    temporary files.
     """
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")
@@ -127,7 +132,8 @@ def seeded_env(env_id: str, **kwargs: Any) -> gymnasium.Env:
 
         outside, tempfile.tempdir = tempfile.tempdir, folder
         try:
-            return SeededReset(gymnasium.make(env_id, **kwargs))
+            env = gymnasium.make(env_id.replace(_SLIPPERY, ""), **kwargs)
+            return SeededReset(SlipperyActions(env, SLIP) if _SLIPPERY in env_id else env)
         finally:
             tempfile.tempdir = outside
 
@@ -176,6 +182,28 @@ class SeededReset(gymnasium.Wrapper):
             np.random.seed(words[:4])  # noqa: NPY002  (the global generator is what OGBench uses)
             self.env.unwrapped.action_space.seed(int(words[4]))
         return self.env.reset(seed=seed, options=options)
+
+
+class SlipperyActions(gymnasium.ActionWrapper):
+    """Executes each action with Gaussian noise, clipped to [-1, 1]: transitions become stochastic.
+
+    The noise is a function of the reset's seed. Whoever records the action records what was asked for.
+    """
+
+    def __init__(self, env: gymnasium.Env, std: float):
+        super().__init__(env)
+        self.std, self.rng = std, np.random.default_rng(0)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
+        """As gymnasium's; a seed also starts the noise anew."""
+        if seed is not None:
+            self.rng = np.random.default_rng([seed, 1])
+        return self.env.reset(seed=seed, options=options)
+
+    def action(self, action: np.ndarray) -> np.ndarray:
+        """The action that is executed."""
+        noisy = action + self.rng.normal(0.0, self.std, np.shape(action))
+        return np.clip(noisy, -1.0, 1.0).astype(np.float32)
 
 
 def _hold_action_space(env: gymnasium.Env) -> None:

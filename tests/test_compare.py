@@ -4,11 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.stats import wasserstein_distance
 
 from evor_eqx import compare
 from evor_eqx.build import make_critic
 from evor_eqx.config import CriticConfig, NetworkConfig
+from evor_eqx.critics.abstract import AbstractCritic
 from evor_eqx.data.dataset import OfflineDataset
+from evor_eqx.shapes import ReturnLaw
 
 
 def dataset(num_rows=200, ended_at=50):
@@ -53,3 +56,37 @@ def test_laws_at_rows_are_the_critics_own_and_mix_with_equal_shares():
     atoms, weights = compare.mixture(laws)
     assert atoms.shape == weights.shape == (16,)
     np.testing.assert_allclose(weights, 1 / 16)
+
+
+class Spread(AbstractCritic):
+    """A critic whose law depends on the first coordinate of the state in a known way."""
+
+    def loss(self, target, example, *, key):
+        raise NotImplementedError
+
+    def law(self, obs, chunk, num_returns, num_steps):
+        return ReturnLaw(obs[0] + jnp.linspace(-20.0, 0.0, num_returns), jnp.full(num_returns, 1 / num_returns))
+
+
+def test_held_out_measures_are_those_of_scipy_and_of_naive_loops():
+    data, gamma = dataset(), 0.95
+    rows = compare.known_rows(data, gamma, 0.05)
+    errors = compare.HeldOut.of(data, gamma)(Spread(), 32)
+
+    returns = data.mc_returns(gamma)[0][rows]
+    atoms = data.obs[rows, :1] + np.linspace(-20.0, 0.0, 32)
+    # The pooled quantiles are read at as many levels as there are rows: half a step of 30 / 140 at most.
+    assert float(errors["held_out_w1"]) == pytest.approx(wasserstein_distance(atoms.ravel(), returns), abs=0.1)
+    assert float(errors["held_out_error"]) == pytest.approx((atoms.mean(axis=1) - returns).mean(), abs=1e-4)
+    naive = [
+        np.abs(a - z).mean() - 0.5 * np.abs(a[:, None] - a[None, :]).mean() for a, z in zip(atoms, returns, strict=True)
+    ]
+    assert float(errors["held_out_crps"]) == pytest.approx(np.mean(naive), rel=1e-4)
+    levels = np.array([(a < z).mean() for a, z in zip(atoms, returns, strict=True)])
+    assert float(errors["held_out_coverage"]) == pytest.approx(np.mean(np.abs(levels - 0.5) <= 0.45), abs=1e-6)
+
+
+def test_held_out_rows_are_thinned_evenly_and_may_be_none():
+    judge = compare.HeldOut.of(dataset(), 0.95, chunk_length=5, num_rows=20)
+    assert judge.chunks.shape[1] == 5 and 10 < len(judge.returns) <= 20
+    assert compare.HeldOut.of(dataset(num_rows=30, ended_at=20), 0.99)(Spread()) == {}

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import logsumexp
+from scipy.stats import norm
 
 from evor_eqx import laws
 from evor_eqx.errors import UserError
@@ -102,3 +103,13 @@ def test_a_law_and_a_batch_of_laws_pass_the_check():
     laws.check_law(batch)
     with pytest.raises(UserError, match="sum to"):
         laws.check_law(ReturnLaw(batch.atoms, batch.weights.at[1, 0].set(0.0)))
+
+
+def test_crps_of_a_gaussian_is_its_closed_form():
+    """sigma (s (2 Phi(s) - 1) + 2 phi(s) - 1 / sqrt(pi)), s the standardised return (Gneiting and Raftery 2007)."""
+    atoms = -3 + 2 * norm.ppf((np.arange(1000) + 0.5) / 1000)
+    for z in (-3.0, -8.0, 0.5):
+        s = (z + 3) / 2
+        expected = 2 * (s * (2 * norm.cdf(s) - 1) + 2 * norm.pdf(s) - 1 / np.sqrt(np.pi))
+        assert float(laws.crps(law_of(atoms), jnp.asarray(z))) == pytest.approx(expected, abs=5e-3)
+    assert float(laws.crps(law_of([-3.0]), jnp.asarray(1.0))) == 4.0

@@ -1,13 +1,15 @@
 """Names against OGBench's registry; seeds against repetition."""
 
+import dataclasses
 import tempfile
 
 import gymnasium
 import numpy as np
 import pytest
 
+from evor_eqx.data.controllers import RECIPES, make_collector
 from evor_eqx.errors import UserError
-from evor_eqx.tasks import DATASETS, NUM_TASKS, Task, dataset_name, make_env, parse_task
+from evor_eqx.tasks import DATASETS, NUM_TASKS, SlipperyActions, Task, dataset_name, make_env, parse_task
 
 
 def rollout(env: gymnasium.Env, seed: int, num_steps: int = 25) -> np.ndarray:
@@ -47,7 +49,8 @@ def test_long_tasks_discount_less():
 def test_ogbench_registers_every_task_and_no_sixth():
     import ogbench  # noqa: F401
 
-    env_ids = {Task(dataset, task_id).env_id for dataset in DATASETS for task_id in range(1, NUM_TASKS + 1)}
+    published = [dataset for dataset in DATASETS if "slippery" not in dataset]
+    env_ids = {Task(dataset, task_id).env_id for dataset in published for task_id in range(1, NUM_TASKS + 1)}
     assert env_ids <= set(gymnasium.registry)
     assert "cube-single-singletask-task6-v0" not in gymnasium.registry
 
@@ -88,6 +91,30 @@ def test_reward_timing_moves_the_success_by_one_step():
 
     assert first_success("post")[0] == (0.0, True)
     assert first_success("pre") == [(-1.0, False), (0.0, True)]
+
+
+def test_slippery_actions_are_the_asked_ones_plus_gaussian_noise_clipped():
+    env = SlipperyActions(make_env(parse_task("pointmaze-medium-navigate-task1")), std=0.5)
+    env.reset(seed=3)
+    executed = np.stack([env.action(np.array([0.5, -0.5])) for _ in range(4000)])
+    noise = np.random.default_rng(0).normal(0.0, 0.5, (100_000, 2))
+    reference = np.clip(np.array([0.5, -0.5]) + noise, -1, 1)
+    # Standard errors of 4000 draws: 0.007 of the mean, 0.005 of the deviation.
+    np.testing.assert_allclose(executed.mean(axis=0), reference.mean(axis=0), atol=0.03)
+    np.testing.assert_allclose(executed.std(axis=0), reference.std(axis=0), atol=0.02)
+
+
+def test_the_data_of_a_slippery_maze_do_not_show_the_noise(tmp_path):
+    """Far from walls a point moves by 0.2 times the executed action; the recorded one explains the plain maze only."""
+
+    def unexplained(dataset):
+        recipe = dataclasses.replace(RECIPES[dataset], episode_steps=200)
+        rows = make_collector(recipe).episode(np.random.SeedSequence(0))
+        moved = np.diff(rows["observations"], axis=0) / 0.2
+        return np.abs(moved - rows["actions"][:-1])
+
+    assert np.median(unexplained("pointmaze-medium-navigate-v0")) < 0.01
+    assert np.median(unexplained("pointmaze-medium-slippery-navigate-v0")) > 0.2
 
 
 def test_making_a_maze_leaves_no_file_behind(tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ import gymnasium
 import numpy as np
 
 from evor_eqx.data.plan import compute_plan
-from evor_eqx.tasks import GENERATED, environment, seeded_env
+from evor_eqx.tasks import GENERATED, SlipperyActions, environment, seeded_env
 
 Cell = tuple[int, int]
 Arrays = dict[str, np.ndarray]
@@ -64,6 +64,8 @@ class MazeCollector:
     def __post_init__(self):
         self.env = seeded_env(self.recipe.env_id, terminate_at_goal=False)
         self.maze: Any = self.env.unwrapped
+        slippery = isinstance(self.env.env, SlipperyActions)  # type: ignore[attr-defined]
+        self.step = self.env.step if slippery else self.maze.step  # the bare one is several times faster
         free = self.maze.maze_map == 0
         self.cells: list[Cell] = [(i, j) for i, j in np.argwhere(free).tolist()]
         self.goal_cells = [cell for cell in self.cells if not _is_hallway(free, cell)]
@@ -80,7 +82,7 @@ class MazeCollector:
         rows = _empty_rows(recipe, obs, maze)
         for step in range(recipe.episode_steps):
             action = self._action(noise[step])
-            next_obs, _, _, _, info = maze.step(action)
+            next_obs, _, _, _, info = self.step(action)
             _record(rows, step, obs, action, info)
             obs = next_obs
             if recipe.kind == "navigate" and info["success"]:
