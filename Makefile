@@ -7,16 +7,21 @@ BIN := .venv/bin
 STAMP := .venv/locked
 LOCKED := --requirement requirements.lock --editable .
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+# What takes longer than the rest together has a target of its own.
+STUDIES := 06_critics_compared 07_velocity_architecture 08_stochastic_transitions
 
-.PHONY: help figures test lab lint format gate lock clean
+.PHONY: help figures studies test lab lint format gate lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1: /p' $(MAKEFILE_LIST)
 
-figures: $(STAMP) ## data, training and every figure (PRESET=smoke, laptop or paper)
+figures: $(STAMP) ## data, training and the first figures (PRESET=smoke, laptop or paper)
 	@for task in $(TASKS); do $(BIN)/evor train $$task --preset $(PRESET) || exit; done
-	$(BIN)/evor figures --preset $(PRESET) $(ARGS)
+	$(BIN)/evor figures $(filter-out $(STUDIES),$(basename $(notdir $(NOTEBOOKS)))) --preset $(PRESET) $(ARGS)
+
+studies: $(STAMP) ## the longer figures: critics, architectures and stochastic transitions compared
+	$(BIN)/evor figures $(STUDIES) --preset $(PRESET) $(ARGS)
 
 test: $(STAMP) ## all tests, smoke notebooks included
 	$(BIN)/pytest $(ARGS)

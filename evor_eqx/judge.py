@@ -105,7 +105,8 @@ def ensure_judged(name: str, config: CriticConfig, num_seeds: int = 5) -> Judged
     keys = jax.random.split(jax.random.key(config.seed), (2, num_seeds))
     sizes = {"obs_size": len(process.prob), "chunk_size": process.acts.shape[1]}
     scale = return_scale(process, exact)
-    critics = eqx.filter_vmap(lambda key: make_critic(config, **sizes, key=key, scale=scale))(keys[0])
+    make = eqx.filter_jit(eqx.filter_vmap(lambda key: make_critic(config, **sizes, key=key, scale=scale)))
+    critics = make(keys[0])
     data = {"dataset": f"exact-{name}", "origin": "exact", "fingerprint": process.fingerprint}
     definition = {**data, "critic": asdict(config), "num_seeds": num_seeds, "seed": config.seed}
     run = Run.open(data["dataset"], f"critic-{config.label}", definition)

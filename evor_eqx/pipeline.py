@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from evor_eqx import inference, train
 from evor_eqx.build import make_critic, make_policy, observation_statistics, return_statistics
 from evor_eqx.compare import HeldOut
+from evor_eqx.compilation import keep_compiled
 from evor_eqx.config import Config, CriticConfig, NetworkConfig, PolicyConfig, Setting, TrainConfig
 from evor_eqx.critics.abstract import AbstractCritic
 from evor_eqx.critics.categorical import check_support
@@ -31,6 +32,8 @@ from evor_eqx.progress import bar
 from evor_eqx.runs import Run, read_lines, write_lines
 from evor_eqx.stats import Interval, wilson_interval
 from evor_eqx.tasks import GENERATED, Task, dataset_name, make_env
+
+keep_compiled()
 
 Model = TypeVar("Model", bound=eqx.Module)
 
