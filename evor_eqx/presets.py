@@ -38,8 +38,8 @@ def _named(presets: dict[str, Kind], name: str) -> Kind:
 def _laptop() -> Config:
     """Sizes found on two tasks, on other evaluation seeds than the reported ones.
 
-    Chunks of five actions: candidates differ by what they do for a while, not by the noise of a step. n = 25 carries the
-    goal's reward across a maze; 50 does so faster, and is worse for the arm. A critic of this size over-fits 200k
+    Chunks of five actions: candidates differ by what they do for a while, not by the noise of a step. n = 25 carries
+    the goal's reward across a maze; 50 does so faster, and is worse for the arm. A critic of this size over-fits 200k
     transitions after some 15k updates: its training loss goes on falling, while its held-out error and its success get
     worse. Two members that stop earlier hold up to larger N_pi than one.
     """
