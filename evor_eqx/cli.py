@@ -1,4 +1,4 @@
-"""`evor data | train | evaluate | figures | runs`: the pipeline from the command line.
+"""`evor data | train | evaluate | figures | runs | bench`: the pipeline from the command line.
 
 Exit code 0: done; 1: a figure failed; 2: bad input, with one line that says what to do; 130: interrupted (what was
 saved is kept, the same command goes on from there).
@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
@@ -146,6 +147,46 @@ class Runs:
         return 0
 
 
+@dataclass(frozen=True)
+class Bench:
+    """Time updates and decisions on this machine, beside its own matrix product; a few minutes."""
+
+    json: Path | None = None
+    """Also write everything to this file."""
+    width: int = 512
+    """Units of each hidden layer."""
+    depth: int = 4
+    """Hidden layers."""
+    batch_size: int = 256
+    """Windows per update."""
+    num_rounds: int = 5
+    """Rounds of all updates; decisions take eight times as many."""
+
+    def run(self) -> int:
+        from evor_eqx import bench
+        from evor_eqx.files import write_json
+        from evor_eqx.runs import environment
+
+        updates = bench.run_training(self.width, self.depth, self.batch_size, self.num_rounds)
+        print(f"{'':36s}{'updates/s':>10s}{'ms':>9s}{'GFLOP':>8s}{'of peak':>9s}{'first call':>12s}")
+        for row in updates:
+            print(
+                f"{row.name:36s}{row.per_second:10.1f}{row.milliseconds:9.2f}{row.gflop:8.2f}"
+                f"{row.share_of_peak:9.0%}{row.first_call:10.1f} s"
+            )
+        decisions = bench.run_decisions(self.width, self.depth, num_rounds=8 * self.num_rounds)
+        print(f"\n{'one decision, N = 16, 10 + 10 steps':36s}{'N_pi':>10s}{'p50 ms':>9s}{'p99 ms':>8s}")
+        for decision in decisions:
+            print("{network:36s}{num_candidates:10d}{p50_ms:9.2f}{p99_ms:8.2f}".format(**decision))
+        memory = bench.peak_memory()
+        print(f"\npeak memory {memory:.0f} MB")
+        if self.json:
+            results = {"updates": [vars(row) for row in updates], "decisions": decisions, "peak_memory_mb": memory}
+            settings = {name: value for name, value in vars(self).items() if name != "json"}
+            write_json(self.json, {**results, "settings": settings, **environment()})
+        return 0
+
+
 _AXES = ("num_candidates", "tau_r", "tau_q")
 
 
@@ -160,6 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "evaluate": partial(Evaluate, config=start),
             "figures": Figures,
             "runs": Runs,
+            "bench": Bench,
         }
         command = tyro.extras.subcommand_cli_from_dict(commands, args=arguments, prog="evor", description=__doc__)
         return command.run()

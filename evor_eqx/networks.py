@@ -96,7 +96,11 @@ class MLPField(AbstractField):
 
 
 class FactorisedField(AbstractField):
-    """A large encoder of the condition, and a two-layer head in (x, t) whose layers are shifted by the context."""
+    """A large encoder of the condition, and a two-layer head in (x, t), scaled and shifted by what the encoder says.
+
+    Shifts alone, tried first, left twice the MLP's W_1 on the exact processes: the context must also set slopes, or
+    narrow and wide laws share one head.
+    """
 
     encoder: MLP
     inlet: eqx.nn.Linear
@@ -118,7 +122,7 @@ class FactorisedField(AbstractField):
     ):
         self.num_frequencies = num_frequencies
         encoder_key, inlet_key, hidden_key, outlet_key = jax.random.split(key, 4)
-        self.encoder = MLP(cond_size, 2 * head_width + x_size, width, depth, use_layer_norm, key=encoder_key)
+        self.encoder = MLP(cond_size, 5 * head_width + x_size, width, depth, use_layer_norm, key=encoder_key)
         self.inlet = eqx.nn.Linear(x_size + 1 + 2 * num_frequencies, head_width, use_bias=False, key=inlet_key)
         self.hidden = eqx.nn.Linear(head_width, head_width, use_bias=False, key=hidden_key)
         self.outlet = eqx.nn.Linear(head_width, x_size, use_bias=False, key=outlet_key)
@@ -128,11 +132,11 @@ class FactorisedField(AbstractField):
 
     def velocity(self, x, t, context):
         width = self.hidden.in_features
-        first, second, mean = context[:width], context[width : 2 * width], context[2 * width :]
+        shifts, scales = context[: 2 * width].reshape(2, width), context[2 * width : 5 * width].reshape(3, width)
         inputs = jnp.concatenate([x, time_features(t, self.num_frequencies)])
-        hidden = jax.nn.gelu(self.inlet(inputs) + first)
-        hidden = jax.nn.gelu(self.hidden(hidden) + second)
-        return self.outlet(hidden) + mean
+        hidden = jax.nn.gelu((1 + scales[0]) * self.inlet(inputs) + shifts[0])
+        hidden = jax.nn.gelu((1 + scales[1]) * self.hidden(hidden) + shifts[1])
+        return self.outlet((1 + scales[2]) * hidden) + context[5 * width :]
 
 
 class Normaliser(eqx.Module):

@@ -14,8 +14,10 @@ from typing import Any, Generic, TypeVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from evor_eqx import inference, train
+from evor_eqx.bank import action_bank
 from evor_eqx.build import make_critic, make_policy, observation_statistics, return_statistics
 from evor_eqx.compare import HeldOut
 from evor_eqx.compilation import keep_compiled
@@ -27,7 +29,7 @@ from evor_eqx.data.source import Source, Split, find_or_make, load_arrays
 from evor_eqx.envs import open_envs
 from evor_eqx.errors import UserError
 from evor_eqx.evaluate import Actor, Episode, run_episodes
-from evor_eqx.policy import FlowPolicy, action_bank
+from evor_eqx.policy import FlowPolicy
 from evor_eqx.progress import bar
 from evor_eqx.runs import Run, read_lines, write_lines
 from evor_eqx.stats import Interval, wilson_interval
@@ -103,7 +105,7 @@ def ensure_critic(task: Task, config: Config) -> Trained[AbstractCritic]:
         },
     )
     if not run.complete:
-        _train_critic(run, source, task, policy.model, config)
+        _train_critic(run, source, task, policy, config)
     return load_critic(run)
 
 
@@ -212,11 +214,11 @@ def _train_policy(run: Run, source: Source, config: Config) -> None:
     fit_in_run(run, model, loss, (train_windows, val_windows), config.policy.train, sizes, key=train_key)
 
 
-def _train_critic(run: Run, source: Source, task: Task, policy: FlowPolicy, config: Config) -> None:
+def _train_critic(run: Run, source: Source, task: Task, policy: Trained[FlowPolicy], config: Config) -> None:
     dataset = load_dataset(source, task, "train")
     validation = load_dataset(source, task, "val")
-    sizes = {"obs_size": dataset.obs.shape[1], "chunk_size": policy.chunk_size}
-    init_key, train_key, *bank_keys = jax.random.split(_phase_key(2, config.critic.seed), 4)
+    sizes = {"obs_size": dataset.obs.shape[1], "chunk_size": policy.model.chunk_size}
+    init_key, train_key = jax.random.split(_phase_key(2, config.critic.seed))
     scale = return_statistics(dataset, task.gamma)
     if config.critic.kind in ("c51", "hl_gauss"):
         check_support(dataset.mc_returns(task.gamma)[0], float(scale.low), float(scale.high))
@@ -228,9 +230,8 @@ def _train_critic(run: Run, source: Source, task: Task, policy: FlowPolicy, conf
         scale=scale,
     )
 
-    def windows(split: OfflineDataset, key: jax.Array) -> Windows:
-        draws, steps = config.critic.num_bank_draws, config.num_flow_steps
-        bank = action_bank(policy, split.obs, draws, steps, key=key) if draws else None
+    def windows(split: OfflineDataset, name: Split) -> Windows:
+        bank = _next_chunks(policy, split, name, config) if config.critic.num_bank_draws else None
         return split.windows(
             gamma=task.gamma, chunk_length=config.policy.chunk_length, num_steps=config.critic.n_step, bank=bank
         )
@@ -238,9 +239,17 @@ def _train_critic(run: Run, source: Source, task: Task, policy: FlowPolicy, conf
     def loss(model, target, example, *, key):
         return model.loss(target, example, key=key)
 
-    both = windows(dataset, bank_keys[0]), windows(validation, bank_keys[1])
+    both = windows(dataset, "train"), windows(validation, "val")
     judge = HeldOut.of(validation, task.gamma, config.policy.chunk_length)
     fit_in_run(run, model, loss, both, config.critic.train, sizes, key=train_key, measure=judge)
+
+
+def _next_chunks(policy: Trained[FlowPolicy], dataset: OfflineDataset, split: Split, config: Config) -> np.ndarray:
+    """The policy's bank of a split, as [draws, rows, chunk]; kept in the policy's run folder for all its critics."""
+    num_draws, num_steps = config.critic.num_bank_draws, config.num_flow_steps
+    path = policy.run.path / "bank" / f"{split}-{num_draws}draws-{num_steps}steps.npy"
+    key = jax.random.fold_in(_phase_key(3, policy.run.config["seed"]), split == "val")
+    return np.moveaxis(action_bank(policy.model, dataset.obs, num_draws, num_steps, path, key=key), 1, 0)
 
 
 def _phase_key(phase: int, seed: int) -> jax.Array:

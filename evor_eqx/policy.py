@@ -7,7 +7,6 @@ One base policy serves every task of a dataset, because it does not depend on th
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from evor_eqx import flow
@@ -49,25 +48,3 @@ class FlowPolicy(eqx.Module):
 def candidate_noise(num: int, size: int, *, key: PRNGKeyArray) -> Float[Array, "num size"]:
     """Noise for `num` draws, each from its own sub-key, so that draws for N_pi = 8 are the first 8 of those for 64."""
     return jax.vmap(lambda index: jax.random.normal(jax.random.fold_in(key, index), (size,)))(jnp.arange(num))
-
-
-def action_bank(
-    policy: FlowPolicy, obs: Float[np.ndarray, "rows obs"], num_draws: int, num_steps: int, *, key: PRNGKeyArray
-) -> Float[np.ndarray, "draws rows chunk"]:
-    """Draws of the frozen base policy at every row's observation, made once instead of once per update.
-
-    They stand for a' ~ pi_base(. | x') in the Bellman target. Rows are worked on in blocks of equal size, so one
-    compilation serves a dataset of any length; 512 rows of 256 units stay in the processor's cache, and larger
-    blocks were up to 1.6 times slower on two cores.
-    """
-    block = min(512, len(obs))
-    sample = eqx.filter_jit(
-        lambda model, states, keys: jax.vmap(lambda s, k: model.sample(s, num_draws, num_steps, key=k))(states, keys)
-    )
-    padded = np.concatenate([obs, np.repeat(obs[-1:], -len(obs) % block, axis=0)])
-    keys = jax.vmap(lambda row: jax.random.fold_in(key, row))(jnp.arange(len(padded)))
-    parts = [
-        np.asarray(sample(policy, jnp.asarray(padded[i : i + block]), keys[i : i + block]))
-        for i in range(0, len(padded), block)
-    ]
-    return np.moveaxis(np.concatenate(parts)[: len(obs)], 1, 0)

@@ -71,4 +71,4 @@ def _exact(num_updates: int, num_seeds: int, width: int = 64) -> ExactConfig:
 _SMALL = NetworkConfig(width=32, depth=2, head_width=16)
 _SHORT = TrainConfig(num_updates=600, batch_size=64, log_every=100, checkpoint_every=200, learning_rate=1e-3)
 PRESETS = {"smoke": _smoke(), "laptop": _laptop(), "paper": Config()}
-EXACT_PRESETS = {"smoke": _exact(200, 2, width=16), "laptop": _exact(4000, 5), "paper": _exact(20_000, 5, width=256)}
+EXACT_PRESETS = {"smoke": _exact(200, 2, width=16), "laptop": _exact(2500, 5), "paper": _exact(20_000, 5, width=256)}

@@ -9,7 +9,6 @@ from evor_eqx import train
 from evor_eqx.build import make_policy
 from evor_eqx.config import NetworkConfig, PolicyConfig, TrainConfig
 from evor_eqx.data.dataset import OfflineDataset
-from evor_eqx.policy import action_bank
 from evor_eqx.runs import Run
 
 KEY = jax.random.key(0)
@@ -59,13 +58,3 @@ def test_a_trained_policy_keeps_both_modes(home):
     # Euler's 20 steps and a small network leave some samples between the modes, 1.4 apart.
     assert np.mean(distance < 0.2) > 0.85
     assert 0.4 < np.mean(samples[:, 0] > 0) < 0.6
-
-
-def test_action_bank_holds_draws_at_every_row_whatever_the_block():
-    policy = make_policy(CONFIG, obs_size=3, chunk_size=2, key=KEY)
-    obs = np.random.default_rng(0).normal(size=(600, 3)).astype(np.float32)  # more than a block of 512
-    bank = action_bank(policy, obs, 2, 10, key=KEY)
-    assert bank.shape == (2, 600, 2)
-    for row in (0, 511, 512, 599):
-        expected = policy.sample(jnp.asarray(obs[row]), 2, 10, key=jax.random.fold_in(KEY, row))
-        np.testing.assert_allclose(bank[:, row], expected, atol=1e-5)

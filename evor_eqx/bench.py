@@ -1,0 +1,182 @@
+"""What the machine gives and what the project takes of it: updates, decisions, memory; ratios from interleaved runs.
+
+Machines like laptops change their speed from second to second. So everything is timed in rounds, each round runs every
+case once for a fraction of a second, a ratio is taken within a round, and medians over rounds are reported.
+"""
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from evor_eqx import flops, inference, train
+from evor_eqx.build import make_critic, make_policy
+from evor_eqx.config import CriticConfig, NetworkConfig, PolicyConfig, TrainConfig
+from evor_eqx.critics.abstract import ReturnScale
+from evor_eqx.data.dataset import OfflineDataset, Windows
+from evor_eqx.policy import FlowPolicy
+from evor_eqx.progress import bar
+
+OBS_SIZE, ACT_SIZE, NUM_ROWS = 37, 5, 100_100
+PEAK_SHAPE, PEAK_TURNS = (256, 512, 512), 40  # the matrix product whose speed is called the peak
+_SCALE = ReturnScale(*map(jnp.asarray, (-85.0, 25.0, -100.0, 0.0)))  # as of a task with reward -1 per step
+
+
+@dataclass(frozen=True)
+class Case:
+    """Something to time: `run()` blocks until its `units` (updates, decisions) are done."""
+
+    name: str
+    run: Callable[[], object]
+    units: int
+    flops_per_unit: int = 0
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of a case: medians over rounds."""
+
+    name: str
+    per_second: float
+    milliseconds: float  # of one unit
+    gflop: float  # of one unit
+    share_of_peak: float  # of the matrix product's speed in the same rounds
+    first_call: float  # seconds, compilation included
+
+
+def run_training(width: int = 512, depth: int = 4, batch_size: int = 256, num_rounds: int = 5) -> list[Row]:
+    """Updates of phase 1 and of phase 2's targets and architectures, beside the matrix product."""
+    mlp = NetworkConfig(width=width, depth=depth)
+    factorised = replace(mlp, head_width=64)
+    windows = random_windows()
+    policy = make_policy(PolicyConfig(network=mlp), OBS_SIZE, ACT_SIZE, key=jax.random.key(0))
+    cases = [update_case("phase 1, MLP", policy, windows, batch_size, 20)]
+    for target, network, label, num_updates in (
+        ("velocity", mlp, "MLP", 20),
+        ("bootstrap", mlp, "MLP", 6),
+        ("velocity", factorised, "factorised", 20),
+        ("bootstrap", factorised, "factorised", 20),
+        ("coupled", factorised, "factorised", 20),
+    ):
+        config = CriticConfig(target=target, network=network)
+        critic = make_critic(config, OBS_SIZE, ACT_SIZE, key=jax.random.key(0), scale=_SCALE)
+        cases.append(update_case(f"phase 2, {target}, {label}", critic, windows, batch_size, num_updates))
+    return interleave(cases, num_rounds)
+
+
+def run_decisions(
+    width: int = 512, depth: int = 4, candidates: Iterable[int] = (1, 8, 32, 64), num_rounds: int = 40
+) -> list[dict[str, Any]]:
+    """Latency of one decision (N = 16, 10 + 10 steps) of `inference.act` for one environment: p50 and p99 in ms."""
+    networks = {"MLP": NetworkConfig(width, depth), "factorised": NetworkConfig(width, depth, head_width=64)}
+    cases = []
+    for label, network in networks.items():
+        policy = make_policy(PolicyConfig(network=network), OBS_SIZE, ACT_SIZE, key=jax.random.key(0))
+        config = CriticConfig(network=network)
+        critic = make_critic(config, OBS_SIZE, ACT_SIZE, key=jax.random.key(1), scale=_SCALE)
+        cases += [(label, num, decision_case(policy, critic, num)) for num in candidates]
+    for _, _, case in cases:
+        case()
+    times: dict[tuple[str, int], list[float]] = {(label, num): [] for label, num, _ in cases}
+    with bar(num_rounds, "decisions", "round") as progress:
+        for _ in range(num_rounds):
+            for label, num, case in cases:
+                times[label, num].append(_seconds(case))
+            progress.update(1)
+    return [
+        {"network": label, "num_candidates": num, **{f"p{q}_ms": 1000 * np.percentile(row, q) for q in (50, 99)}}
+        for (label, num), row in times.items()
+    ]
+
+
+def interleave(cases: list[Case], num_rounds: int) -> list[Row]:
+    """Time all cases round by round; the matrix product runs before and after every case."""
+    first_calls = {case.name: _seconds(case.run) for case in cases}
+    peak = matrix_product()
+    peak.run()
+    seconds: dict[str, list[float]] = {case.name: [] for case in cases}
+    peaks: dict[str, list[float]] = {case.name: [] for case in cases}
+    with bar(num_rounds * len(cases), "updates", "case") as progress:
+        for _ in range(num_rounds):
+            for case in cases:
+                before = _seconds(peak.run)
+                seconds[case.name].append(_seconds(case.run) / case.units)
+                peaks[case.name].append(peak.units * peak.flops_per_unit / min(before, _seconds(peak.run)))
+                progress.update(1)
+    rows = []
+    for case in cases:
+        each, speed = np.array(seconds[case.name]), np.array(peaks[case.name])
+        share = float(np.median(case.flops_per_unit / each / speed))
+        median = float(np.median(each))
+        gflop = case.flops_per_unit / 1e9
+        rows.append(Row(case.name, 1 / median, 1000 * median, gflop, share, first_calls[case.name]))
+    return rows
+
+
+def matrix_product() -> Case:
+    """PEAK_SHAPE products, one after another: what this machine's matrix unit gives."""
+    m, k, n = PEAK_SHAPE
+    x, w = jnp.ones((m, k)), jnp.full((k, n), 1.0 / k)
+    run = jax.jit(lambda x: jax.lax.fori_loop(0, PEAK_TURNS, lambda _, y: y @ w, x))
+    return Case("matrix product", lambda: jax.block_until_ready(run(x)), PEAK_TURNS, 2 * m * k * n)
+
+
+def update_case(name: str, model: eqx.Module, windows: Windows, batch_size: int, num_updates: int) -> Case:
+    """`num_updates` fused updates of a policy or critic."""
+    config = TrainConfig(batch_size=batch_size, log_every=num_updates, checkpoint_every=num_updates)
+    is_policy = isinstance(model, FlowPolicy)
+
+    def loss(model, target, example, *, key):
+        return model.loss(example, key=key) if is_policy else model.loss(target, example, key=key)
+
+    keys = jax.random.split(jax.random.key(0), 4)
+    batch = windows.sample(batch_size, key=keys[0])
+    inputs = (windows, windows.sample(8, key=keys[1]), keys[2], keys[3])
+    state = [train.init_state(model, config)]
+
+    def run():
+        state[0], metrics = train.run_block(inputs, state[0], loss, config, num_updates)
+        jax.block_until_ready(metrics)
+
+    return Case(name, run, num_updates, flops.count(train.update, state[0], batch, loss, config, key=keys[0]))
+
+
+def decision_case(policy: Any, critic: Any, num_candidates: int) -> Callable[[], object]:
+    """One decision for one environment, from observation to chunk on the host."""
+    obs, keys = jnp.zeros((1, OBS_SIZE)), jax.random.split(jax.random.key(0), 1)
+    temperatures, num_steps = (jnp.full(1, 3.0), jnp.full(1, 0.3)), jnp.asarray(10)
+    return lambda: np.asarray(inference.act(policy, critic, obs, keys, num_candidates, 16, *temperatures, num_steps))
+
+
+def random_windows(num_rows: int = NUM_ROWS) -> Windows:
+    """Windows of a dataset of random rows, episodes of 1001."""
+    rng = np.random.default_rng(0)
+    valids = np.ones(num_rows)
+    valids[1000::1001] = 0
+    valids[-1] = 0
+    arrays = {
+        "observations": rng.normal(size=(num_rows, OBS_SIZE)),
+        "actions": rng.uniform(-1, 1, (num_rows, ACT_SIZE)),
+        "valids": valids,
+        "rewards": -np.ones(num_rows),
+        "masks": np.ones(num_rows),
+    }
+    return OfflineDataset.from_arrays(arrays).windows(gamma=0.99)
+
+
+def peak_memory() -> float:
+    """Largest resident size of this process so far, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start

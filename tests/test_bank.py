@@ -1,0 +1,58 @@
+"""The action bank against draws made one by one, and against a kill."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from evor_eqx import bank
+from evor_eqx.build import make_policy
+from evor_eqx.config import NetworkConfig, PolicyConfig
+
+KEY = jax.random.key(0)
+POLICY = make_policy(PolicyConfig(network=NetworkConfig(width=16, depth=1)), obs_size=3, chunk_size=2, key=KEY)
+OBS = np.random.default_rng(0).normal(size=(600, 3)).astype(np.float32)  # more than a block of 512
+
+
+def make(path):
+    return bank.action_bank(POLICY, OBS, 2, 10, path, key=KEY)
+
+
+def test_it_holds_the_draws_of_each_row_whatever_the_block(tmp_path):
+    draws = make(tmp_path / "bank.npy")
+    assert draws.shape == (600, 2, 2)
+    for row in (0, 511, 512, 599):
+        expected = POLICY.sample(jnp.asarray(OBS[row]), 2, 10, key=jax.random.fold_in(KEY, row))
+        np.testing.assert_allclose(draws[row], expected, atol=1e-5)
+
+
+def test_it_is_made_once_and_then_read_from_disk(tmp_path, monkeypatch):
+    first = np.array(make(tmp_path / "bank.npy"))
+    monkeypatch.setattr(bank, "_make", None)  # making it again would fail
+    again = make(tmp_path / "bank.npy")
+    assert isinstance(again, np.memmap)
+    np.testing.assert_array_equal(again, first)
+
+
+def test_one_that_was_cut_off_is_taken_up_where_it_stopped(tmp_path, monkeypatch):
+    class Killed(Exception):
+        pass
+
+    monkeypatch.setattr(bank, "BLOCK", 64)
+    monkeypatch.setattr(bank, "_SAVE_EVERY", 2)
+    whole, blocks, started = np.array(make(tmp_path / "whole.npy")), bank._blocks, []
+
+    def cut_off(policy, obs, num_draws, num_steps, first, key):
+        started.append(first)
+        for start, block in blocks(policy, obs, num_draws, num_steps, first, key):
+            if len(started) == 1 and start >= 5 * 64:
+                raise Killed
+            yield start, block
+
+    monkeypatch.setattr(bank, "_blocks", cut_off)
+    with pytest.raises(Killed):
+        make(tmp_path / "bank.npy")
+    assert not (tmp_path / "bank.npy").exists()
+    np.testing.assert_array_equal(make(tmp_path / "bank.npy"), whole)
+    assert started == [0, 4 * 64]  # saved after every second block
+    assert [file.name for file in sorted(tmp_path.iterdir())] == ["bank.npy", "whole.npy"]

@@ -1,0 +1,42 @@
+"""The benchmark at a toy size: its rows, its counts, its file."""
+
+import json
+
+import pytest
+
+from evor_eqx import bench, cli
+
+
+@pytest.mark.slow
+def test_bench_prints_a_table_and_writes_what_it_printed(tmp_path, capsys):
+    file = tmp_path / "bench.json"
+    arguments = ["--width", "16", "--depth", "1", "--batch-size", "8", "--num-rounds", "1"]
+    assert cli.main(["bench", "--json", str(file), *arguments]) == 0
+    printed, results = capsys.readouterr().out, json.loads(file.read_text())
+    assert {"updates", "decisions", "peak_memory_mb", "settings", "versions", "device"} <= set(results)
+    for row in results["updates"]:
+        assert row["name"] in printed
+        assert row["per_second"] == pytest.approx(1000 / row["milliseconds"], rel=1e-6)
+        assert 0 < row["share_of_peak"] < 1 and row["gflop"] > 0
+    assert {(row["network"], row["num_candidates"]) for row in results["decisions"]} == {
+        (network, num) for network in ("MLP", "factorised") for num in (1, 8, 32, 64)
+    }
+    assert all(0 < row["p50_ms"] <= row["p99_ms"] for row in results["decisions"])
+
+
+def test_a_bootstrap_update_costs_ten_more_passes_through_an_mlp_and_one_through_an_encoder():
+    """Of a forward pass: 3 for the update (less the first layer's input), 10 or 1 for the target's flow."""
+    mlp, factorised = (bench.NetworkConfig(width=64, depth=2, head_width=head_width) for head_width in (0, 8))
+    windows = bench.random_windows(2002)
+
+    def gflop(target, network):
+        config = bench.CriticConfig(target=target, network=network)
+        critic = bench.make_critic(config, bench.OBS_SIZE, bench.ACT_SIZE, key=bench.jax.random.key(0))
+        return bench.update_case("", critic, windows, 16, 2).flops_per_unit / (16 * 2)
+
+    inputs = bench.OBS_SIZE + bench.ACT_SIZE
+    forward = (inputs + 2) * 64 + 64 * 64 + 64
+    assert gflop("bootstrap", mlp) - gflop("mc", mlp) == 10 * forward
+    encoder = inputs * 64 + 64 * 64 + 64 * (5 * 8 + 1)
+    head = 2 * 8 + 8 * 8 + 8
+    assert gflop("bootstrap", factorised) - gflop("mc", factorised) == encoder + 10 * head
