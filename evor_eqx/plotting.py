@@ -162,7 +162,7 @@ def candidates(
         scale_units="xy",
         scale=1,
         width=0.006,
-        linewidths=4 * weights[order] / weights.max(),
+        linewidths=np.clip(0.6 * len(weights) * weights[order], 0, 4),  # 0.6 where all weigh the same
         edgecolors="#D55E00",
         zorder=4,
     )
