@@ -40,7 +40,7 @@ class Judged:
         """The laws that the seeds learned at one (state, act): atoms and weights are [seeds, atoms]."""
         process = self.exact.process
         obs, chunk = (jnp.asarray(table, jnp.float32) for table in (process.obs[state], process.acts[act]))
-        return eqx.filter_vmap(lambda critic: critic.law(obs, chunk, num_returns, num_steps))(self.critics)
+        return _laws(self.critics, obs, chunk, num_returns, num_steps)
 
 
 class Judge(eqx.Module):
@@ -124,6 +124,11 @@ def _train(
 
     sampler = process.sampler(config.n_step)
     fit_in_run(run, critics, loss, (sampler, sampler), config.train, {}, key=key, measure=judge)
+
+
+@eqx.filter_jit
+def _laws(critics: AbstractCritic, obs: Array, chunk: Array, num_returns: int, num_steps: int) -> ReturnLaw:
+    return eqx.filter_vmap(lambda critic: critic.law(obs, chunk, num_returns, num_steps))(critics)
 
 
 def _mid_quantiles(atoms: np.ndarray, weights: np.ndarray) -> np.ndarray:

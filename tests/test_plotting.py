@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from evor_eqx import plotting
+from evor_eqx.config import CRITICS
 from evor_eqx.critics.targets import TARGETS
 
 
@@ -17,11 +18,12 @@ def ax():
     plt.close(figure)
 
 
-def test_every_target_has_a_look_of_its_own():
-    assert set(TARGETS) <= set(plotting.METHODS)
+def test_every_target_and_critic_has_a_look_of_its_own():
+    assert set(TARGETS) | set(CRITICS) - {"flow"} == set(plotting.METHODS)
     looks = list(plotting.METHODS.values())
-    for field in ("label", "color", "marker"):
-        assert len({getattr(look, field) for look in looks}) == len(looks)
+    for distinct in ({look.label for look in looks}, {look.marker for look in looks}):
+        assert len(distinct) == len(looks)
+    assert len({(look.color, str(look.linestyle)) for look in looks}) == len(looks)
 
 
 def test_cdf_steps_up_by_the_weights_at_the_sorted_atoms(ax):
@@ -50,3 +52,10 @@ def test_success_is_drawn_in_percent_with_its_interval(ax):
     np.testing.assert_allclose(line.get_ydata(), [20, 80])
     segments = ax.collections[0].get_segments()
     np.testing.assert_allclose([[s[0, 1], s[1, 1]] for s in segments], 100 * intervals)
+
+
+def test_a_learning_curve_is_the_median_inside_the_range_of_the_seeds(ax):
+    plotting.learning_curve(ax, np.array([1, 2]), np.array([[1.0, 2.0, 9.0], [0.0, 4.0, 5.0]]), "some")
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), [2.0, 4.0])
+    band = ax.collections[0].get_paths()[0].vertices[:, 1]
+    assert (band.min(), band.max()) == (0.0, 9.0)

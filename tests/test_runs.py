@@ -17,6 +17,10 @@ class State(eqx.Module):
     weights: jnp.ndarray
     step: jnp.ndarray
 
+    @property
+    def num_updates(self) -> int:
+        return int(self.step)
+
 
 STATE = State(jnp.arange(3.0), jnp.array(20))
 LIKE = State(jnp.zeros(3), jnp.array(0))
