@@ -245,6 +245,7 @@ def test_a_killed_generation_is_taken_up_again_and_ends_the_same(short, monkeypa
         [sys.executable, str(script), str(tmp_path)],
         env=os.environ | {"PYTHONPATH": os.getcwd()},
         stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore Ctrl-C
     )
     parts = tmp_path / f"{MAZE}_e100_s0.parts"
     while len(list(parts.glob("[!.]*.npz"))) < 4:
