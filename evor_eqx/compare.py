@@ -56,9 +56,7 @@ def laws_at_rows(
     num_steps: int = 10,
 ) -> ReturnLaw:
     """The critic's laws at rows of a dataset, for the chunks that were taken there; atoms are [rows, atoms]."""
-    chunks = dataset.act[rows[:, None] + np.arange(chunk_length)].reshape(
-        len(rows), chunk_length * dataset.act.shape[1]
-    )
+    chunks = dataset.chunks(rows, chunk_length)
     return laws(critic, jnp.asarray(dataset.obs[rows]), jnp.asarray(chunks), num_returns, jnp.asarray(num_steps))
 
 
@@ -83,10 +81,7 @@ class HeldOut(eqx.Module):
         rows = known_rows(dataset, gamma, tolerance)
         rows = rows[rows + chunk_length <= dataset.last_row[rows]]
         rows = rows[:: max(1, -(-len(rows) // num_rows))]
-        chunks = dataset.act[rows[:, None] + np.arange(chunk_length)].reshape(
-            len(rows), chunk_length * dataset.act.shape[1]
-        )
-        arrays = (dataset.obs[rows], chunks, dataset.mc_returns(gamma)[0][rows])
+        arrays = (dataset.obs[rows], dataset.chunks(rows, chunk_length), dataset.mc_returns(gamma)[0][rows])
         return cls(*(jnp.asarray(array, jnp.float32) for array in arrays))
 
     @eqx.filter_jit

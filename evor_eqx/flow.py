@@ -69,10 +69,18 @@ Integrator = Callable[..., Float[Array, " x"]]
 INTEGRATORS: dict[str, Integrator] = {"euler": euler, "adams": adams}
 
 
+def mid_levels(num: int) -> Float[Array, " num"]:
+    """(j - 1/2) / N for j = 1..N: the levels at which N atoms of equal weight are closest to a law in W_1.
+
+    Dabney et al. 2018, "Distributional Reinforcement Learning with Quantile Regression", lemma 2.
+    """
+    return (jnp.arange(num) + 0.5) / num
+
+
 def mid_quantile_noise(num: int) -> Float[Array, " num"]:
     """Standard-normal quantiles at the levels (j - 1/2) / N, j = 1..N: a stratified stand-in for N draws.
 
     Solutions of a one-dimensional ODE cannot cross, so the flow carries quantiles to quantiles,
     F^-1(u) = psi_1(Phi^-1(u)), and these starting points arrive at the mid-quantiles of the learned law.
     """
-    return norm.ppf((jnp.arange(num) + 0.5) / num)
+    return norm.ppf(mid_levels(num))

@@ -6,6 +6,7 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float
 
 from evor_eqx.errors import UserError
+from evor_eqx.flow import mid_levels
 from evor_eqx.shapes import ReturnLaw
 
 
@@ -66,6 +67,6 @@ def mid_quantiles(law: ReturnLaw, num: int) -> Float[Array, "*b num"]:
     order = jnp.argsort(law.atoms, axis=-1)
     atoms = jnp.take_along_axis(law.atoms, order, axis=-1)
     cumulative = jnp.cumsum(jnp.take_along_axis(law.weights, order, axis=-1), axis=-1)
-    levels = (jnp.arange(num) + 0.5) / num * cumulative[..., -1:]
+    levels = mid_levels(num) * cumulative[..., -1:]
     index = jnp.sum(cumulative[..., None, :] <= levels[..., None], axis=-1)
     return jnp.take_along_axis(atoms, jnp.minimum(index, atoms.shape[-1] - 1), axis=-1)

@@ -6,7 +6,8 @@ import pytest
 from scipy.stats import norm
 from test_baselines import KEY, OTHER_KEY, critic_of, example_of
 
-from evor_eqx.critics.quantile import KAPPA, mid_levels, quantile_huber_loss
+from evor_eqx.critics.quantile import KAPPA, quantile_huber_loss
+from evor_eqx.flow import mid_levels
 
 
 def naive_loss(predicted, levels, targets, kappa):

@@ -16,7 +16,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from evor_eqx.critics.abstract import AbstractCritic, Inputs, ReturnScale
-from evor_eqx.critics.quantile import KAPPA, mid_levels, quantile_huber_loss
+from evor_eqx.critics.quantile import KAPPA, quantile_huber_loss
+from evor_eqx.flow import mid_levels
 from evor_eqx.networks import MLP
 from evor_eqx.shapes import Batch, Metrics, ReturnLaw
 

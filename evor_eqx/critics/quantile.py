@@ -15,15 +15,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from evor_eqx.critics.abstract import AbstractCritic, Inputs, ReturnScale
+from evor_eqx.flow import mid_levels
 from evor_eqx.networks import MLP
 from evor_eqx.shapes import Batch, Metrics, ReturnLaw
 
 KAPPA = 0.01  # in units of the model: a hundredth of the data's standard deviation of returns
-
-
-def mid_levels(num: int) -> Float[Array, " levels"]:
-    """(k - 1/2) / K for k = 1..K: where K atoms of equal weight are closest to a law in W_1 (the paper's lemma 2)."""
-    return (jnp.arange(num) + 0.5) / num
 
 
 def quantile_huber_loss(

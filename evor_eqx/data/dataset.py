@@ -51,6 +51,11 @@ class OfflineDataset:
         """Rows that start a transition: all but the last row of each episode."""
         return np.flatnonzero(np.arange(len(self.obs)) < self.last_row)
 
+    def chunks(self, rows: Int[np.ndarray, " some"], chunk_length: int) -> Float[np.ndarray, "some chunk"]:
+        """The chunk of `chunk_length` actions that was taken from each row on; all of it must lie in the episode."""
+        acts = self.act[rows[:, None] + np.arange(chunk_length)]
+        return acts.reshape(len(rows), chunk_length * self.act.shape[1])
+
     def mc_returns(self, gamma: float) -> tuple[Float[np.ndarray, " rows"], Float[np.ndarray, " rows"]]:
         """Recorded discounted return of each row, and the weight gamma^k of what lies after the recording's end.
 
