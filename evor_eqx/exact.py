@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from evor_eqx.errors import UserError
 from evor_eqx.files import short_hash
-from evor_eqx.inference import select
+from evor_eqx.inference import at_level
 from evor_eqx.shapes import Batch
 
 Outcome = tuple[float, float, float, int]  # probability, reward, mask, next state
@@ -181,7 +181,7 @@ class ProcessSampler(eqx.Module):
         """A batch with states uniform over all states and acts from the base policy."""
         state_key, act_key, path_key = jax.random.split(key, 3)
         state = jax.random.randint(state_key, (batch_size,), 0, len(self.obs))
-        act = jax.vmap(lambda s, k: select(self.base_policy[s], key=k))(state, jax.random.split(act_key, batch_size))
+        act = jax.vmap(at_level)(self.base_policy[state], jax.random.uniform(act_key, (batch_size,)))
         return jax.vmap(lambda s, a, k: self.at(s, a, key=k))(state, act, jax.random.split(path_key, batch_size))
 
     def at(self, state: Int[Array, ""], act: Int[Array, ""], *, key: PRNGKeyArray) -> Batch:
@@ -202,22 +202,22 @@ class ProcessSampler(eqx.Module):
             mask=mask,
             valid=jnp.asarray(True),
             next_obs=self.obs[next_state],
-            next_chunk=self.acts[select(self.base_policy[next_state], key=next_key)],
+            next_chunk=self.acts[at_level(self.base_policy[next_state], jax.random.uniform(next_key))],
             mc_return=reward + discount * mask * rest,
         )
 
     def _walk(self, state, act, num_steps, *, key):
         """Discounted reward of a walk, its mask, and the (state, act) it has reached; it stays where the task ended."""
 
-        def step(carry, step_key):
+        def step(carry, levels):
             state, act, mask = carry
-            outcome_key, act_key = jax.random.split(step_key)
-            index = (state, act, select(self.prob[state, act], key=outcome_key))
+            index = (state, act, at_level(self.prob[state, act], levels[0]))
             reward, mask = mask * self.reward[index], mask * self.mask[index]
             state = jnp.where(mask > 0, self.next_state[index], state)
-            return (state, select(self.base_policy[state], key=act_key), mask), reward
+            return (state, at_level(self.base_policy[state], levels[1]), mask), reward
 
-        (state, act, mask), rewards = jax.lax.scan(step, (state, act, jnp.ones(())), jax.random.split(key, num_steps))
+        levels = jax.random.uniform(key, (num_steps, 2))
+        (state, act, mask), rewards = jax.lax.scan(step, (state, act, jnp.ones(())), levels)
         return rewards @ self.gamma ** jnp.arange(num_steps), mask, state, act
 
 

@@ -37,10 +37,14 @@ def candidate_weights(value: Float[Array, " cand"], tau_q: Float[Array, ""] | fl
 
 
 def select(weights: Float[Array, " cand"], *, key: PRNGKeyArray) -> Int[Array, ""]:
-    """Draw a candidate by its weight, through the inverse of the cumulative weights at one uniform number."""
+    """Draw a candidate by its weight."""
+    return at_level(weights, jax.random.uniform(key))
+
+
+def at_level(weights: Float[Array, " cand"], level: Float[Array, ""]) -> Int[Array, ""]:
+    """The candidate at `level`, in [0, 1), of the cumulative weights: a draw by weight if the level is uniform."""
     cumulative = jnp.cumsum(weights)
-    level = jax.random.uniform(key) * cumulative[-1]
-    return jnp.minimum(jnp.searchsorted(cumulative, level, side="right"), len(weights) - 1)
+    return jnp.minimum(jnp.sum(cumulative <= level * cumulative[-1]), len(weights) - 1)
 
 
 def decide(
