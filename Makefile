@@ -24,7 +24,7 @@ studies: $(STAMP) ## the longer figures: critics, architectures and stochastic t
 	$(BIN)/evor figures $(STUDIES) --preset $(PRESET) $(ARGS)
 
 test: $(STAMP) ## all tests, smoke notebooks included
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 lab: $(STAMP) ## JupyterLab on notebooks/, for this machine only and with a token
 	$(BIN)/jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)

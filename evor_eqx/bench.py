@@ -151,8 +151,9 @@ def update_case(name: str, model: eqx.Module, windows: Windows, batch_size: int,
 def decision_case(policy: Any, critic: Any, num_candidates: int) -> Callable[[], object]:
     """One decision for one environment, from observation to chunk on the host."""
     obs, keys = jnp.zeros((1, OBS_SIZE)), jax.random.split(jax.random.key(0), 1)
-    temperatures, num_steps = (jnp.full(1, 3.0), jnp.full(1, 0.3)), jnp.asarray(10)
-    return lambda: np.asarray(inference.act(policy, critic, obs, keys, num_candidates, 16, *temperatures, num_steps))
+    counts, temperatures = (jnp.asarray(num_candidates), 16), (jnp.full(1, 3.0), jnp.full(1, 0.3))
+    sizes = (jnp.asarray(10), inference.capacity(num_candidates))
+    return lambda: np.asarray(inference.act(policy, critic, obs, keys, *counts, *temperatures, *sizes))
 
 
 def random_windows(num_rows: int = NUM_ROWS) -> Windows:

@@ -28,12 +28,26 @@ class Decision(NamedTuple):
     index: Int[Array, ""]  # the candidate that was picked
 
 
-def candidate_weights(value: Float[Array, " cand"], tau_q: Float[Array, ""] | float) -> Float[Array, " cand"]:
-    """softmax(Q* / tau_Q) over the candidates; tau_Q in [0, inf]: 0 is best-of-N (ties shared), infinity uniform."""
+def candidate_weights(
+    value: Float[Array, " cand"],
+    tau_q: Float[Array, ""] | float,
+    num_candidates: int | Int[Array, ""] | None = None,
+) -> Float[Array, " cand"]:
+    """softmax(Q* / tau_Q) over the candidates; tau_Q in [0, inf]: 0 is best-of-N (ties shared), infinity uniform.
+
+    With `num_candidates`, in [1, cand], only the first so many count; the others get weight 0.
+    """
     tau_q = jnp.asarray(tau_q, value.dtype)
-    best = jnp.where(value == jnp.max(value), 1.0, 0.0)
-    soft = jax.nn.softmax((value - jnp.max(value)) / jnp.where(tau_q > 0, tau_q, 1.0))
+    counts = jnp.arange(len(value)) < (len(value) if num_candidates is None else num_candidates)
+    gap = value - jnp.max(value, where=counts, initial=-jnp.inf)
+    soft = jax.nn.softmax(gap / jnp.where(tau_q > 0, tau_q, 1.0), where=counts)
+    best = jnp.where(counts & (gap == 0), 1.0, 0.0)
     return jnp.where(tau_q > 0, soft, best / jnp.sum(best))
+
+
+def capacity(num_candidates: int) -> int:
+    """The least power of two that holds `num_candidates`, at least 8: counts of one capacity share compiled code."""
+    return max(8, 1 << (num_candidates - 1).bit_length())
 
 
 def select(weights: Float[Array, " cand"], *, key: PRNGKeyArray) -> Int[Array, ""]:
@@ -51,20 +65,26 @@ def decide(
     policy: FlowPolicy,
     critic: AbstractCritic,
     obs: Float[Array, " obs"],
-    num_candidates: int,
+    num_candidates: int | Int[Array, ""],
     num_returns: int,
     tau_r: Float[Array, ""] | float,
     tau_q: Float[Array, ""] | float,
     num_steps: int | Int[Array, ""],
     *,
+    num_drawn: int | None = None,
     key: PRNGKeyArray,
 ) -> Decision:
-    """One decision at one observation: N_pi candidates, N atoms each, `num_steps` Euler steps for both flows."""
+    """One decision at one observation: N_pi candidates, N atoms each, `num_steps` Euler steps for both flows.
+
+    With `num_drawn` >= N_pi so many candidates are drawn and valued, and the first N_pi, which may then be an array,
+    are chosen from: another N_pi needs no recompilation. The first ones do not depend on how many are drawn.
+    """
     candidate_key, select_key = jax.random.split(key)
-    candidates = policy.sample(obs, num_candidates, num_steps, key=candidate_key)
+    num_drawn = int(num_candidates) if num_drawn is None else num_drawn
+    candidates = policy.sample(obs, num_drawn, num_steps, key=candidate_key)
     law = jax.vmap(lambda chunk: critic.law(obs, chunk, num_returns, num_steps))(candidates)
     value = soft_value(law, tau_r)
-    weights = candidate_weights(value, tau_q)
+    weights = candidate_weights(value, tau_q, num_candidates)
     return Decision(candidates, law, value, weights, select(weights, key=select_key))
 
 
@@ -74,16 +94,21 @@ def act(
     critic: AbstractCritic,
     obs: Float[Array, "envs obs"],
     keys: Key[Array, " envs"],
-    num_candidates: int,
+    num_candidates: Int[Array, ""],
     num_returns: int,
     tau_r: Float[Array, " envs"],
     tau_q: Float[Array, " envs"],
     num_steps: Int[Array, ""],
+    num_drawn: int,
 ) -> Float[Array, "envs chunk"]:
-    """Chunks for a batch of environments in one compiled call; temperatures and flow steps never recompile."""
+    """Chunks for a batch of environments in one compiled call.
+
+    Temperatures, flow steps and N_pi up to `num_drawn` (see `capacity`) never recompile.
+    """
 
     def one(state, key, r, q):
-        decision = decide(policy, critic, state, num_candidates, num_returns, r, q, num_steps, key=key)
+        counts = (num_candidates, num_returns)
+        decision = decide(policy, critic, state, *counts, r, q, num_steps, num_drawn=num_drawn, key=key)
         return decision.candidates[decision.index]
 
     return jax.vmap(one)(obs, keys, tau_r, tau_q)

@@ -115,8 +115,9 @@ def ensure_evaluation(task: Task, config: Config, settings: Sequence[Setting]) -
     num_steps = jnp.asarray(config.num_flow_steps)
 
     def actor(obs, keys, num_candidates, num_returns, tau_r, tau_q):
-        counts = (num_candidates, num_returns)
-        return inference.act(policy.model, critic.model, jnp.asarray(obs), keys, *counts, tau_r, tau_q, num_steps)
+        models, counts = (policy.model, critic.model), (jnp.asarray(num_candidates), num_returns)
+        num_drawn = inference.capacity(num_candidates)
+        return inference.act(*models, jnp.asarray(obs), keys, *counts, tau_r, tau_q, num_steps, num_drawn)
 
     return _ensure_episodes(critic.run, actor, task, config, settings)
 

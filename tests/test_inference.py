@@ -63,21 +63,35 @@ def test_first_candidates_do_not_depend_on_how_many_are_drawn(agent):
 def test_a_decision_is_one_of_its_candidates_and_one_candidate_is_the_base_policy(agent):
     policy, critic = agent
     obs, keys = jnp.ones((5, 3)), jax.random.split(jax.random.key(3), 5)
-    chunks = inference.act(policy, critic, obs, keys, 1, 4, jnp.full(5, 3.0), jnp.zeros(5), jnp.array(10))
+    one, num_steps = jnp.array(1), jnp.array(10)
+    chunks = inference.act(policy, critic, obs, keys, one, 4, jnp.full(5, 3.0), jnp.zeros(5), num_steps, 8)
     candidate_keys = [jax.random.split(key)[0] for key in keys]
     for chunk, key in zip(chunks, candidate_keys, strict=True):
         np.testing.assert_allclose(chunk, policy.sample(obs[0], 1, 10, key=key)[0], atol=1e-6)
 
 
-def test_temperatures_and_flow_steps_never_recompile(agent):
+@pytest.mark.parametrize("tau_q", [0.0, 0.3, jnp.inf])
+def test_candidates_beyond_the_counted_ones_change_nothing(agent, tau_q):
+    obs, key = jnp.ones(3), jax.random.key(2)
+    few = inference.decide(*agent, obs, 5, 8, 3.0, tau_q, 10, key=key)
+    masked = inference.decide(*agent, obs, jnp.array(5), 8, 3.0, tau_q, 10, num_drawn=8, key=key)
+    np.testing.assert_allclose(masked.weights, [*few.weights, 0, 0, 0], atol=1e-5)
+    assert masked.index == few.index
+
+
+def test_a_capacity_holds_its_count_and_is_no_larger_than_it_must_be():
+    assert [inference.capacity(num) for num in (1, 8, 9, 16, 17, 64, 65)] == [8, 8, 16, 16, 32, 64, 128]
+
+
+def test_temperatures_flow_steps_and_the_number_of_candidates_never_recompile(agent):
     obs, keys = jnp.ones((2, 3)), jax.random.split(jax.random.key(3), 2)
 
-    def call(tau_r, tau_q, num_steps):
-        temperatures = (jnp.full(2, tau_r), jnp.full(2, tau_q))
-        return inference.act(*agent, obs, keys, 4, 4, *temperatures, jnp.array(num_steps))
+    def call(num_candidates, tau_r, tau_q, num_steps):
+        temperatures, sizes = (jnp.full(2, tau_r), jnp.full(2, tau_q)), (jnp.array(num_steps), 64)
+        return inference.act(*agent, obs, keys, jnp.array(num_candidates), 4, *temperatures, *sizes)
 
-    call(1.0, 1.0, 10)
+    call(4, 1.0, 1.0, 10)
     before = inference.act._cached._cache_size()
-    for tau_r, tau_q, num_steps in [(0.1, 0.0, 5), (30.0, 7.0, 20), (jnp.inf, 0.3, 1)]:
-        call(tau_r, tau_q, num_steps)
+    for num_candidates, tau_r, tau_q, num_steps in [(1, 0.1, 0.0, 5), (64, 30.0, 7.0, 20), (32, jnp.inf, 0.3, 1)]:
+        call(num_candidates, tau_r, tau_q, num_steps)
     assert inference.act._cached._cache_size() == before

@@ -63,7 +63,9 @@ class OfflineDataset:
         one by at most weight * max |return|. Both are 0 at the last row of an episode (weight 1 there).
         """
         returns, tails = np.zeros(len(self.obs)), np.ones(len(self.obs))
-        for row in self.transitions[::-1]:
+        last_rows, num_rows = np.unique(self.last_row, return_counts=True)
+        for distance in range(1, num_rows.max()):  # from the episodes' ends, all of them at once
+            row = last_rows[num_rows > distance] - distance
             returns[row] = self.reward[row] + gamma * self.mask[row] * returns[row + 1]
             tails[row] = gamma * self.mask[row] * tails[row + 1]
         return returns.astype(np.float32), tails.astype(np.float32)
