@@ -17,7 +17,7 @@ from evor_eqx.critics.quantile import QuantileCritic
 from evor_eqx.critics.scalar import ScalarCritic
 from evor_eqx.critics.targets import TARGETS
 from evor_eqx.data.dataset import OfflineDataset
-from evor_eqx.flow import INTEGRATORS
+from evor_eqx.flow import SOLVERS
 from evor_eqx.networks import MLP, AbstractField, FactorisedField, MLPField, Normaliser
 from evor_eqx.policy import FlowPolicy
 
@@ -36,7 +36,7 @@ def make_policy(
 ) -> FlowPolicy:
     """An untrained base policy; without statistics its normaliser is the identity."""
     field = make_field(config.network, chunk_size, obs_size, key=key)
-    return FlowPolicy(field, normalise or identity_normaliser(obs_size), chunk_size, INTEGRATORS[config.integrator])
+    return FlowPolicy(field, normalise or identity_normaliser(obs_size), chunk_size, SOLVERS[config.solver])
 
 
 def make_critic(
@@ -64,7 +64,7 @@ def _flow(config: CriticConfig, cond_size: int, inputs: Inputs, scale: ReturnSca
         field=make_field(config.network, 1, cond_size, key=key),
         inputs=inputs,
         scale=scale,
-        integrate=INTEGRATORS[config.integrator],
+        solver=SOLVERS[config.solver],
         flow_target=TARGETS[config.target],
         num_target_steps=config.num_target_steps,
         control_variate=config.control_variate,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from evor_eqx.critics.ensemble import COMBINE
 from evor_eqx.critics.targets import TARGETS
 from evor_eqx.errors import UserError
-from evor_eqx.flow import INTEGRATORS
+from evor_eqx.flow import SOLVERS
 
 # What a field may be, wherever it appears: the lowest and the highest value, or the choices.
 CRITICS = ("flow", "scalar", "gaussian", "c51", "hl_gauss", "qr_dqn", "iqn")
@@ -45,7 +45,7 @@ CHOICES: dict[str, Collection[str]] = {
     "kind": CRITICS,
     "target": TARGETS,
     "combine": COMBINE,
-    "integrator": INTEGRATORS,
+    "solver": SOLVERS,
 }
 
 
@@ -123,7 +123,7 @@ class PolicyConfig(Checked):
     """Actions per chunk, h; 1 to 10."""
     seed: int = 0
     """Seed of the network and of its training; 0 to 2^31 - 1."""
-    integrator: str = "euler"
+    solver: str = "euler"
     """How the flow is solved: euler (the paper's) or adams, second order at the same cost."""
     network: NetworkConfig = field(default_factory=NetworkConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -143,7 +143,7 @@ class CriticConfig(Checked):
     """Atoms of c51 and hl_gauss, quantiles of qr_dqn; 11 to 201."""
     num_target_steps: int = 10
     """Steps in flow time of the target network's flow; 5 to 20."""
-    integrator: str = "euler"
+    solver: str = "euler"
     """How the return flow is solved: euler (the paper's) or adams, second order at the same cost."""
     n_step: int = 1
     """Rewards of the data per backup, n >= chunk_length; 1 to 50."""

@@ -6,6 +6,7 @@ the caller vmaps.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -47,13 +48,13 @@ def adams(
 ) -> Float[Array, " x"]:
     """As `euler`, at the same cost, by the two-step Adams-Bashforth method on times that crowd towards t = 1.
 
-    x_{k+1} = x_k + d_k (v_k + d_k / (2 d_{k-1}) (v_k - v_{k-1})), d_k = t_{k+1} - t_k, t_k = 1 - (1 - k/K)^{3/2}:
+    x_{k+1} = x_k + d_k (v_k + d_k / (2 d_{k-1}) (v_k - v_{k-1})), d_k = t_{k+1} - t_k, t_k = `crowded`(k/K):
     one velocity a step, and second order. The first step is Euler's for want of a past, and so is the last, because
     the straight-line field (E[x_1 | x_t] - x_t) / (1 - t) may jump there, and Euler's step lands on E[x_1 | x_t].
     """
 
     def time(k):
-        return 1.0 - jnp.maximum(1.0 - k / num_steps, 0.0) ** 1.5  # rounding must not go below 0
+        return crowded(k / num_steps)
 
     def step(k, carry):
         x, last_vel = carry
@@ -65,8 +66,19 @@ def adams(
     return jax.lax.fori_loop(0, num_steps, step, (x_0, jnp.zeros_like(x_0)))[0]
 
 
-Integrator = Callable[..., Float[Array, " x"]]
-INTEGRATORS: dict[str, Integrator] = {"euler": euler, "adams": adams}
+def crowded(level: Float[Array, ""] | float) -> Float[Array, ""]:
+    """1 - (1 - level)^{3/2}: times that crowd towards t = 1, where the field of a law with atoms is steepest."""
+    return 1.0 - jnp.maximum(1.0 - level, 0.0) ** 1.5  # rounding must not go below 0
+
+
+class Solver(NamedTuple):
+    """How a flow is solved, and how its field is trained for that: at times that are as dense as the solver's."""
+
+    integrate: Callable[..., Float[Array, " x"]]  # `euler` or `adams`
+    time: Callable[[Float[Array, ""]], Float[Array, ""]]  # a uniform number in [0, 1] -> a time to train at
+
+
+SOLVERS = {"euler": Solver(euler, lambda level: level), "adams": Solver(adams, crowded)}
 
 
 def mid_levels(num: int) -> Float[Array, " num"]:

@@ -36,7 +36,7 @@ class Judged:
     critics: AbstractCritic
     run: Run
 
-    def law(self, state: int, act: int, num_returns: int = 64, num_steps: int = 10) -> ReturnLaw:
+    def law(self, state: int, act: int, num_returns: int = 256, num_steps: int = 10) -> ReturnLaw:
         """The laws that the seeds learned at one (state, act): atoms and weights are [seeds, atoms]."""
         process = self.exact.process
         obs, chunk = (jnp.asarray(table, jnp.float32) for table in (process.obs[state], process.acts[act]))
@@ -72,7 +72,7 @@ class Judge(eqx.Module):
 
     @eqx.filter_jit
     def __call__(
-        self, critics: AbstractCritic, num_returns: int = 64, num_steps: int | Int[Array, ""] = 10
+        self, critics: AbstractCritic, num_returns: int = 256, num_steps: int | Int[Array, ""] = 10
     ) -> dict[str, Float[Array, " seeds"]]:
         """Errors of stacked critics, one number per seed, each a share of the range, averaged over all pairs.
 

@@ -56,7 +56,7 @@ class AbstractField(eqx.Module):
         return self.velocity(x, t, self.encode(cond))
 
     def bind(self, cond: Float[Array, " cond"]) -> Callable[[Float[Array, " x"], Float[Array, ""]], Float[Array, " x"]]:
-        """The field at a fixed condition, ready for `flow.integrate`; the condition is encoded once."""
+        """The field at a fixed condition, ready for a `flow.Solver`; the condition is encoded once."""
         context = self.encode(cond)
         return lambda x, t: self.velocity(x, t, context)
 

@@ -1,6 +1,6 @@
 """Phase 1: the base policy pi_base(chunk | obs), a flow trained by behaviour cloning.
 
-Loss (one example): || v_phi(a_t, t | x) - (a - a_0) ||^2 / dim, a_0 ~ N(0, I), t ~ U[0, 1], a from the data.
+Loss (one example): || v_phi(a_t, t | x) - (a - a_0) ||^2 / dim, a_0 ~ N(0, I), a from the data, t as the solver has it.
 One base policy serves every task of a dataset, because it does not depend on the reward.
 """
 
@@ -20,13 +20,13 @@ class FlowPolicy(eqx.Module):
     field: AbstractField
     normalise: Normaliser
     chunk_size: int = eqx.field(static=True)
-    integrate: flow.Integrator = eqx.field(static=True)
+    solver: flow.Solver = eqx.field(static=True)
 
     def loss(self, example: Batch, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
         """Flow-matching loss of one example, and its record of scalars."""
         noise_key, time_key = jax.random.split(key)
         x_0 = jax.random.normal(noise_key, example.chunk.shape)
-        t = jax.random.uniform(time_key)
+        t = self.solver.time(jax.random.uniform(time_key))
         vel = self.field(flow.interpolate(x_0, example.chunk, t), t, self.normalise(example.obs))
         loss = flow.regression_loss(vel, example.chunk - x_0)
         return loss, {"loss": loss}
@@ -36,7 +36,8 @@ class FlowPolicy(eqx.Module):
     ) -> Float[Array, "num chunk"]:
         """Carry noise to chunks at one observation by `num_steps` steps, clipped to the action bounds."""
         velocity = self.field.bind(self.normalise(obs))
-        return jnp.clip(jax.vmap(lambda noise: self.integrate(velocity, noise, num_steps))(x_0), -1.0, 1.0)
+        chunks = jax.vmap(lambda noise: self.solver.integrate(velocity, noise, num_steps))(x_0)
+        return jnp.clip(chunks, -1.0, 1.0)
 
     def sample(
         self, obs: Float[Array, " obs"], num: int, num_steps: int | Int[Array, ""], *, key: PRNGKeyArray

@@ -48,7 +48,7 @@ def _laptop() -> Config:
     return Config(
         data=DataConfig(num_episodes=200),
         policy=PolicyConfig(chunk_length=5, network=replace(encoder, head_width=0), train=policy_train),
-        critic=CriticConfig(n_step=25, num_members=2, integrator="adams", network=encoder, train=critic_train),
+        critic=CriticConfig(n_step=25, num_members=2, solver="adams", network=encoder, train=critic_train),
     )
 
 
@@ -56,16 +56,18 @@ def _smoke() -> Config:
     return Config(
         data=DataConfig(num_episodes=5),
         policy=PolicyConfig(chunk_length=5, network=replace(_SMALL, head_width=0), train=_SHORT),
-        critic=CriticConfig(n_step=50, num_members=2, integrator="adams", network=_SMALL, train=_SHORT),
+        critic=CriticConfig(n_step=50, num_members=2, solver="adams", network=_SMALL, train=_SHORT),
         setting=Setting(num_candidates=4, num_returns=8),
         evaluation=EvaluationConfig(num_episodes=2, num_envs=2),
     )
 
 
 def _exact(num_updates: int, num_seeds: int, width: int = 64) -> ExactConfig:
-    train = TrainConfig(num_updates=num_updates, learning_rate=1e-3, decay=True, ema_rate=0.01, log_every=100)
-    network = NetworkConfig(width=width, depth=2)
-    return ExactConfig(CriticConfig(integrator="adams", network=network, train=train), num_seeds)
+    """One-step targets. The fast moving average and the 16 steps are for the gridworld's long horizon, over which the
+    errors of each backup add up; the third layer is for jumps of the quantile function."""
+    train = TrainConfig(num_updates=num_updates, learning_rate=2e-3, decay=True, ema_rate=0.02, log_every=100)
+    network = NetworkConfig(width=width, depth=3)
+    return ExactConfig(CriticConfig(solver="adams", num_target_steps=16, network=network, train=train), num_seeds)
 
 
 _SMALL = NetworkConfig(width=32, depth=2, head_width=16)

@@ -68,11 +68,21 @@ def test_adams_is_second_order_on_a_smooth_field():
     assert coarse < float(jnp.abs(flow.euler(velocity, x_0, 10) - exact).max()) / 2
 
 
-@pytest.mark.parametrize("integrate", flow.INTEGRATORS.values())
-def test_integration_stops_where_it_is_told(integrate):
+@pytest.mark.parametrize("solver", flow.SOLVERS.values())
+def test_integration_stops_where_it_is_told(solver):
     """x' = 1 + 0 x: every method is exact on a constant field."""
-    x = integrate(lambda x, t: jnp.ones(1), jnp.zeros(1), 7, jnp.array(0.3))
+    x = solver.integrate(lambda x, t: jnp.ones(1), jnp.zeros(1), 7, jnp.array(0.3))
     np.testing.assert_allclose(x, 0.3, rtol=1e-6)
+
+
+@pytest.mark.parametrize("solver", flow.SOLVERS.values())
+def test_training_times_are_as_dense_as_the_solver_s_steps(solver):
+    levels = (jnp.arange(20_000) + 0.5) / 20_000
+    visited = []
+    with jax.disable_jit():
+        solver.integrate(lambda x, t: (visited.append(float(t)), x)[1], jnp.zeros(1), 10)
+    drawn = np.asarray(jax.vmap(solver.time)(levels))
+    np.testing.assert_allclose([(drawn < t).mean() for t in visited], np.arange(10) / 10, atol=1e-3)
 
 
 def two_point_velocity(low, high, share):

@@ -8,7 +8,8 @@ Choices of this project where the paper's summary is silent:
    they show what was learned;
 3. n-step windows of the data replace one-step transitions: the critic evaluates the behaviour policy on its own
    data, so they need no correction;
-4. atoms start at the mid-quantiles of the noise instead of random draws (`flow.mid_quantile_noise`).
+4. atoms start at the mid-quantiles of the noise instead of random draws (`flow.mid_quantile_noise`);
+5. with the second-order solver, times are drawn as densely as it steps (`flow.Solver`), not uniformly.
 """
 
 import equinox as eqx
@@ -29,7 +30,7 @@ class FlowCritic(AbstractCritic):
     field: AbstractField
     inputs: Inputs
     scale: ReturnScale
-    integrate: flow.Integrator = eqx.field(static=True)
+    solver: flow.Solver = eqx.field(static=True)
     flow_target: FlowTarget = eqx.field(static=True)
     num_target_steps: int = eqx.field(static=True)
     control_variate: float = eqx.field(static=True)
@@ -38,7 +39,7 @@ class FlowCritic(AbstractCritic):
         """|| s_theta(z_t, t | x, a) - target ||^2 for one example, at the point and target that `flow_target` names."""
         noise_key, time_key, target_key = jax.random.split(key, 3)
         z_0 = jax.random.normal(noise_key, (1,))
-        t = jax.random.uniform(time_key)
+        t = self.solver.time(jax.random.uniform(time_key))
         z_t, vel = jax.lax.stop_gradient(self.flow_target(target.bellman_step(example), z_0, t, key=target_key))
         loss = flow.regression_loss(self.field(z_t, t, self.inputs(example.obs, example.chunk)), vel)
         return loss, {"loss": loss, "target_return": self.scale.to_return(z_0 + vel)[0]}
@@ -63,7 +64,7 @@ class FlowCritic(AbstractCritic):
     ) -> Float[Array, " atoms"]:
         """Carry noise to returns at one (obs, chunk), in units of return."""
         velocity = self.field.bind(self.inputs(obs, chunk))
-        unit = jax.vmap(lambda noise: self.integrate(velocity, noise, num_steps))(z_0[:, None])[:, 0]
+        unit = jax.vmap(lambda noise: self.solver.integrate(velocity, noise, num_steps))(z_0[:, None])[:, 0]
         return self.scale.to_return(unit)
 
     def bellman_step(self, example: Batch) -> BellmanStep:
@@ -75,7 +76,7 @@ class FlowCritic(AbstractCritic):
 
         return BellmanStep(
             velocity=velocity,
-            transport=lambda z_0, end=1.0: self.integrate(velocity, z_0, self.num_target_steps, end),
+            transport=lambda z_0, end=1.0: self.solver.integrate(velocity, z_0, self.num_target_steps, end),
             backup=backup,
             mc_return=self.scale.to_unit(example.mc_return)[None],
             control_variate=self.control_variate,

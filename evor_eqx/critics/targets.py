@@ -81,13 +81,13 @@ def dcfm(step: BellmanStep, z_0: ReturnState, t: Float[Array, ""], *, key: PRNGK
     the examples take the `bootstrap` path, the anchor: both end in the Bellman law, hence so does their mixture.
     """
     noise_key, anchor_key = jax.random.split(key)
-    z_next = step.transport(z_0, t)
+    anchor = jax.random.bernoulli(anchor_key)
+    start = jnp.where(anchor, jax.random.normal(noise_key, z_0.shape), z_0)
+    z_next = step.transport(start, jnp.where(anchor, 1.0, t))  # one run of the flow serves either
     next_vel = step.velocity(z_next, t)
     backed_up, backed_up_vel = jax.jvp(step.backup, (z_next,), (next_vel,))
     pushed = flow.interpolate(z_next, backed_up, t), backed_up - z_next + flow.interpolate(next_vel, backed_up_vel, t)
-    straight = bootstrap(step, z_0, t, key=noise_key)
-    anchor = jax.random.bernoulli(anchor_key)
-    return jax.tree.map(lambda a, b: jnp.where(anchor, a, b), straight, pushed)
+    return jax.tree.map(lambda a, b: jnp.where(anchor, a, b), _straight(z_0, backed_up, t), pushed)
 
 
 def mc(step: BellmanStep, z_0: ReturnState, t: Float[Array, ""], *, key: PRNGKeyArray) -> PathPoint:
