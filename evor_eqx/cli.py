@@ -149,7 +149,7 @@ class Runs:
 
 @dataclass(frozen=True)
 class Bench:
-    """Time updates and decisions on this machine, beside its own matrix product; a few minutes."""
+    """Time updates, decisions, data and evaluation beside this machine's own matrix product and bare simulation."""
 
     json: Path | None = None
     """Also write everything to this file."""
@@ -161,9 +161,11 @@ class Bench:
     """Windows per update."""
     num_rounds: int = 5
     """Rounds of all updates; decisions take eight times as many."""
+    physics: bool = True
+    """Also time data generation and evaluation, two minutes."""
 
     def run(self) -> int:
-        from evor_eqx import bench
+        from evor_eqx import bench, bench_physics
         from evor_eqx.files import write_json
         from evor_eqx.runs import environment
 
@@ -180,8 +182,17 @@ class Bench:
             print("{network:36s}{num_candidates:10d}{p50_ms:9.2f}{p99_ms:8.2f}".format(**decision))
         memory = bench.peak_memory()
         print(f"\npeak memory {memory:.0f} MB")
+        physics = bench_physics.run_physics() if self.physics else []
+        if physics:
+            print(f"\n{'steps/s on all cores':36s}{'bare':>10s}{'generation':>12s}{'':>6s}{'evaluation':>12s}")
+        for row in physics:
+            print(
+                "{dataset:36s}{bare:10.0f}{generation:12.0f}{generation_share:6.2f}{evaluation:12.0f}"
+                "{evaluation_share:6.2f}".format(**row)
+            )
         if self.json:
-            results = {"updates": [vars(row) for row in updates], "decisions": decisions, "peak_memory_mb": memory}
+            updates = [vars(row) for row in updates]
+            results = {"updates": updates, "decisions": decisions, "physics": physics, "peak_memory_mb": memory}
             settings = {name: value for name, value in vars(self).items() if name != "json"}
             write_json(self.json, {**results, "settings": settings, **environment()})
         return 0

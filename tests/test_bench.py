@@ -10,7 +10,7 @@ from evor_eqx import bench, cli
 @pytest.mark.slow
 def test_bench_prints_a_table_and_writes_what_it_printed(tmp_path, capsys):
     file = tmp_path / "bench.json"
-    arguments = ["--width", "16", "--depth", "1", "--batch-size", "8", "--num-rounds", "1"]
+    arguments = ["--width", "16", "--depth", "1", "--batch-size", "8", "--num-rounds", "1", "--no-physics"]
     assert cli.main(["bench", "--json", str(file), *arguments]) == 0
     printed, results = capsys.readouterr().out, json.loads(file.read_text())
     assert {"updates", "decisions", "peak_memory_mb", "settings", "versions", "device"} <= set(results)
