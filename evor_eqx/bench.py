@@ -19,7 +19,7 @@ import numpy as np
 from evor_eqx import flops, inference, train
 from evor_eqx.build import make_critic, make_policy
 from evor_eqx.config import CriticConfig, NetworkConfig, PolicyConfig, TrainConfig
-from evor_eqx.critics.abstract import ReturnScale
+from evor_eqx.critics.abstract import AbstractCritic, ReturnScale
 from evor_eqx.data.dataset import OfflineDataset, Windows
 from evor_eqx.policy import FlowPolicy
 from evor_eqx.progress import bar
@@ -76,19 +76,26 @@ def run_decisions(
 ) -> list[dict[str, Any]]:
     """Latency of one decision (N = 16, 10 + 10 steps) of `inference.act` for one environment: p50 and p99 in ms."""
     networks = {"MLP": NetworkConfig(width, depth), "factorised": NetworkConfig(width, depth, head_width=64)}
-    cases = []
+    agents = {}
     for label, network in networks.items():
         policy = make_policy(PolicyConfig(network=network), OBS_SIZE, ACT_SIZE, key=jax.random.key(0))
         config = CriticConfig(network=network)
-        critic = make_critic(config, OBS_SIZE, ACT_SIZE, key=jax.random.key(1), scale=_SCALE)
-        cases += [(label, num, decision_case(policy, critic, num)) for num in candidates]
-    for _, _, case in cases:
+        agents[label] = policy, make_critic(config, OBS_SIZE, ACT_SIZE, key=jax.random.key(1), scale=_SCALE)
+    return time_decisions(agents, candidates, num_rounds)
+
+
+def time_decisions(
+    agents: dict[str, tuple[FlowPolicy, AbstractCritic]], candidates: Iterable[int], num_rounds: int = 40
+) -> list[dict[str, Any]]:
+    """p50 and p99 in ms of one decision of each agent (policy, critic) for each number of candidates, interleaved."""
+    cases = {(label, num): decision_case(*agent, num) for label, agent in agents.items() for num in candidates}
+    for case in cases.values():
         case()
-    times: dict[tuple[str, int], list[float]] = {(label, num): [] for label, num, _ in cases}
+    times: dict[tuple[str, int], list[float]] = {key: [] for key in cases}
     with bar(num_rounds, "decisions", "round") as progress:
         for _ in range(num_rounds):
-            for label, num, case in cases:
-                times[label, num].append(_seconds(case))
+            for key, case in cases.items():
+                times[key].append(_seconds(case))
             progress.update(1)
     return [
         {"network": label, "num_candidates": num, **{f"p{q}_ms": 1000 * np.percentile(row, q) for q in (50, 99)}}
@@ -148,9 +155,9 @@ def update_case(name: str, model: eqx.Module, windows: Windows, batch_size: int,
     return Case(name, run, num_updates, flops.count(train.update, state[0], batch, loss, config, key=keys[0]))
 
 
-def decision_case(policy: Any, critic: Any, num_candidates: int) -> Callable[[], object]:
+def decision_case(policy: FlowPolicy, critic: AbstractCritic, num_candidates: int) -> Callable[[], object]:
     """One decision for one environment, from observation to chunk on the host."""
-    obs, keys = jnp.zeros((1, OBS_SIZE)), jax.random.split(jax.random.key(0), 1)
+    obs, keys = jnp.zeros((1, *policy.normalise.mean.shape)), jax.random.split(jax.random.key(0), 1)
     counts, temperatures = (jnp.asarray(num_candidates), 16), (jnp.full(1, 3.0), jnp.full(1, 0.3))
     sizes = (jnp.asarray(10), inference.capacity(num_candidates))
     return lambda: np.asarray(inference.act(policy, critic, obs, keys, *counts, *temperatures, *sizes))

@@ -66,8 +66,8 @@ class Rollout:
 class Actor(Protocol):
     """Chooses one chunk per environment from its observation, PRNG key and temperatures.
 
-    The counts are Python integers (they set shapes); the temperatures are arrays. Always called with all environments
-    of the rollout, so it compiles once per (num_candidates, num_returns); rows of idle environments are ignored.
+    The counts are Python integers, the temperatures arrays. Always called with all environments of the rollout; rows of
+    idle environments are ignored.
     """
 
     def __call__(
