@@ -41,10 +41,13 @@ def _laptop() -> Config:
     Chunks of five actions: candidates differ by what they do for a while, not by the noise of a step. n = 25 carries
     the goal's reward across a maze; 50 does so faster, and is worse for the arm. A critic of this size over-fits 200k
     transitions after some 15k updates: its training loss goes on falling, while its held-out error and its success get
-    worse. Two members that stop earlier hold up to larger N_pi than one.
+    worse. Two members that stop earlier hold up to larger N_pi than one. What then limits the arm is the base policy:
+    at three times the critic's learning rate (or with twice the updates) its candidates are better, and N_pi = 64 as
+    good as 16.
     """
     encoder = NetworkConfig(width=256, depth=3, head_width=64)
-    policy_train, critic_train = (TrainConfig(num_updates=num, decay=True) for num in (25_000, 10_000))
+    policy_train = TrainConfig(num_updates=25_000, learning_rate=1e-3, decay=True)
+    critic_train = TrainConfig(num_updates=10_000, decay=True)
     return Config(
         data=DataConfig(num_episodes=200),
         policy=PolicyConfig(chunk_length=5, network=replace(encoder, head_width=0), train=policy_train),
