@@ -20,7 +20,7 @@ from evor_eqx import flops, inference, train
 from evor_eqx.build import make_critic, make_policy
 from evor_eqx.config import CriticConfig, NetworkConfig, PolicyConfig, TrainConfig
 from evor_eqx.critics.abstract import AbstractCritic, ReturnScale
-from evor_eqx.data.dataset import OfflineDataset, Windows
+from evor_eqx.data.dataset import OfflineDataset
 from evor_eqx.policy import FlowPolicy
 from evor_eqx.progress import bar
 
@@ -135,7 +135,7 @@ def matrix_product() -> Case:
     return Case("matrix product", lambda: jax.block_until_ready(run(x)), PEAK_TURNS, 2 * m * k * n)
 
 
-def update_case(name: str, model: eqx.Module, windows: Windows, batch_size: int, num_updates: int) -> Case:
+def update_case(name: str, model: eqx.Module, windows: train.Sampler, batch_size: int, num_updates: int) -> Case:
     """`num_updates` fused updates of a policy or critic."""
     config = TrainConfig(batch_size=batch_size, log_every=num_updates, checkpoint_every=num_updates)
     is_policy = isinstance(model, FlowPolicy)
@@ -163,7 +163,7 @@ def decision_case(policy: FlowPolicy, critic: AbstractCritic, num_candidates: in
     return lambda: np.asarray(inference.act(policy, critic, obs, keys, *counts, *temperatures, *sizes))
 
 
-def random_windows(num_rows: int = NUM_ROWS) -> Windows:
+def random_windows(num_rows: int = NUM_ROWS) -> train.Sampler:
     """Windows of a dataset of random rows, episodes of 1001."""
     rng = np.random.default_rng(0)
     valids = np.ones(num_rows)

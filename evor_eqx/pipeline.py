@@ -24,7 +24,7 @@ from evor_eqx.compilation import keep_compiled
 from evor_eqx.config import Config, CriticConfig, NetworkConfig, PolicyConfig, Setting, TrainConfig
 from evor_eqx.critics.abstract import AbstractCritic
 from evor_eqx.critics.categorical import check_support
-from evor_eqx.data.dataset import OfflineDataset, Windows
+from evor_eqx.data.dataset import DEVICE_BYTES, HostWindows, OfflineDataset, Windows
 from evor_eqx.data.source import Source, Split, find_or_make, load_arrays
 from evor_eqx.envs import open_envs
 from evor_eqx.errors import UserError
@@ -69,8 +69,12 @@ def ensure_source(dataset: str, config: Config) -> Source:
 
 
 def load_dataset(source: Source, task: Task | None, split: Split) -> OfflineDataset:
-    """The "train" or "val" rows of a source, with the task's reward and mask if a task is given."""
-    return OfflineDataset.from_arrays(load_arrays(source, task, split))
+    """The "train" or "val" rows of a source, with the task's reward and mask if a task is given.
+
+    Rows that take more than the device should hold are memory-mapped from files beside the source.
+    """
+    dataset = OfflineDataset.from_arrays(load_arrays(source, task, split))
+    return dataset if dataset.num_bytes <= DEVICE_BYTES else dataset.mapped(source.path.with_suffix(".rows") / split)
 
 
 def ensure_policy(dataset: str, config: Config) -> Trained[FlowPolicy]:
@@ -231,7 +235,7 @@ def _train_critic(run: Run, source: Source, task: Task, policy: Trained[FlowPoli
         scale=scale,
     )
 
-    def windows(split: OfflineDataset, name: Split) -> Windows:
+    def windows(split: OfflineDataset, name: Split) -> Windows | HostWindows:
         bank = _next_chunks(policy, split, name, config) if config.critic.num_bank_draws else None
         return split.windows(
             gamma=task.gamma, chunk_length=config.policy.chunk_length, num_steps=config.critic.n_step, bank=bank

@@ -44,6 +44,20 @@ class Sampler(Protocol):
 
 
 @runtime_checkable
+class HostSampler(Protocol):
+    """Where batches come from if the data stay on the host: those of a whole block of updates at once."""
+
+    def sample(self, batch_size: int, *, key: PRNGKeyArray) -> Batch: ...
+    def stage(self, batch_size: int, *, keys: Key[Array, " updates"]) -> Batch: ...
+
+
+class Staged(eqx.Module):
+    """The batches of a block, made beforehand: arrays are [updates, batch, ...]."""
+
+    batches: Batch
+
+
+@runtime_checkable
 class Recorder(Protocol):
     """What training needs of a run: where to start from, and whom to tell. `runs.Run` is one."""
 
@@ -112,8 +126,14 @@ def ema(target: Model, model: Model, rate: float) -> Model:
     return jax.tree.map(mix, target, model)
 
 
+def update_keys(key: PRNGKeyArray, step: Int[Array, ""]) -> tuple[PRNGKeyArray, PRNGKeyArray]:
+    """The keys of an update: for its batch, and for its loss."""
+    batch_key, loss_key = jax.random.split(jax.random.fold_in(key, step))
+    return batch_key, loss_key
+
+
 def block(
-    sampler: Sampler,
+    sampler: Sampler | Staged,
     validation: Batch,
     keys: tuple[PRNGKeyArray, PRNGKeyArray],
     state: TrainState,
@@ -125,14 +145,16 @@ def block(
     key, val_key = keys
     arrays, static = eqx.partition(state, eqx.is_array)
 
-    def body(arrays, _):
+    def body(arrays, batch):
         state = eqx.combine(arrays, static)
-        batch_key, loss_key = jax.random.split(jax.random.fold_in(key, state.step))
-        batch = sampler.sample(config.batch_size, key=batch_key)
+        batch_key, loss_key = update_keys(key, state.step)
+        if isinstance(sampler, Sampler):
+            batch = sampler.sample(config.batch_size, key=batch_key)
         state, metrics = update(state, batch, loss, config, key=loss_key)
         return eqx.filter(state, eqx.is_array), metrics
 
-    arrays, metrics = jax.lax.scan(body, arrays, None, length=num_updates)
+    staged = None if isinstance(sampler, Sampler) else sampler.batches
+    arrays, metrics = jax.lax.scan(body, arrays, staged, length=num_updates)
     state = eqx.combine(arrays, static)
     val_loss, _ = batch_loss(state.target, state.target, validation, loss, key=val_key)
     return state, {**jax.tree.map(jnp.mean, metrics), "val_loss": val_loss}
@@ -140,7 +162,7 @@ def block(
 
 @eqx.filter_jit(donate="all-except-first")
 def run_block(
-    inputs: tuple[Sampler, Batch, Key[Array, "*seeds"], PRNGKeyArray],
+    inputs: tuple[Sampler | Staged, Batch, Key[Array, "*seeds"], PRNGKeyArray],
     state: TrainState,
     loss: Loss,
     config: TrainConfig,
@@ -158,8 +180,8 @@ def run_block(
 def fit(
     model: Model,
     loss: Loss,
-    sampler: Sampler,
-    val_sampler: Sampler,
+    sampler: Sampler | HostSampler,
+    val_sampler: Sampler | HostSampler,
     config: TrainConfig,
     recorder: Recorder,
     *,
@@ -181,11 +203,14 @@ def fit(
     state = state if restored is None else restored
     first = (lambda keys: keys[0]) if several else (lambda keys: keys)
     validation = val_sampler.sample(4 * config.batch_size, key=first(val_rows_key))
-    inputs = (sampler, validation, train_key, first(val_key))
     step = state.num_updates
     on_block(step)
+    batches = _batches(sampler, config, step, key=train_key)
     while step < config.num_updates:
-        state, metrics = run_block(inputs, state, loss, config, min(config.log_every, config.num_updates - step))
+        inputs = (batches, validation, train_key, first(val_key))
+        num_updates = _block_size(config, step)
+        state, metrics = run_block(inputs, state, loss, config, num_updates)
+        batches = _batches(sampler, config, step + num_updates, key=train_key)  # while the device works
         step = state.num_updates
         scalars = {name: np.asarray(value).tolist() for name, value in {**metrics, **measure(state.target)}.items()}
         if not np.isfinite(scalars["loss"]).all():
@@ -197,6 +222,20 @@ def fit(
             recorder.save(state)
         on_block(step)
     return state.target
+
+
+def _block_size(config: TrainConfig, step: int) -> int:
+    return min(config.log_every, config.num_updates - step)
+
+
+def _batches(
+    sampler: Sampler | HostSampler, config: TrainConfig, step: int, *, key: Key[Array, "*seeds"]
+) -> Sampler | Staged:
+    """What the block from `step` on draws its batches from."""
+    if not isinstance(sampler, HostSampler):
+        return sampler
+    keys = jax.vmap(lambda k: update_keys(key, k)[0])(jnp.arange(step, step + _block_size(config, step)))
+    return Staged(sampler.stage(config.batch_size, keys=keys))
 
 
 def _split(key: Key[Array, "*seeds"], num: int) -> list[Key[Array, "*seeds"]]:

@@ -1,11 +1,13 @@
 """Windows against a naive loop, on rows whose fields say where they come from."""
 
+import operator
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from evor_eqx.data.dataset import OfflineDataset
+from evor_eqx.data.dataset import HostWindows, OfflineDataset
 from evor_eqx.errors import UserError
 
 LENGTHS = (7, 3, 12)  # rows per episode; the last row of each starts no transition
@@ -86,7 +88,7 @@ def test_sampling_draws_every_valid_window_and_no_other():
 def test_asking_for_a_window_that_leaves_its_episode_says_so():
     windows = DATASET.windows(gamma=GAMMA)
     rows = jnp.array([0, LENGTHS[0] - 1])
-    np.testing.assert_array_equal(windows.at(rows, key=jax.random.key(0)).valid, [True, False])
+    np.testing.assert_array_equal(windows.at(rows, jnp.zeros(2, int)).valid, [True, False])
 
 
 def test_next_chunks_come_from_the_bank_at_the_bootstrapped_row():
@@ -98,6 +100,22 @@ def test_next_chunks_come_from_the_bank_at_the_bootstrapped_row():
     draws, rows = np.divmod(np.asarray(batch.next_chunk)[:, 0], 1000)
     np.testing.assert_array_equal(rows, first_row[next_episode.astype(int)] + next_row)
     assert set(draws) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("num_bank_draws", [0, 3])
+def test_windows_on_the_host_draw_what_windows_on_the_device_draw(num_bank_draws, tmp_path):
+    bank = np.random.default_rng(0).normal(size=(num_bank_draws, sum(LENGTHS), 2)).astype(np.float32)
+    options = {"gamma": GAMMA, "chunk_length": 2, "num_steps": 3, "bank": bank if num_bank_draws else None}
+    mapped = DATASET.mapped(tmp_path)
+    assert isinstance(mapped.obs, np.memmap)
+    device, host = DATASET.windows(**options), mapped.windows(**options, device_bytes=0)
+    assert isinstance(host, HostWindows)
+    keys = jax.random.split(jax.random.key(4), 3)
+    staged = host.stage(50, keys=keys)
+    for index, key in enumerate(keys):
+        batch = device.sample(50, key=key)
+        for other in (jax.tree.map(operator.itemgetter(index), staged), host.sample(50, key=key)):
+            jax.tree.map(np.testing.assert_array_equal, other, batch)
 
 
 def test_data_without_a_task_never_end_and_pay_nothing():

@@ -8,7 +8,7 @@ import pytest
 
 from evor_eqx import train
 from evor_eqx.config import TrainConfig
-from evor_eqx.data.dataset import OfflineDataset
+from evor_eqx.data.dataset import HostWindows, OfflineDataset
 from evor_eqx.errors import UserError
 from evor_eqx.runs import Run
 
@@ -107,6 +107,12 @@ def test_a_stopped_run_resumed_equals_one_that_never_stopped(windows, home, stop
     for name, column in undisturbed.metrics().items():
         if name != "time":
             np.testing.assert_array_equal(stopped.metrics()[name], column)
+
+
+def test_data_on_the_host_train_what_data_on_the_device_train(windows, home):
+    host = HostWindows(jax.tree.map(np.asarray, windows))
+    expected = fit(windows, Run.open("toy", "slope", {"n": 1}))
+    np.testing.assert_allclose(fit(host, Run.open("toy", "slope", {"n": 2})).slope, expected.slope, rtol=1e-5)
 
 
 def test_training_leaves_the_model_that_it_was_given(windows, home):

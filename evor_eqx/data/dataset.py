@@ -6,17 +6,23 @@ is a draw of the behaviour. Three flags are three different things: `mask` 0 say
 that is its episode's `last_row`) that the recording ends here, `valid` that a window lies inside one episode.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
 from evor_eqx.errors import UserError
+from evor_eqx.files import replacing
 from evor_eqx.shapes import Batch
+
+DEVICE_BYTES = 4 * 10**9  # windows that take more stay on the host
+AnyArray = Array | np.ndarray
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,21 @@ class OfflineDataset:
             mask=np.asarray(arrays.get("masks", np.ones(len(valids))), np.float32),
             last_row=ends[np.searchsorted(ends, np.arange(len(valids)))].astype(np.int32),
         )
+
+    @property
+    def num_bytes(self) -> int:
+        """Of all rows."""
+        return sum(array.nbytes for array in (self.obs, self.act, self.reward, self.mask, self.last_row))
+
+    def mapped(self, folder: Path) -> "OfflineDataset":
+        """The same rows with observations and actions memory-mapped from files that are written into `folder`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        maps = {}
+        for name in ("obs", "act"):
+            with replacing(folder / f"{name}.npy") as temporary, temporary.open("wb") as file:
+                np.save(file, getattr(self, name))
+            maps[name] = np.load(folder / f"{name}.npy", mmap_mode="r")
+        return replace(self, **maps)
 
     @cached_property
     def transitions(self) -> Int[np.ndarray, " transitions"]:
@@ -94,11 +115,13 @@ class OfflineDataset:
         chunk_length: int = 1,
         num_steps: int | None = None,
         bank: Float[np.ndarray, "draws rows chunk"] | None = None,
-    ) -> "Windows":
+        device_bytes: int = DEVICE_BYTES,
+    ) -> "Windows | HostWindows":
         """Windows of `chunk_length` = h actions and `num_steps` = n >= h rewards (default h), on the device.
 
         `bank` holds draws of the base policy at every row, used as next chunks; without it the next chunk is the
-        data's own. Raises UserError if n < h, h < 1, or no episode is long enough.
+        data's own. What takes more than `device_bytes` stays on the host, batches only go to the device. Raises
+        UserError if n < h, h < 1, or no episode is long enough.
         """
         num_steps = chunk_length if num_steps is None else num_steps
         if not 1 <= chunk_length <= num_steps:
@@ -120,49 +143,90 @@ class OfflineDataset:
             "starts": np.flatnonzero(valid).astype(np.int32),
             "bank": bank,
         }
+        if sum(array.nbytes for array in arrays.values() if array is not None) > device_bytes:
+            return HostWindows(Windows(chunk_length=chunk_length, **arrays))
         return Windows(chunk_length=chunk_length, **jax.tree.map(jnp.asarray, arrays))
 
 
-class Windows(eqx.Module):
-    """A dataset's windows on the device; drawing from it is a gather, inside the compiled update."""
+class Draw(NamedTuple):
+    """Which windows make a batch."""
 
-    obs: Float[Array, "rows obs"]
-    act: Float[Array, "rows act"]
-    reward: Float[Array, " rows"]
-    mask: Float[Array, " rows"]
-    discount: Float[Array, " rows"]
-    next_row: Int[Array, " rows"]
-    mc_return: Float[Array, " rows"]
-    valid: Bool[Array, " rows"]
-    starts: Int[Array, " starts"]
-    bank: Float[Array, "draws rows chunk"] | None
+    start: Int[AnyArray, "*b"]  # index into `Windows.starts`
+    bank_draw: Int[AnyArray, "*b"]  # which of the bank's draws is the next chunk
+
+
+class Windows(eqx.Module):
+    """A dataset's windows, mostly on the device, where drawing from it is a gather inside the compiled update."""
+
+    obs: Float[AnyArray, "rows obs"]
+    act: Float[AnyArray, "rows act"]
+    reward: Float[AnyArray, " rows"]
+    mask: Float[AnyArray, " rows"]
+    discount: Float[AnyArray, " rows"]
+    next_row: Int[AnyArray, " rows"]
+    mc_return: Float[AnyArray, " rows"]
+    valid: Bool[AnyArray, " rows"]
+    starts: Int[AnyArray, " starts"]
+    bank: Float[AnyArray, "draws rows chunk"] | None
     chunk_length: int = eqx.field(static=True)
 
     def sample(self, batch_size: int, *, key: PRNGKeyArray) -> Batch:
         """A batch of windows, drawn uniformly from all that are valid."""
-        row_key, draw_key = jax.random.split(key)
-        rows = self.starts[jax.random.randint(row_key, (batch_size,), 0, len(self.starts))]
-        return self.at(rows, key=draw_key)
+        return self.gather(draw(batch_size, len(self.starts), self.num_bank_draws, key=key))
 
-    def at(self, rows: Int[Array, " batch"], *, key: PRNGKeyArray) -> Batch:
-        """The windows that start at `rows`; `valid` is False where one would leave its episode."""
+    def gather(self, drawn: Draw) -> Batch:
+        """The windows that were drawn."""
+        return self.at(self.starts[drawn.start], drawn.bank_draw)
+
+    @property
+    def num_bank_draws(self) -> int:
+        """Draws of the base policy for each row; 1 without a bank."""
+        return 1 if self.bank is None else len(self.bank)
+
+    def at(self, rows: Int[AnyArray, "*b"], bank_draw: Int[AnyArray, "*b"]) -> Batch:
+        """The windows that start at `rows`, on the device; `valid` is False where one would leave its episode."""
         next_row = self.next_row[rows]
-        return Batch(
-            obs=self.obs[rows],
-            chunk=self._chunk(rows),
-            reward=self.reward[rows],
-            discount=self.discount[rows],
-            mask=self.mask[rows],
-            valid=self.valid[rows],
-            next_obs=self.obs[next_row],
-            next_chunk=self._chunk(next_row) if self.bank is None else self._draw(next_row, key),
-            mc_return=self.mc_return[rows],
-        )
+        next_chunk = self._chunk(next_row) if self.bank is None else self.bank[bank_draw, next_row]
+        arrays = {
+            "obs": self.obs[rows],
+            "chunk": self._chunk(rows),
+            "reward": self.reward[rows],
+            "discount": self.discount[rows],
+            "mask": self.mask[rows],
+            "valid": self.valid[rows],
+            "next_obs": self.obs[next_row],
+            "next_chunk": next_chunk,
+            "mc_return": self.mc_return[rows],
+        }
+        return Batch(**jax.tree.map(jnp.asarray, arrays))
 
     def _chunk(self, rows):
-        steps = jnp.minimum(rows[:, None] + jnp.arange(self.chunk_length), len(self.act) - 1)
-        return self.act[steps].reshape(len(rows), -1)
+        steps = (rows[..., None] + np.arange(self.chunk_length)).clip(max=len(self.act) - 1)
+        return self.act[steps].reshape(*rows.shape, self.chunk_length * self.act.shape[1])
 
-    def _draw(self, rows, key):
-        assert self.bank is not None
-        return self.bank[jax.random.randint(key, rows.shape, 0, len(self.bank)), rows]
+
+class HostWindows:
+    """Windows whose arrays stay on the host, in memory or memory-mapped: a `train.HostSampler`.
+
+    The same key draws the same batch as from `Windows` on the device.
+    """
+
+    def __init__(self, windows: Windows):
+        self.windows = windows  # its arrays are numpy's
+
+    def sample(self, batch_size: int, *, key: PRNGKeyArray) -> Batch:
+        """A batch of windows, drawn uniformly from all that are valid, on the device."""
+        return jax.tree.map(lambda array: array[0], self.stage(batch_size, keys=key[None]))
+
+    def stage(self, batch_size: int, *, keys: Key[Array, " updates"]) -> Batch:
+        """A batch for each key, on the device: arrays are [updates, batch, ...]."""
+        counts = (batch_size, len(self.windows.starts), self.windows.num_bank_draws)
+        drawn = jax.vmap(lambda key: draw(*counts, key=key))(keys)
+        return self.windows.gather(Draw(*map(np.asarray, drawn)))
+
+
+def draw(batch_size: int, num_starts: int, num_bank_draws: int, *, key: PRNGKeyArray) -> Draw:
+    """A batch of starts and, for each, one of the bank's draws; both uniform."""
+    start_key, bank_key = jax.random.split(key)
+    start = jax.random.randint(start_key, (batch_size,), 0, num_starts)
+    return Draw(start, jax.random.randint(bank_key, (batch_size,), 0, num_bank_draws))
