@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -135,24 +134,19 @@ def matrix_product() -> Case:
     return Case("matrix product", lambda: jax.block_until_ready(run(x)), PEAK_TURNS, 2 * m * k * n)
 
 
-def update_case(name: str, model: eqx.Module, windows: train.Sampler, batch_size: int, num_updates: int) -> Case:
+def update_case(name: str, model: train.Trainable, windows: train.Sampler, batch_size: int, num_updates: int) -> Case:
     """`num_updates` fused updates of a policy or critic."""
     config = TrainConfig(batch_size=batch_size, log_every=num_updates, checkpoint_every=num_updates)
-    is_policy = isinstance(model, FlowPolicy)
-
-    def loss(model, target, example, *, key):
-        return model.loss(example, key=key) if is_policy else model.loss(target, example, key=key)
-
     keys = jax.random.split(jax.random.key(0), 4)
     batch = windows.sample(batch_size, key=keys[0])
     inputs = (windows, windows.sample(8, key=keys[1]), keys[2], keys[3])
     state = [train.init_state(model, config)]
 
     def run():
-        state[0], metrics = train.run_block(inputs, state[0], loss, config, num_updates)
+        state[0], metrics = train.run_block(inputs, state[0], config, num_updates)
         jax.block_until_ready(metrics)
 
-    return Case(name, run, num_updates, flops.count(train.update, state[0], batch, loss, config, key=keys[0]))
+    return Case(name, run, num_updates, flops.count(train.update, state[0], batch, config, key=keys[0]))
 
 
 def decision_case(policy: FlowPolicy, critic: AbstractCritic, num_candidates: int) -> Callable[[], object]:

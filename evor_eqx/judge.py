@@ -119,11 +119,8 @@ def ensure_judged(name: str, config: CriticConfig, num_seeds: int = 5) -> Judged
 def _train(
     run: Run, critics: AbstractCritic, process: Process, judge: Judge, config: CriticConfig, *, key: Any
 ) -> None:
-    def loss(model, target, example, *, key):
-        return model.loss(target, example, key=key)
-
     sampler = process.sampler(config.n_step)
-    fit_in_run(run, critics, loss, (sampler, sampler), config.train, {}, key=key, measure=judge)
+    fit_in_run(run, critics, (sampler, sampler), config.train, {}, key=key, measure=judge)
 
 
 @eqx.filter_jit

@@ -156,8 +156,7 @@ def load_critic(run: Run) -> Trained[AbstractCritic]:
 
 def fit_in_run(
     run: Run,
-    model: eqx.Module,
-    loss: train.Loss,
+    model: train.Trainable,
     samplers: tuple[train.Sampler, train.Sampler],
     config: TrainConfig,
     sizes: dict[str, int],
@@ -169,9 +168,7 @@ def fit_in_run(
     """
     run.begin()
     with bar(config.num_updates, run.name, "update") as progress:
-        train.fit(
-            model, loss, *samplers, config, run, on_block=lambda step: progress.update(step - progress.n), **options
-        )
+        train.fit(model, *samplers, config, run, on_block=lambda step: progress.update(step - progress.n), **options)
     run.finish(sizes=sizes, updates_per_second=run.updates_per_second())
 
 
@@ -212,11 +209,8 @@ def _train_policy(run: Run, source: Source, config: Config) -> None:
     init_key, train_key = jax.random.split(_phase_key(1, config.policy.seed))
     model = make_policy(config.policy, **sizes, key=init_key, normalise=observation_statistics(dataset))
 
-    def loss(model, target, example, *, key):
-        return model.loss(example, key=key)
-
     train_windows, val_windows = (split.windows(gamma=1.0, chunk_length=h) for split in (dataset, validation))
-    fit_in_run(run, model, loss, (train_windows, val_windows), config.policy.train, sizes, key=train_key)
+    fit_in_run(run, model, (train_windows, val_windows), config.policy.train, sizes, key=train_key)
 
 
 def _train_critic(run: Run, source: Source, task: Task, policy: Trained[FlowPolicy], config: Config) -> None:
@@ -241,12 +235,9 @@ def _train_critic(run: Run, source: Source, task: Task, policy: Trained[FlowPoli
             gamma=task.gamma, chunk_length=config.policy.chunk_length, num_steps=config.critic.n_step, bank=bank
         )
 
-    def loss(model, target, example, *, key):
-        return model.loss(target, example, key=key)
-
     both = windows(dataset, "train"), windows(validation, "val")
     judge = HeldOut.of(validation, task.gamma, config.policy.chunk_length)
-    fit_in_run(run, model, loss, both, config.critic.train, sizes, key=train_key, measure=judge)
+    fit_in_run(run, model, both, config.critic.train, sizes, key=train_key, measure=judge)
 
 
 def _next_chunks(policy: Trained[FlowPolicy], dataset: OfflineDataset, split: Split, config: Config) -> np.ndarray:

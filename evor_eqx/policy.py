@@ -22,8 +22,8 @@ class FlowPolicy(eqx.Module):
     chunk_size: int = eqx.field(static=True)
     solver: flow.Solver = eqx.field(static=True)
 
-    def loss(self, example: Batch, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
-        """Flow-matching loss of one example, and its record of scalars."""
+    def loss(self, target: "FlowPolicy", example: Batch, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
+        """Flow-matching loss of one example, and its record of scalars. `target` has no say: nothing bootstraps."""
         noise_key, time_key = jax.random.split(key)
         x_0 = jax.random.normal(noise_key, example.chunk.shape)
         t = self.solver.time(jax.random.uniform(time_key))

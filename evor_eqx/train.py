@@ -18,8 +18,15 @@ from evor_eqx.config import TrainConfig
 from evor_eqx.errors import UserError
 from evor_eqx.shapes import Batch, Metrics
 
-Model = TypeVar("Model", bound=eqx.Module)
-Loss = Callable[..., tuple[Float[Array, ""], Metrics]]  # (model, target, example, *, key) -> (loss, scalars)
+
+@runtime_checkable
+class Trainable(Protocol):
+    """A model that knows its loss for one example; `target` is its own moving average, a constant to the gradient."""
+
+    def loss(self, target: Any, example: Batch, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]: ...
+
+
+Model = TypeVar("Model", bound=Trainable)
 
 
 class TrainState(eqx.Module):
@@ -88,7 +95,7 @@ def optimiser(config: TrainConfig) -> optax.GradientTransformation:
     return optax.adam(optax.cosine_decay_schedule(rate, config.num_updates) if config.decay else rate)
 
 
-def init_state(model: eqx.Module, config: TrainConfig) -> TrainState:
+def init_state(model: Trainable, config: TrainConfig) -> TrainState:
     """Update 0: the moving average equals the model; both are copies, because the first update gives its input away."""
     opt_state = optimiser(config).init(eqx.filter(model, eqx.is_inexact_array))
     first, second = (
@@ -97,20 +104,16 @@ def init_state(model: eqx.Module, config: TrainConfig) -> TrainState:
     return TrainState(first, second, opt_state, jnp.zeros((), jnp.int32))
 
 
-def batch_loss(
-    model: Model, target: Model, batch: Batch, loss: Loss, *, key: PRNGKeyArray
-) -> tuple[Float[Array, ""], Metrics]:
-    """Mean of `loss` and of its scalars over a batch."""
+def batch_loss(model: Model, target: Model, batch: Batch, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
+    """Mean of the model's loss and of its scalars over a batch."""
     keys = jax.random.split(key, batch.reward.shape[0])
-    losses, metrics = jax.vmap(lambda example, k: loss(model, target, example, key=k))(batch, keys)
+    losses, metrics = jax.vmap(lambda example, k: model.loss(target, example, key=k))(batch, keys)
     return jnp.mean(losses), jax.tree.map(jnp.mean, metrics)
 
 
-def update(
-    state: TrainState, batch: Batch, loss: Loss, config: TrainConfig, *, key: PRNGKeyArray
-) -> tuple[TrainState, Metrics]:
+def update(state: TrainState, batch: Batch, config: TrainConfig, *, key: PRNGKeyArray) -> tuple[TrainState, Metrics]:
     """One Adam step on the batch's mean loss, then one step of the moving average."""
-    gradient, metrics = eqx.filter_grad(batch_loss, has_aux=True)(state.model, state.target, batch, loss, key=key)
+    gradient, metrics = eqx.filter_grad(batch_loss, has_aux=True)(state.model, state.target, batch, key=key)
     changes, opt_state = optimiser(config).update(gradient, state.opt_state)
     model = eqx.apply_updates(state.model, changes)
     target = ema(state.target, model, config.ema_rate)
@@ -137,7 +140,6 @@ def block(
     validation: Batch,
     keys: tuple[PRNGKeyArray, PRNGKeyArray],
     state: TrainState,
-    loss: Loss,
     config: TrainConfig,
     num_updates: int,
 ) -> tuple[TrainState, Metrics]:
@@ -150,13 +152,13 @@ def block(
         batch_key, loss_key = update_keys(key, state.step)
         if isinstance(sampler, Sampler):
             batch = sampler.sample(config.batch_size, key=batch_key)
-        state, metrics = update(state, batch, loss, config, key=loss_key)
+        state, metrics = update(state, batch, config, key=loss_key)
         return eqx.filter(state, eqx.is_array), metrics
 
     staged = None if isinstance(sampler, Sampler) else sampler.batches
     arrays, metrics = jax.lax.scan(body, arrays, staged, length=num_updates)
     state = eqx.combine(arrays, static)
-    val_loss, _ = batch_loss(state.target, state.target, validation, loss, key=val_key)
+    val_loss, _ = batch_loss(state.target, state.target, validation, key=val_key)
     return state, {**jax.tree.map(jnp.mean, metrics), "val_loss": val_loss}
 
 
@@ -164,7 +166,6 @@ def block(
 def run_block(
     inputs: tuple[Sampler | Staged, Batch, Key[Array, "*seeds"], PRNGKeyArray],
     state: TrainState,
-    loss: Loss,
     config: TrainConfig,
     num_updates: int,
 ) -> tuple[TrainState, dict[str, Float[Array, "*seeds"]]]:
@@ -172,14 +173,13 @@ def run_block(
     sampler, validation, keys, val_key = inputs
 
     def one(key, state):
-        return block(sampler, validation, (key, val_key), state, loss, config, num_updates)
+        return block(sampler, validation, (key, val_key), state, config, num_updates)
 
     return eqx.filter_vmap(one)(keys, state) if keys.ndim else one(keys, state)
 
 
 def fit(
     model: Model,
-    loss: Loss,
     sampler: Sampler | HostSampler,
     val_sampler: Sampler | HostSampler,
     config: TrainConfig,
@@ -209,7 +209,7 @@ def fit(
     while step < config.num_updates:
         inputs = (batches, validation, train_key, first(val_key))
         num_updates = _block_size(config, step)
-        state, metrics = run_block(inputs, state, loss, config, num_updates)
+        state, metrics = run_block(inputs, state, config, num_updates)
         batches = _batches(sampler, config, step + num_updates, key=train_key)  # while the device works
         step = state.num_updates
         scalars = {name: np.asarray(value).tolist() for name, value in {**metrics, **measure(state.target)}.items()}

@@ -141,9 +141,6 @@ def learned():
     """The laws of both states of `two_steps` after a short training, by kind, each trained once."""
     config = TrainConfig(num_updates=1500, batch_size=64, learning_rate=3e-3, decay=True, ema_rate=0.02, log_every=500)
 
-    def loss(model, target, example, *, key):
-        return model.loss(target, example, key=key)
-
     @functools.cache
     def run(kind):
         return fit(critic_of(kind))
@@ -155,7 +152,7 @@ def learned():
         def body(arrays, key):
             batch_key, loss_key = jax.random.split(key)
             batch = two_steps(config.batch_size, key=batch_key)
-            state, _ = train.update(eqx.combine(arrays, static), batch, loss, config, key=loss_key)
+            state, _ = train.update(eqx.combine(arrays, static), batch, config, key=loss_key)
             return eqx.filter(state, eqx.is_array), None
 
         arrays, _ = jax.lax.scan(body, arrays, jax.random.split(KEY, config.num_updates))

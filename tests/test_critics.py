@@ -163,10 +163,7 @@ def learned_law(target):
     config = TrainConfig(num_updates=1500, batch_size=128, learning_rate=3e-3, decay=True, ema_rate=0.01, log_every=500)
     model = critic_of(target, ReturnScale(*map(jnp.asarray, (0.0, 1.0, -10.0, 10.0))))
 
-    def loss(model, other, example, *, key):
-        return model.loss(other, example, key=key)
-
-    critic = train.fit(model, loss, chain(), chain(10), config, train.Memory(), key=KEY)
+    critic = train.fit(model, chain(), chain(10), config, train.Memory(), key=KEY)
     return np.asarray(critic.law(jnp.array([1.0, 0.0]), jnp.zeros(1), 200, 50).atoms)
 
 

@@ -27,7 +27,7 @@ def two_modes(num_rows=1000):
 def test_loss_is_the_flow_matching_loss_written_out():
     policy = make_policy(CONFIG, obs_size=3, chunk_size=2, key=KEY)
     example = jax.tree.map(lambda leaf: leaf[0], two_modes().windows(gamma=1.0).sample(1, key=KEY))
-    loss, metrics = policy.loss(example, key=KEY)
+    loss, metrics = policy.loss(policy, example, key=KEY)
     noise_key, time_key = jax.random.split(KEY)
     a_0, t = jax.random.normal(noise_key, (2,)), jax.random.uniform(time_key)
     vel = policy.field((1 - t) * a_0 + t * example.chunk, t, example.obs)
@@ -48,10 +48,7 @@ def test_a_trained_policy_keeps_both_modes(home):
     windows = two_modes().windows(gamma=1.0)
     config = TrainConfig(num_updates=1500, batch_size=128, learning_rate=3e-3, decay=True, ema_rate=0.01)
 
-    def loss(model, target, example, *, key):
-        return model.loss(example, key=key)
-
-    trained = train.fit(policy, loss, windows, windows, config, Run.open("toy", "policy", {}), key=KEY)
+    trained = train.fit(policy, windows, windows, config, Run.open("toy", "policy", {}), key=KEY)
     samples = np.asarray(trained.sample(jnp.zeros(3), 500, 20, key=jax.random.key(1)))
     mode = np.array([0.6, -0.4])
     distance = np.minimum(np.linalg.norm(samples - mode, axis=1), np.linalg.norm(samples + mode, axis=1))

@@ -21,12 +21,11 @@ class Slope(eqx.Module):
 
     slope: jax.Array
 
-
-def loss(model, target, example, *, key):
-    """Squared error with noise from the key, so that a wrong key shows."""
-    noise = 0.1 * jax.random.normal(key)
-    value = jnp.square(model.slope * example.obs[0] + noise - example.reward)
-    return value, {"loss": value}
+    def loss(self, target, example, *, key):
+        """Squared error with noise from the key, so that a wrong key shows."""
+        noise = 0.1 * jax.random.normal(key)
+        value = jnp.square(self.slope * example.obs[0] + noise - example.reward)
+        return value, {"loss": value}
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +42,13 @@ def make_model():
 
 
 def fit(windows, run, config=CONFIG, **options):
-    return train.fit(make_model(), loss, windows, windows, config, run, key=KEY, **options)
+    return train.fit(make_model(), windows, windows, config, run, key=KEY, **options)
 
 
 def test_one_update_is_adam_on_the_mean_gradient_then_the_moving_average(windows):
     state = train.init_state(make_model(), CONFIG)
     batch = windows.sample(8, key=jax.random.key(1))
-    updated, metrics = train.update(state, batch, loss, CONFIG, key=jax.random.key(2))
+    updated, metrics = train.update(state, batch, CONFIG, key=jax.random.key(2))
 
     keys = jax.random.split(jax.random.key(2), 8)
     errors = [float(0.1 * jax.random.normal(k) - r) for k, r in zip(keys, batch.reward, strict=True)]
@@ -62,11 +61,11 @@ def test_one_update_is_adam_on_the_mean_gradient_then_the_moving_average(windows
 
 def test_fused_blocks_make_the_same_updates_as_a_plain_loop(windows):
     inputs = (windows, windows.sample(8, key=KEY), KEY, jax.random.key(9))
-    fused, _ = train.run_block(inputs, train.init_state(make_model(), CONFIG), loss, CONFIG, 5)
+    fused, _ = train.run_block(inputs, train.init_state(make_model(), CONFIG), CONFIG, 5)
     state = train.init_state(make_model(), CONFIG)
     for step in range(5):
         batch_key, loss_key = jax.random.split(jax.random.fold_in(KEY, step))
-        state, _ = train.update(state, windows.sample(8, key=batch_key), loss, CONFIG, key=loss_key)
+        state, _ = train.update(state, windows.sample(8, key=batch_key), CONFIG, key=loss_key)
     np.testing.assert_allclose(fused.model.slope, state.model.slope, rtol=1e-5)
     assert int(fused.step) == 5
 
@@ -117,7 +116,7 @@ def test_data_on_the_host_train_what_data_on_the_device_train(windows, home):
 
 def test_training_leaves_the_model_that_it_was_given(windows, home):
     model = make_model()
-    train.fit(model, loss, windows, windows, CONFIG, Run.open("toy", "slope", {}), key=KEY)
+    train.fit(model, windows, windows, CONFIG, Run.open("toy", "slope", {}), key=KEY)
     assert float(model.slope) == 0.0
 
 
@@ -132,12 +131,15 @@ def test_a_finished_run_is_not_trained_again(windows, home):
 def test_divergence_stops_and_keeps_the_last_checkpoint(windows, home):
     run = Run.open("toy", "slope", {})
 
-    def exploding(model, target, example, *, key):
-        value, metrics = loss(model, target, example, key=key)
-        return value, {"loss": jnp.where(jnp.abs(model.slope) > 0.3, jnp.nan, metrics["loss"])}
+    class Exploding(eqx.Module):
+        slope: jax.Array
+
+        def loss(self, target, example, *, key):
+            value, metrics = Slope(self.slope).loss(target, example, key=key)
+            return value, {"loss": jnp.where(jnp.abs(self.slope) > 0.3, jnp.nan, metrics["loss"])}
 
     with pytest.raises(UserError, match=r"after 40 updates.*learning_rate"):
-        train.fit(make_model(), exploding, windows, windows, CONFIG, run, key=KEY)
+        train.fit(Exploding(jnp.zeros(())), windows, windows, CONFIG, run, key=KEY)
     assert int(run.restore(train.init_state(make_model(), CONFIG)).step) == 20
 
 
@@ -145,9 +147,9 @@ def test_seeds_side_by_side_train_as_each_would_alone(windows, home):
     keys = jax.random.split(KEY, 3)
     models = Slope(jnp.zeros(3))
     run = Run.open("toy", "slopes", {})
-    together = train.fit(models, loss, windows, windows, CONFIG, run, key=keys, measure=lambda m: {"slope": m.slope})
+    together = train.fit(models, windows, windows, CONFIG, run, key=keys, measure=lambda m: {"slope": m.slope})
     for seed, key in enumerate(keys):
-        alone = train.fit(make_model(), loss, windows, windows, CONFIG, Run.open("toy", "one", {"n": seed}), key=key)
+        alone = train.fit(make_model(), windows, windows, CONFIG, Run.open("toy", "one", {"n": seed}), key=key)
         assert float(together.slope[seed]) == pytest.approx(float(alone.slope), rel=1e-5)
     metrics = run.metrics()
     assert metrics["loss"].shape == metrics["slope"].shape == (6, 3)
