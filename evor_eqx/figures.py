@@ -6,13 +6,12 @@ folder; they reach `figures/` only when the whole notebook went through. A noteb
 parameters, the package, the runs that it read and the files that it wrote are what they were.
 """
 
-import contextlib
 import os
 import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from papermill.execute import execute_notebook
 from traitlets import default
 
 from evor_eqx import paths
+from evor_eqx.environment import environment_variables
 from evor_eqx.errors import UserError
 from evor_eqx.files import read_json, replacing, sha256, short_hash, write_json
 from evor_eqx.parameters import check_parameters, did_you_mean, parameters_cell, parse_parameters
@@ -96,7 +96,9 @@ def run_notebook(name: str, parameters: Mapping[str, Any], *, output_dir: Path |
     copy.parent.mkdir(parents=True, exist_ok=True)
     bar = {"desc": name, "disable": is_quiet() or None}
     with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=copy.parent) as stage:
-        with _environment({"EVOR_HOME": str(paths.home()), _STAGE: stage, "MPLBACKEND": None, "EVOR_QUIET": "1"}):
+        with environment_variables(
+            {"EVOR_HOME": str(paths.home()), _STAGE: stage, "MPLBACKEND": None, "EVOR_QUIET": "1"}
+        ):
             _execute(notebook, parameters, copy.resolve(), bar)
         written = sorted(path for path in Path(stage).rglob("*") if path.is_file())
         return [_publish(path, paths.figures_dir() / path.relative_to(stage)) for path in written]
@@ -151,20 +153,6 @@ def _subfolder(parameters: Mapping[str, Any]) -> str:
     """Pictures of the `laptop` preset lie in the folder itself; those of others never replace them."""
     preset = str(parameters.get("preset", "laptop"))
     return "" if preset == "laptop" else preset
-
-
-@contextlib.contextmanager
-def _environment(changes: Mapping[str, str | None]) -> Iterator[None]:
-    """Set environment variables (None: unset) for the kernels started meanwhile."""
-    before = {name: os.environ.pop(name, None) for name in changes}
-    os.environ.update({name: value for name, value in changes.items() if value is not None})
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
 
 
 def _execute(notebook: Path, parameters: Mapping[str, Any], copy: Path, bar: Any) -> None:

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from evor_eqx.errors import UserError
 from evor_eqx.flow import mid_levels
-from evor_eqx.shapes import ReturnLaw
+from evor_eqx.shapes import AnyArray, ReturnLaw
 
 
 def crps(law: ReturnLaw, z: Float[Array, ""]) -> Float[Array, ""]:
@@ -19,12 +19,14 @@ def crps(law: ReturnLaw, z: Float[Array, ""]) -> Float[Array, ""]:
     return law.weights @ jnp.abs(law.atoms - z) - 0.5 * law.weights @ apart @ law.weights
 
 
-def check_law(law: ReturnLaw) -> None:
-    """Raise UserError unless the law has atoms, all finite, and weights that are non-negative and sum to one.
+def check_law(atoms: AnyArray, weights: AnyArray) -> None:
+    """Raise UserError unless laws have atoms, all finite, and as many weights, non-negative and with a sum of one.
 
     Runs on the host, outside compiled code; weights may miss one by 1e-4, the rounding of a thousand float32 numbers.
     """
-    atoms, weights = np.asarray(law.atoms), np.asarray(law.weights)
+    atoms, weights = np.asarray(atoms), np.asarray(weights)
+    if atoms.shape != weights.shape:
+        raise UserError(f"weights of the law: got shape {weights.shape}, expected one for each atom, {atoms.shape}")
     if atoms.shape[-1] == 0:
         raise UserError("the law has no atoms: expected at least one; ask for num_returns >= 1")
     if not np.isfinite(atoms).all():

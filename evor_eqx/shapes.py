@@ -6,8 +6,10 @@ rows: one state with the action taken there), `cand` (the N_pi candidates), `ato
 """
 
 import equinox as eqx
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
+AnyArray = Array | np.ndarray  # on the device or on the host
 Metrics = dict[str, Float[Array, ""]]
 
 

@@ -13,6 +13,7 @@ import scipy.stats
 from jaxtyping import Float, Int
 
 from evor_eqx.errors import UserError
+from evor_eqx.laws import check_law
 
 
 class Interval(NamedTuple):
@@ -106,7 +107,7 @@ def wasserstein_1(
 
     Raises UserError unless the weights are non-negative, as many as atoms, and sum to one.
     """
-    atoms, weights = _law(atoms, weights)
+    check_law(atoms, weights)
     return float(scipy.stats.wasserstein_distance(atoms, _finite("samples", samples), u_weights=weights))
 
 
@@ -123,7 +124,7 @@ def pit(
     PIT, Czado, Gneiting and Held 2009; exactly uniform for a right law), or is their middle if `seed` is None.
     Raises UserError as `wasserstein_1` does, and unless there is one sample per law.
     """
-    atoms, weights = _law(atoms, weights)
+    check_law(atoms, weights)
     samples = _finite("samples", samples)
     if atoms.ndim != 2 or samples.shape != atoms.shape[:1]:
         raise UserError(f"laws and samples: got shapes {atoms.shape}, {samples.shape}, expected [n, atoms] and [n]")
@@ -143,17 +144,6 @@ def pit_coverage(values: Float[np.ndarray, " laws"], level: float = 0.9) -> floa
     if values.min() < 0 or values.max() > 1:
         raise UserError(f"values: got {values.min()} to {values.max()}, expected 0 to 1; pass what `pit` returns")
     return float(np.mean(np.abs(values - 0.5) <= level / 2))
-
-
-def _law(atoms: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Checked float64 atoms and weights; the tolerance is float32's rounding over some thousand atoms."""
-    atoms, weights = _finite("atoms", atoms), _finite("weights", weights)
-    if atoms.shape != weights.shape or weights.min() < 0 or not np.allclose(weights.sum(-1), 1, atol=1e-4):
-        raise UserError(
-            f"weights: got shape {weights.shape} for atoms {atoms.shape}, smallest {weights.min():.3g}, sums "
-            f"{weights.sum(-1).min():.6g} to {weights.sum(-1).max():.6g}; expected one weight >= 0 per atom and sum 1"
-        )
-    return atoms, weights
 
 
 def _finite(name: str, values: np.ndarray) -> np.ndarray:

@@ -93,11 +93,11 @@ def test_where_the_task_ends_the_target_is_the_reward_within_the_possible_range(
 def test_law_is_valid_and_has_the_promised_atoms(kind):
     obs, chunk = jnp.ones(2), jnp.zeros(1)
     law = critic_of(kind).law(obs, chunk, 8, 10)
-    laws.check_law(law)
+    laws.check_law(law.atoms, law.weights)
     promised = {"scalar": 1, "gaussian": 8, "c51": NUM_ATOMS, "hl_gauss": NUM_ATOMS, "qr_dqn": NUM_ATOMS, "iqn": 8}
     assert law.atoms.shape == (promised[kind],)
     several = critic_of(kind, num_members=2).law(obs, chunk, 8, 10)
-    laws.check_law(several)
+    laws.check_law(several.atoms, several.weights)
     assert several.atoms.shape == (8,)
 
 

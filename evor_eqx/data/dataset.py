@@ -19,10 +19,9 @@ from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
 from evor_eqx.errors import UserError
 from evor_eqx.files import replacing
-from evor_eqx.shapes import Batch
+from evor_eqx.shapes import AnyArray, Batch
 
 DEVICE_BYTES = 4 * 10**9  # windows that take more stay on the host
-AnyArray = Array | np.ndarray
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ import types
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
+from evor_eqx.environment import environment_variables
+
 _ONE_THREAD: dict[str, str] = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
@@ -26,7 +28,7 @@ def workers(number: int) -> Iterator[ProcessPoolExecutor]:
     On leaving, also by an error or Ctrl-C, the jobs under way are finished and the others dropped.
     """
     pool = ProcessPoolExecutor(number, mp_context=multiprocessing.get_context("spawn"), initializer=_start)
-    with _environment(_ONE_THREAD), _blank_main():
+    with environment_variables(_ONE_THREAD), _blank_main():
         try:
             yield pool
         finally:
@@ -55,18 +57,3 @@ def _blank_main() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
-
-
-@contextlib.contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    """Variables that processes started meanwhile inherit."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
