@@ -8,7 +8,7 @@ STAMP := .venv/locked
 LOCKED := --requirement requirements.lock --editable .
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 # What takes longer than the rest together has a target of its own.
-STUDIES := 06_critics_compared 07_velocity_architecture 08_stochastic_transitions 10_action_bank
+STUDIES := 05_flow_td_targets 06_critics_compared 07_velocity_architecture 08_stochastic_transitions 10_action_bank
 
 .PHONY: help figures studies test lab lint format gate lock clean
 .DEFAULT_GOAL := help
@@ -20,7 +20,7 @@ figures: $(STAMP) ## data, training and the first figures (PRESET=smoke, laptop 
 	@for task in $(TASKS); do $(BIN)/evor train $$task --preset $(PRESET) || exit; done
 	$(BIN)/evor figures $(filter-out $(STUDIES),$(basename $(notdir $(NOTEBOOKS)))) --preset $(PRESET) $(ARGS)
 
-studies: $(STAMP) ## the longer figures: critics, architectures and stochastic transitions compared
+studies: $(STAMP) ## the longer figures: targets, critics, architectures, stochastic transitions and banks compared
 	$(BIN)/evor figures $(STUDIES) --preset $(PRESET) $(ARGS)
 
 test: $(STAMP) ## all tests, smoke notebooks included
