@@ -16,12 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from evor_eqx import flops, inference, train
-from evor_eqx.build import make_critic, make_policy
+from evor_eqx.build import make_critic, make_policy, make_shared_critic
 from evor_eqx.config import CriticConfig, NetworkConfig, PolicyConfig, TrainConfig
 from evor_eqx.critics.abstract import AbstractCritic, ReturnScale
-from evor_eqx.data.dataset import OfflineDataset
+from evor_eqx.data.dataset import HostWindows, OfflineDataset, Windows, of_tasks
 from evor_eqx.policy import FlowPolicy
 from evor_eqx.progress import bar
+from evor_eqx.tasks import NUM_TASKS
 
 OBS_SIZE, ACT_SIZE, NUM_ROWS = 37, 5, 100_100
 PEAK_SHAPE, PEAK_TURNS = (256, 512, 512), 40  # the matrix product whose speed is called the peak
@@ -67,6 +68,11 @@ def run_training(width: int = 512, depth: int = 4, batch_size: int = 256, num_ro
         config = CriticConfig(target=target, network=network)
         critic = make_critic(config, OBS_SIZE, ACT_SIZE, key=jax.random.key(0), scale=_SCALE)
         cases.append(update_case(f"phase 2, {target}, {label}", critic, windows, batch_size, num_updates))
+    scales = jax.tree.map(lambda leaf: jnp.full(NUM_TASKS, leaf), _SCALE)
+    config = CriticConfig(target="bootstrap", network=factorised)
+    critic = make_shared_critic(config, OBS_SIZE, ACT_SIZE, scales, key=jax.random.key(0))
+    tasks = of_tasks([windows] * NUM_TASKS)
+    cases.append(update_case(f"phase 2, bootstrap, {NUM_TASKS} tasks", critic, tasks, batch_size, 20))
     return interleave(cases, num_rounds)
 
 
@@ -157,7 +163,7 @@ def decision_case(policy: FlowPolicy, critic: AbstractCritic, num_candidates: in
     return lambda: np.asarray(inference.act(policy, critic, obs, keys, *counts, *temperatures, *sizes))
 
 
-def random_windows(num_rows: int = NUM_ROWS) -> train.Sampler:
+def random_windows(num_rows: int = NUM_ROWS) -> Windows | HostWindows:
     """Windows of a dataset of random rows, episodes of 1001."""
     rng = np.random.default_rng(0)
     valids = np.ones(num_rows)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,8 +16,10 @@ from evor_eqx.critics.gaussian import GaussianCritic
 from evor_eqx.critics.implicit import ImplicitCritic, LevelNetwork
 from evor_eqx.critics.quantile import QuantileCritic
 from evor_eqx.critics.scalar import ScalarCritic
+from evor_eqx.critics.shared import Features, SharedCritic
 from evor_eqx.critics.targets import TARGETS
 from evor_eqx.data.dataset import OfflineDataset
+from evor_eqx.errors import UserError
 from evor_eqx.flow import SOLVERS
 from evor_eqx.networks import MLP, AbstractField, FactorisedField, MLPField, Normaliser
 from evor_eqx.policy import FlowPolicy
@@ -59,9 +62,49 @@ def make_critic(
     return make_ensemble(member, config.num_members, config.combine, key=key)
 
 
+def make_shared_critic(
+    config: CriticConfig,
+    obs_size: int,
+    chunk_size: int,
+    scales: ReturnScale,
+    *,
+    key: jax.Array,
+    normalise: Normaliser | None = None,
+) -> AbstractCritic:
+    """Untrained flow critics of several tasks on one encoder; `scales` holds one return scale per task, stacked.
+
+    Raises UserError unless the critic is a flow with a factorised field.
+    """
+    network = config.network
+    if config.kind != "flow" or network.head_width == 0:
+        got = f"kind {config.kind!r}, head_width {network.head_width}"
+        raise UserError(
+            f"tasks share an encoder only in a flow with a factorised field, got {got}; set head_width to 64"
+        )
+    inputs, num_tasks = Inputs(normalise or identity_normaliser(obs_size)), len(scales.shift)
+    options = (network.use_layer_norm, network.num_frequencies)
+
+    def head(scale, head_key):
+        field = FactorisedField(1, network.width, network.width, 0, network.head_width, *options, key=head_key)
+        return _flow_on(config, field, None, scale)
+
+    def member(member_key):
+        features_key, heads_key = jax.random.split(member_key)
+        cond_size, shape = obs_size + chunk_size, (network.width, network.depth, network.use_layer_norm)
+        features = Features(inputs, cond_size, *shape, key=features_key)
+        heads = eqx.filter_vmap(head)(scales, jax.random.split(heads_key, num_tasks))
+        return SharedCritic(features, heads, num_tasks)
+
+    return make_ensemble(member, config.num_members, config.combine, key=key)
+
+
 def _flow(config: CriticConfig, cond_size: int, inputs: Inputs, scale: ReturnScale, *, key: jax.Array) -> FlowCritic:
+    return _flow_on(config, make_field(config.network, 1, cond_size, key=key), inputs, scale)
+
+
+def _flow_on(config: CriticConfig, field: AbstractField, inputs: Inputs | None, scale: ReturnScale) -> FlowCritic:
     return FlowCritic(
-        field=make_field(config.network, 1, cond_size, key=key),
+        field=field,
         inputs=inputs,
         scale=scale,
         solver=SOLVERS[config.solver],

@@ -66,13 +66,16 @@ class Train(_Experiment):
 
     name: tyro.conf.Positional[str]
     """A dataset (cube-single-play: base policy) or a task (cube-single-play-task2: base policy and critic)."""
+    all_tasks: bool = False
+    """Train the critics of all tasks of the task's dataset in one run, on one encoder."""
 
     def run(self) -> int:
         from evor_eqx import pipeline
         from evor_eqx.tasks import is_task, parse_task
 
         if is_task(self.name):
-            trained: Any = pipeline.ensure_critic(parse_task(self.name), self.config)
+            ensure = pipeline.ensure_shared_critic if self.all_tasks else pipeline.ensure_critic
+            trained: Any = ensure(parse_task(self.name), self.config)
         else:
             trained = pipeline.ensure_policy(self.name, self.config)
         print(trained.run.path)
@@ -91,6 +94,8 @@ class Evaluate(_Experiment):
     """Values of the value temperature; the configuration's if not given."""
     tau_q: tuple[float, ...] = ()
     """Values of the selection temperature; the configuration's if not given."""
+    all_tasks: bool = False
+    """Use the critic that was trained together with those of the dataset's other tasks."""
     reward_timing: str = "pre"
     """pre: reward and success read from s (ogbench >= 1.2); post: from s' (ogbench 1.1, as in the papers)."""
 
@@ -106,7 +111,7 @@ class Evaluate(_Experiment):
             for values in itertools.product(*axes.values())
         ]
         print("N_pi  tau_R  tau_Q  success  95 % interval   episodes")
-        for result in pipeline.ensure_evaluation(task, config, settings):
+        for result in pipeline.ensure_evaluation(task, config, settings, shared=self.all_tasks):
             setting, success = result.setting, result.success
             print(
                 f"{setting.num_candidates:4d}  {setting.tau_r:5g}  {setting.tau_q:5g}  {success.estimate:7.0%}  "

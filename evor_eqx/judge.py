@@ -20,7 +20,7 @@ from evor_eqx.critics.abstract import AbstractCritic
 from evor_eqx.errors import UserError
 from evor_eqx.exact import PROCESSES, Process
 from evor_eqx.exact_solution import ExactLaws, return_laws, return_scale
-from evor_eqx.pipeline import fit_in_run, moving_average
+from evor_eqx.phases import fit_in_run, moving_average
 from evor_eqx.runs import Run
 from evor_eqx.shapes import ReturnLaw
 

@@ -9,35 +9,24 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from evor_eqx import inference, train
-from evor_eqx.bank import action_bank
-from evor_eqx.build import make_critic, make_policy, observation_statistics, return_statistics
-from evor_eqx.compare import HeldOut
-from evor_eqx.compilation import keep_compiled
+from evor_eqx.build import make_critic, make_policy, make_shared_critic
 from evor_eqx.config import Config, CriticConfig, NetworkConfig, PolicyConfig, Setting, TrainConfig
-from evor_eqx.critics.abstract import AbstractCritic
-from evor_eqx.critics.categorical import check_support
-from evor_eqx.data.dataset import DEVICE_BYTES, HostWindows, OfflineDataset, Windows
-from evor_eqx.data.source import Source, Split, find_or_make, load_arrays
+from evor_eqx.critics.abstract import AbstractCritic, ReturnScale
+from evor_eqx.critics.shared import of_task
+from evor_eqx.data.source import Source, find_or_make
 from evor_eqx.envs import open_envs
-from evor_eqx.errors import UserError
 from evor_eqx.evaluate import Actor, Episode, run_episodes
+from evor_eqx.phases import Trained, moving_average, train_critic, train_policy, train_shared_critics
 from evor_eqx.policy import FlowPolicy
-from evor_eqx.progress import bar
 from evor_eqx.runs import Run, read_lines, write_lines
 from evor_eqx.stats import Interval, wilson_interval
-from evor_eqx.tasks import GENERATED, Task, dataset_name, make_env
-
-keep_compiled()
-
-Model = TypeVar("Model", bound=eqx.Module)
+from evor_eqx.tasks import GENERATED, Task, all_tasks, dataset_name, make_env
 
 
 @dataclass(frozen=True)
@@ -53,28 +42,11 @@ class Result:
         return wilson_interval(sum(episode.success for episode in self.episodes), len(self.episodes))
 
 
-@dataclass(frozen=True)
-class Trained(Generic[Model]):
-    """A model with the run folder that it came from."""
-
-    model: Model
-    run: Run
-
-
 def ensure_source(dataset: str, config: Config) -> Source:
     """The dataset's files: found, or generated; what cannot be generated has the published number of episodes."""
     name = dataset_name(dataset)
     num_episodes = config.data.num_episodes if name in GENERATED else None
     return find_or_make(name, num_episodes=num_episodes, seed=config.data.seed)
-
-
-def load_dataset(source: Source, task: Task | None, split: Split) -> OfflineDataset:
-    """The "train" or "val" rows of a source, with the task's reward and mask if a task is given.
-
-    Rows that take more than the device should hold are memory-mapped from files beside the source.
-    """
-    dataset = OfflineDataset.from_arrays(load_arrays(source, task, split))
-    return dataset if dataset.num_bytes <= DEVICE_BYTES else dataset.mapped(source.path.with_suffix(".rows") / split)
 
 
 def ensure_policy(dataset: str, config: Config) -> Trained[FlowPolicy]:
@@ -86,7 +58,7 @@ def ensure_policy(dataset: str, config: Config) -> Trained[FlowPolicy]:
         {**_data_identity(source), "policy": asdict(config.policy), "seed": config.policy.seed},
     )
     if not run.complete:
-        _train_policy(run, source, config)
+        train_policy(run, source, config)
     return load_policy(run)
 
 
@@ -98,24 +70,45 @@ def ensure_critic(task: Task, config: Config) -> Trained[AbstractCritic]:
         task.name,
         f"critic-{config.critic.label}",
         {
-            **_data_identity(source),
+            **_critic_definition(source, policy, config),
             "task": task.name,
-            "data_reward_timing": "pre",  # OGBench relabels data by s in all versions; rollouts say their own timing
             "gamma": task.gamma,
-            "critic": asdict(config.critic),
-            "policy_run": policy.run.name,
-            "num_flow_steps": config.num_flow_steps,
-            "seed": config.critic.seed,
         },
     )
     if not run.complete:
-        _train_critic(run, source, task, policy, config)
+        train_critic(run, source, task, policy, config)
     return load_critic(run)
 
 
-def ensure_evaluation(task: Task, config: Config, settings: Sequence[Setting]) -> list[Result]:
-    """Phase 3: rollouts of the task's agent, one result per setting, in their order and on the same episodes."""
-    policy, critic = ensure_policy(task.dataset, config), ensure_critic(task, config)
+def ensure_shared_critic(task: Task, config: Config) -> Trained[AbstractCritic]:
+    """Phase 2 for all tasks of the task's dataset in one run, on one encoder; returns the critic of this task.
+
+    Raises UserError unless the critic is a flow with a factorised field.
+    """
+    source, tasks = ensure_source(task.dataset, config), all_tasks(task)
+    policy = ensure_policy(task.dataset, config)
+    definition = {
+        **_critic_definition(source, policy, config),
+        "tasks": [other.name for other in tasks],
+        "gamma": task.gamma,
+    }
+    run = Run.open(source.dataset, f"critics-{config.critic.label}", definition)
+    if not run.complete:
+        train_shared_critics(run, source, tasks, policy, config)
+    sizes = run.manifest["sizes"]
+    scales = ReturnScale(*(jnp.zeros(len(tasks)) for _ in range(4)))
+    like = make_shared_critic(config.critic, **sizes, scales=scales, key=jax.random.key(0))
+    model = moving_average(run, train.init_state(like, config.critic.train))
+    return Trained(of_task(model, tasks.index(task)), run)
+
+
+def ensure_evaluation(task: Task, config: Config, settings: Sequence[Setting], *, shared: bool = False) -> list[Result]:
+    """Phase 3: rollouts of the task's agent, one result per setting, in their order and on the same episodes.
+
+    With `shared`, the critic is that of `ensure_shared_critic`.
+    """
+    policy = ensure_policy(task.dataset, config)
+    critic = ensure_shared_critic(task, config) if shared else ensure_critic(task, config)
     num_steps = jnp.asarray(config.num_flow_steps)
 
     def actor(obs, keys, num_candidates, num_returns, tau_r, tau_q):
@@ -154,32 +147,6 @@ def load_critic(run: Run) -> Trained[AbstractCritic]:
     )
 
 
-def fit_in_run(
-    run: Run,
-    model: train.Trainable,
-    samplers: tuple[train.Sampler, train.Sampler],
-    config: TrainConfig,
-    sizes: dict[str, int],
-    **options: Any,
-) -> None:
-    """`train.fit` in a run folder, with a progress bar; `sizes` is what rebuilding the model needs besides its config.
-
-    `samplers` are those of training and validation; `options` are the key and what else `train.fit` takes by name.
-    """
-    run.begin()
-    with bar(config.num_updates, run.name, "update") as progress:
-        train.fit(model, *samplers, config, run, on_block=lambda step: progress.update(step - progress.n), **options)
-    run.finish(sizes=sizes, updates_per_second=run.updates_per_second())
-
-
-def moving_average(run: Run, like: train.TrainState) -> Any:
-    """The model of a finished run; UserError if its checkpoint is gone."""
-    state = run.read(like)
-    if state is None:
-        raise UserError(f"no checkpoint in {run.path}, though the run is complete: delete the folder to train it again")
-    return state.target
-
-
 def _ensure_episodes(run: Run, actor: Actor, task: Task, config: Config, settings: Sequence[Setting]) -> list[Result]:
     """Run the episodes that the run folder does not hold yet; what is done is saved after every N_pi."""
     conditions = f"{task.reward_timing}-{config.num_flow_steps}steps-ogbench{version('ogbench')}"
@@ -201,56 +168,15 @@ def _counts(setting: Setting) -> tuple[int, int]:
     return setting.num_candidates, setting.num_returns
 
 
-def _train_policy(run: Run, source: Source, config: Config) -> None:
-    dataset = load_dataset(source, None, "train")
-    validation = load_dataset(source, None, "val")
-    h = config.policy.chunk_length
-    sizes = {"obs_size": dataset.obs.shape[1], "chunk_size": dataset.act.shape[1] * h}
-    init_key, train_key = jax.random.split(_phase_key(1, config.policy.seed))
-    model = make_policy(config.policy, **sizes, key=init_key, normalise=observation_statistics(dataset))
-
-    train_windows, val_windows = (split.windows(gamma=1.0, chunk_length=h) for split in (dataset, validation))
-    fit_in_run(run, model, (train_windows, val_windows), config.policy.train, sizes, key=train_key)
-
-
-def _train_critic(run: Run, source: Source, task: Task, policy: Trained[FlowPolicy], config: Config) -> None:
-    dataset = load_dataset(source, task, "train")
-    validation = load_dataset(source, task, "val")
-    sizes = {"obs_size": dataset.obs.shape[1], "chunk_size": policy.model.chunk_size}
-    init_key, train_key = jax.random.split(_phase_key(2, config.critic.seed))
-    scale = return_statistics(dataset, task.gamma)
-    if config.critic.kind in ("c51", "hl_gauss"):
-        check_support(dataset.mc_returns(task.gamma)[0], float(scale.low), float(scale.high))
-    model = make_critic(
-        config.critic,
-        **sizes,
-        key=init_key,
-        normalise=observation_statistics(dataset),
-        scale=scale,
-    )
-
-    def windows(split: OfflineDataset, name: Split) -> Windows | HostWindows:
-        bank = _next_chunks(policy, split, name, config) if config.critic.num_bank_draws else None
-        return split.windows(
-            gamma=task.gamma, chunk_length=config.policy.chunk_length, num_steps=config.critic.n_step, bank=bank
-        )
-
-    both = windows(dataset, "train"), windows(validation, "val")
-    judge = HeldOut.of(validation, task.gamma, config.policy.chunk_length)
-    fit_in_run(run, model, both, config.critic.train, sizes, key=train_key, measure=judge)
-
-
-def _next_chunks(policy: Trained[FlowPolicy], dataset: OfflineDataset, split: Split, config: Config) -> np.ndarray:
-    """The policy's bank of a split, as [draws, rows, chunk]; kept in the policy's run folder for all its critics."""
-    num_draws, num_steps = config.critic.num_bank_draws, config.num_flow_steps
-    path = policy.run.path / "bank" / f"{split}-{num_draws}draws-{num_steps}steps.npy"
-    key = jax.random.fold_in(_phase_key(3, policy.run.config["seed"]), split == "val")
-    return np.moveaxis(action_bank(policy.model, dataset.obs, num_draws, num_steps, path, key=key), 1, 0)
-
-
-def _phase_key(phase: int, seed: int) -> jax.Array:
-    """Phases of the same seed share no random number."""
-    return jax.random.fold_in(jax.random.key(seed), phase)
+def _critic_definition(source: Source, policy: Trained[FlowPolicy], config: Config) -> dict[str, Any]:
+    return {
+        **_data_identity(source),
+        "data_reward_timing": "pre",  # OGBench relabels data by s in all versions; rollouts say their own timing
+        "critic": asdict(config.critic),
+        "policy_run": policy.run.name,
+        "num_flow_steps": config.num_flow_steps,
+        "seed": config.critic.seed,
+    }
 
 
 def _data_identity(source: Source) -> dict[str, Any]:

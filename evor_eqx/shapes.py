@@ -18,18 +18,24 @@ class Batch(eqx.Module):
 
     `reward` is the discounted n-step reward sum_{k<n} gamma^k r_k, cut where the task ends; `discount` is
     gamma^n for the n steps that were taken (fewer at the end of an episode); `mask` is 0 where the task ended
-    inside the window, so the Bellman target reads `reward + discount * mask * z_next`.
+    inside the window, so the Bellman target reads `reward + discount * mask * z_next`. For several tasks at once
+    `reward`, `mask` and `mc_return` have a trailing axis of tasks.
     """
 
     obs: Float[Array, "*b obs"]
     chunk: Float[Array, "*b chunk"]
-    reward: Float[Array, "*b"]
+    reward: Float[Array, "*b_tasks"]
     discount: Float[Array, "*b"]
-    mask: Float[Array, "*b"]
+    mask: Float[Array, "*b_tasks"]
     valid: Bool[Array, "*b"]
     next_obs: Float[Array, "*b obs"]
     next_chunk: Float[Array, "*b chunk"]
-    mc_return: Float[Array, "*b"]
+    mc_return: Float[Array, "*b_tasks"]
+
+
+def rewards_of(data):
+    """Of a batch or of a dataset's windows: what depends on the task."""
+    return data.reward, data.mask, data.mc_return
 
 
 class ReturnLaw(eqx.Module):

@@ -109,6 +109,11 @@ def parse_task(name: str, reward_timing: str = "pre") -> Task:
     return Task(dataset, task_id, cast(RewardTiming, reward_timing))
 
 
+def all_tasks(task: Task) -> list[Task]:
+    """The tasks of a task's dataset, with its reward timing."""
+    return [Task(task.dataset, task_id, task.reward_timing) for task_id in range(1, NUM_TASKS + 1)]
+
+
 def is_task(name: str) -> bool:
     """Whether a name has a task in it (cube-single-play-task2) or is a dataset's (cube-single-play)."""
     return re.search(r"-singletask|-task\d+", name) is not None

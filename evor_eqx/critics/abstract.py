@@ -14,13 +14,14 @@ from evor_eqx.shapes import Batch, Metrics, ReturnLaw
 class ReturnScale(eqx.Module):
     """The affine map between returns and the unit-sized state of a model, taken from the data and kept with it.
 
-    `low` and `high` bound every possible return: [r_min, r_max] / (1 - gamma). Training targets stay inside.
+    `low` and `high` bound every possible return: [r_min, r_max] / (1 - gamma). Training targets stay inside. A scalar
+    each, or one for each of several tasks.
     """
 
-    shift: Float[Array, ""]
-    scale: Float[Array, ""]
-    low: Float[Array, ""]
-    high: Float[Array, ""]
+    shift: Float[Array, "*tasks"]
+    scale: Float[Array, "*tasks"]
+    low: Float[Array, "*tasks"]
+    high: Float[Array, "*tasks"]
 
     def to_unit(self, z: Float[Array, "*z"]) -> Float[Array, "*z"]:
         """Returns to model units, clipped to the possible range first."""

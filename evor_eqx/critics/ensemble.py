@@ -37,7 +37,7 @@ class EnsembleCritic(AbstractCritic):
         """The members' laws, combined quantile by quantile; weights are 1 / N."""
         members = self._each(lambda own: own.law(obs, chunk, num_returns, num_steps))(self.members)
         atoms = COMBINE[self.combine](mid_quantiles(members, num_returns), axis=0)
-        return ReturnLaw(atoms=atoms, weights=jnp.full(num_returns, 1.0 / num_returns))
+        return ReturnLaw(atoms=atoms, weights=jnp.full_like(atoms, 1.0 / num_returns))
 
     def member(self, index: int) -> AbstractCritic:
         """One of the critics, 0 <= index < num_members."""

@@ -12,13 +12,15 @@ Choices of this project where the paper's summary is silent:
 5. with the second-order solver, times are drawn as densely as it steps (`flow.Solver`), not uniformly.
 """
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from evor_eqx import flow
-from evor_eqx.critics.abstract import AbstractCritic, Inputs, ReturnScale
+from evor_eqx.critics.abstract import AbstractCritic, ReturnScale
 from evor_eqx.critics.targets import BellmanStep, FlowTarget
 from evor_eqx.networks import AbstractField
 from evor_eqx.shapes import Batch, Metrics, ReturnLaw
@@ -28,7 +30,7 @@ class FlowCritic(AbstractCritic):
     """A one-dimensional flow from N(0, 1) to the law of the reward-to-go."""
 
     field: AbstractField
-    inputs: Inputs
+    inputs: Any  # (obs, chunk) -> what the field is conditioned on; None in a head of a `SharedCritic`
     scale: ReturnScale
     solver: flow.Solver = eqx.field(static=True)
     flow_target: FlowTarget = eqx.field(static=True)
@@ -37,11 +39,17 @@ class FlowCritic(AbstractCritic):
 
     def loss(self, target: "FlowCritic", example: Batch, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
         """|| s_theta(z_t, t | x, a) - target ||^2 for one example, at the point and target that `flow_target` names."""
+        return self.loss_at(self.inputs(example.obs, example.chunk), target.bellman_step(example), key=key)
+
+    def loss_at(
+        self, cond: Float[Array, " cond"], step: BellmanStep, *, key: PRNGKeyArray
+    ) -> tuple[Float[Array, ""], Metrics]:
+        """The loss, given what the field is conditioned on and the target network's view of the backup."""
         noise_key, time_key, target_key = jax.random.split(key, 3)
         z_0 = jax.random.normal(noise_key, (1,))
         t = self.solver.time(jax.random.uniform(time_key))
-        z_t, vel = jax.lax.stop_gradient(self.flow_target(target.bellman_step(example), z_0, t, key=target_key))
-        loss = flow.regression_loss(self.field(z_t, t, self.inputs(example.obs, example.chunk)), vel)
+        z_t, vel = jax.lax.stop_gradient(self.flow_target(step, z_0, t, key=target_key))
+        loss = flow.regression_loss(self.field(z_t, t, cond), vel)
         return loss, {"loss": loss, "target_return": self.scale.to_return(z_0 + vel)[0]}
 
     def law(
@@ -52,24 +60,25 @@ class FlowCritic(AbstractCritic):
         num_steps: int | Int[Array, ""],
     ) -> ReturnLaw:
         """The N mid-quantiles of the learned law, each with weight 1 / N."""
-        z_1 = self.transport(obs, chunk, flow.mid_quantile_noise(num_returns), num_steps)
+        return self.law_at(self.inputs(obs, chunk), num_returns, num_steps)
+
+    def law_at(self, cond: Float[Array, " cond"], num_returns: int, num_steps: int | Int[Array, ""]) -> ReturnLaw:
+        """The law, given what the field is conditioned on."""
+        z_1 = self.transport(cond, flow.mid_quantile_noise(num_returns), num_steps)
         return ReturnLaw(atoms=z_1, weights=jnp.full(num_returns, 1.0 / num_returns))
 
     def transport(
-        self,
-        obs: Float[Array, " obs"],
-        chunk: Float[Array, " chunk"],
-        z_0: Float[Array, " atoms"],
-        num_steps: int | Int[Array, ""],
+        self, cond: Float[Array, " cond"], z_0: Float[Array, " atoms"], num_steps: int | Int[Array, ""]
     ) -> Float[Array, " atoms"]:
-        """Carry noise to returns at one (obs, chunk), in units of return."""
-        velocity = self.field.bind(self.inputs(obs, chunk))
+        """Carry noise to returns, in units of return."""
+        velocity = self.field.bind(cond)
         unit = jax.vmap(lambda noise: self.solver.integrate(velocity, noise, num_steps))(z_0[:, None])[:, 0]
         return self.scale.to_return(unit)
 
-    def bellman_step(self, example: Batch) -> BellmanStep:
-        """This network's view of one transition's backup, in the units of the flow."""
-        velocity = self.field.bind(self.inputs(example.next_obs, example.next_chunk))
+    def bellman_step(self, example: Batch, next_cond: Float[Array, " cond"] | None = None) -> BellmanStep:
+        """This network's view of one transition's backup, in the units of the flow; `next_cond` saves its inputs."""
+        cond = self.inputs(example.next_obs, example.next_chunk) if next_cond is None else next_cond
+        velocity = self.field.bind(cond)
 
         def backup(unit):
             return self.scale.to_unit(example.reward + example.discount * example.mask * self.scale.to_return(unit))

@@ -6,6 +6,7 @@ is a draw of the behaviour. Three flags are three different things: `mask` 0 say
 that is its episode's `last_row`) that the recording ends here, `valid` that a window lies inside one episode.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
 from evor_eqx.errors import UserError
 from evor_eqx.files import replacing
-from evor_eqx.shapes import AnyArray, Batch
+from evor_eqx.shapes import AnyArray, Batch, rewards_of
 
 DEVICE_BYTES = 4 * 10**9  # windows that take more stay on the host
 
@@ -159,11 +160,11 @@ class Windows(eqx.Module):
 
     obs: Float[AnyArray, "rows obs"]
     act: Float[AnyArray, "rows act"]
-    reward: Float[AnyArray, " rows"]
-    mask: Float[AnyArray, " rows"]
+    reward: Float[AnyArray, "rows *tasks"]
+    mask: Float[AnyArray, "rows *tasks"]
     discount: Float[AnyArray, " rows"]
     next_row: Int[AnyArray, " rows"]
-    mc_return: Float[AnyArray, " rows"]
+    mc_return: Float[AnyArray, "rows *tasks"]
     valid: Bool[AnyArray, " rows"]
     starts: Int[AnyArray, " starts"]
     bank: Float[AnyArray, "draws rows chunk"] | None
@@ -222,6 +223,19 @@ class HostWindows:
         counts = (batch_size, len(self.windows.starts), self.windows.num_bank_draws)
         drawn = jax.vmap(lambda key: draw(*counts, key=key))(keys)
         return self.windows.gather(Draw(*map(np.asarray, drawn)))
+
+
+def of_tasks(windows: Sequence[Windows | HostWindows]) -> Windows | HostWindows:
+    """Windows of one dataset under several rewards as one: reward, mask and mc_return get an axis of tasks."""
+    first = windows[0]
+    if isinstance(first, HostWindows):
+        return HostWindows(_stack_rewards([each.windows for each in windows], np.stack))  # type: ignore[union-attr]
+    return _stack_rewards(windows, jnp.stack)
+
+
+def _stack_rewards(windows, stack):
+    stacked = [stack(group, axis=-1) for group in zip(*map(rewards_of, windows), strict=True)]
+    return eqx.tree_at(rewards_of, windows[0], stacked)
 
 
 def draw(batch_size: int, num_starts: int, num_bank_draws: int, *, key: PRNGKeyArray) -> Draw:

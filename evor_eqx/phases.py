@@ -1,0 +1,156 @@
+"""The training of phases 1 and 2, each in its run folder: from the rows of a dataset to a checkpoint."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from evor_eqx import train
+from evor_eqx.bank import action_bank
+from evor_eqx.build import (
+    make_critic,
+    make_policy,
+    make_shared_critic,
+    observation_statistics,
+    return_statistics,
+)
+from evor_eqx.compare import HeldOut
+from evor_eqx.compilation import keep_compiled
+from evor_eqx.config import Config, TrainConfig
+from evor_eqx.critics.categorical import check_support
+from evor_eqx.critics.shared import of_task
+from evor_eqx.data.dataset import DEVICE_BYTES, HostWindows, OfflineDataset, Windows, of_tasks
+from evor_eqx.data.source import Source, Split, load_arrays
+from evor_eqx.errors import UserError
+from evor_eqx.policy import FlowPolicy
+from evor_eqx.progress import bar
+from evor_eqx.runs import Run
+from evor_eqx.tasks import Task
+
+keep_compiled()
+
+Model = TypeVar("Model", bound=eqx.Module)
+
+
+@dataclass(frozen=True)
+class Trained(Generic[Model]):
+    """A model with the run folder that it came from."""
+
+    model: Model
+    run: Run
+
+
+def load_dataset(source: Source, task: Task | None, split: Split) -> OfflineDataset:
+    """The "train" or "val" rows of a source, with the task's reward and mask if a task is given.
+
+    Rows that take more than the device should hold are memory-mapped from files beside the source.
+    """
+    dataset = OfflineDataset.from_arrays(load_arrays(source, task, split))
+    return dataset if dataset.num_bytes <= DEVICE_BYTES else dataset.mapped(source.path.with_suffix(".rows") / split)
+
+
+def train_policy(run: Run, source: Source, config: Config) -> None:
+    """Phase 1: behaviour cloning of the dataset's chunks."""
+    dataset, validation = (load_dataset(source, None, split) for split in ("train", "val"))
+    h = config.policy.chunk_length
+    sizes = {"obs_size": dataset.obs.shape[1], "chunk_size": dataset.act.shape[1] * h}
+    init_key, train_key = jax.random.split(_phase_key(1, config.policy.seed))
+    model = make_policy(config.policy, **sizes, key=init_key, normalise=observation_statistics(dataset))
+    windows = tuple(split.windows(gamma=1.0, chunk_length=h) for split in (dataset, validation))
+    fit_in_run(run, model, windows, config.policy.train, sizes, key=train_key)
+
+
+def train_critic(run: Run, source: Source, task: Task, policy: Trained[FlowPolicy], config: Config) -> None:
+    """Phase 2: the critic of one task."""
+    dataset, validation = (load_dataset(source, task, split) for split in ("train", "val"))
+    sizes = {"obs_size": dataset.obs.shape[1], "chunk_size": policy.model.chunk_size}
+    init_key, train_key = jax.random.split(_phase_key(2, config.critic.seed))
+    scale = return_statistics(dataset, task.gamma)
+    if config.critic.kind in ("c51", "hl_gauss"):
+        check_support(dataset.mc_returns(task.gamma)[0], float(scale.low), float(scale.high))
+    statistics = {"normalise": observation_statistics(dataset), "scale": scale}
+    model = make_critic(config.critic, **sizes, key=init_key, **statistics)
+    both = tuple(
+        _critic_windows(split, name, task.gamma, policy, config)
+        for name, split in (("train", dataset), ("val", validation))
+    )
+    judge = HeldOut.of(validation, task.gamma, config.policy.chunk_length)
+    fit_in_run(run, model, both, config.critic.train, sizes, key=train_key, measure=judge)
+
+
+def train_shared_critics(
+    run: Run, source: Source, tasks: Sequence[Task], policy: Trained[FlowPolicy], config: Config
+) -> None:
+    """Phase 2 for several tasks of a dataset, on one encoder; what is logged has one number per task."""
+    gamma, h = tasks[0].gamma, config.policy.chunk_length
+    splits = {name: [load_dataset(source, task, name) for task in tasks] for name in ("train", "val")}
+    datasets = splits["train"]
+    sizes = {"obs_size": datasets[0].obs.shape[1], "chunk_size": policy.model.chunk_size}
+    init_key, train_key = jax.random.split(_phase_key(2, config.critic.seed))
+    scales = jax.tree.map(lambda *each: jnp.stack(each), *(return_statistics(dataset, gamma) for dataset in datasets))
+    statistics = {"normalise": observation_statistics(datasets[0]), "scales": scales}
+    model = make_shared_critic(config.critic, **sizes, key=init_key, **statistics)
+    both = tuple(
+        of_tasks([_critic_windows(split, name, gamma, policy, config) for split in group])
+        for name, group in splits.items()
+    )
+    judges = [HeldOut.of(validation, gamma, h) for validation in splits["val"]]
+
+    def measure(critic):
+        rows = [judge(of_task(critic, index)) for index, judge in enumerate(judges)]
+        return {name: jnp.stack([row[name] for row in rows]) for name in rows[0]}
+
+    fit_in_run(run, model, both, config.critic.train, sizes, key=train_key, measure=measure)
+
+
+def fit_in_run(
+    run: Run,
+    model: train.Trainable,
+    samplers: Sequence[train.Sampler | train.HostSampler],
+    config: TrainConfig,
+    sizes: dict[str, int],
+    **options: Any,
+) -> None:
+    """`train.fit` in a run folder, with a progress bar; `sizes` is what rebuilding the model needs besides its config.
+
+    `samplers` are those of training and validation; `options` are the key and what else `train.fit` takes by name.
+    """
+    run.begin()
+    sampler, val_sampler = samplers
+    with bar(config.num_updates, run.name, "update") as progress:
+
+        def on_block(step):
+            progress.update(step - progress.n)
+
+        train.fit(model, sampler, val_sampler, config, run, on_block=on_block, **options)
+    run.finish(sizes=sizes, updates_per_second=run.updates_per_second())
+
+
+def moving_average(run: Run, like: train.TrainState) -> Any:
+    """The model of a finished run; UserError if its checkpoint is gone."""
+    state = run.read(like)
+    if state is None:
+        raise UserError(f"no checkpoint in {run.path}, though the run is complete: delete the folder to train it again")
+    return state.target
+
+
+def _critic_windows(
+    dataset: OfflineDataset, split: str, gamma: float, policy: Trained[FlowPolicy], config: Config
+) -> Windows | HostWindows:
+    """The n-step windows of a split with the policy's bank, which lies in its run folder for all critics."""
+    num_draws, num_steps, bank = config.critic.num_bank_draws, config.num_flow_steps, None
+    if num_draws:
+        path = policy.run.path / "bank" / f"{split}-{num_draws}draws-{num_steps}steps.npy"
+        key = jax.random.fold_in(_phase_key(3, policy.run.config["seed"]), split == "val")
+        bank = np.moveaxis(action_bank(policy.model, dataset.obs, num_draws, num_steps, path, key=key), 1, 0)
+    sizes = {"chunk_length": config.policy.chunk_length, "num_steps": config.critic.n_step}
+    return dataset.windows(gamma=gamma, **sizes, bank=bank)
+
+
+def _phase_key(phase: int, seed: int) -> jax.Array:
+    """Phases of the same seed share no random number."""
+    return jax.random.fold_in(jax.random.key(seed), phase)
