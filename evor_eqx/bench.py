@@ -19,7 +19,8 @@ from evor_eqx import flops, inference, train
 from evor_eqx.build import make_critic, make_policy, make_shared_critic
 from evor_eqx.config import CriticConfig, NetworkConfig, PolicyConfig, TrainConfig
 from evor_eqx.critics.abstract import AbstractCritic, ReturnScale
-from evor_eqx.data.dataset import HostWindows, OfflineDataset, Windows, of_tasks
+from evor_eqx.data.dataset import OfflineDataset, of_tasks
+from evor_eqx.data.windows import HostWindows, Windows
 from evor_eqx.policy import FlowPolicy
 from evor_eqx.progress import bar
 from evor_eqx.tasks import NUM_TASKS
@@ -71,7 +72,7 @@ def run_training(width: int = 512, depth: int = 4, batch_size: int = 256, num_ro
     scales = jax.tree.map(lambda leaf: jnp.full(NUM_TASKS, leaf), _SCALE)
     config = CriticConfig(target="bootstrap", network=factorised)
     critic = make_shared_critic(config, OBS_SIZE, ACT_SIZE, scales, key=jax.random.key(0))
-    tasks = of_tasks([windows] * NUM_TASKS)
+    tasks = random_windows(num_tasks=NUM_TASKS)
     cases.append(update_case(f"phase 2, bootstrap, {NUM_TASKS} tasks", critic, tasks, batch_size, 20))
     return interleave(cases, num_rounds)
 
@@ -165,8 +166,8 @@ def decision_case(policy: FlowPolicy, critic: AbstractCritic, num_candidates: in
     return lambda: np.asarray(inference.act(policy, critic, obs, keys, *counts, *temperatures, *sizes))
 
 
-def random_windows(num_rows: int = NUM_ROWS) -> Windows | HostWindows:
-    """Windows of a dataset of random rows, episodes of 1001."""
+def random_windows(num_rows: int = NUM_ROWS, num_tasks: int = 1) -> Windows | HostWindows:
+    """Windows of a dataset of random rows, episodes of 1001; of several tasks if there is more than one."""
     rng = np.random.default_rng(0)
     valids = np.ones(num_rows)
     valids[1000::1001] = 0
@@ -178,7 +179,8 @@ def random_windows(num_rows: int = NUM_ROWS) -> Windows | HostWindows:
         "rewards": -np.ones(num_rows),
         "masks": np.ones(num_rows),
     }
-    return OfflineDataset.from_arrays(arrays).windows(gamma=0.99)
+    dataset = OfflineDataset.from_arrays(arrays)
+    return (dataset if num_tasks == 1 else of_tasks([dataset] * num_tasks)).windows(gamma=0.99)
 
 
 def peak_memory() -> float:

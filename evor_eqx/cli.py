@@ -67,15 +67,16 @@ class Train(_Experiment):
     name: tyro.conf.Positional[str]
     """A dataset (cube-single-play: base policy) or a task (cube-single-play-task2: base policy and critic)."""
     all_tasks: bool = False
-    """Train the critics of all tasks of the task's dataset in one run, on one encoder."""
+    """Train the critics of all tasks of the dataset in one run, on one encoder."""
 
     def run(self) -> int:
         from evor_eqx import pipeline
         from evor_eqx.tasks import is_task, parse_task
 
-        if is_task(self.name):
-            ensure = pipeline.ensure_shared_critic if self.all_tasks else pipeline.ensure_critic
-            trained: Any = ensure(parse_task(self.name), self.config)
+        if self.all_tasks:
+            trained: Any = pipeline.ensure_shared_critic(parse_task(self.name), self.config)
+        elif is_task(self.name):
+            trained = pipeline.ensure_critic(parse_task(self.name), self.config)
         else:
             trained = pipeline.ensure_policy(self.name, self.config)
         print(trained.run.path)

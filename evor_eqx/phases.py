@@ -23,8 +23,9 @@ from evor_eqx.compilation import keep_compiled
 from evor_eqx.config import Config, TrainConfig
 from evor_eqx.critics.categorical import check_support
 from evor_eqx.critics.shared import of_task
-from evor_eqx.data.dataset import DEVICE_BYTES, HostWindows, OfflineDataset, Windows, of_tasks
+from evor_eqx.data.dataset import DEVICE_BYTES, OfflineDataset, of_tasks
 from evor_eqx.data.source import Source, Split, load_arrays
+from evor_eqx.data.windows import HostWindows, Windows
 from evor_eqx.errors import UserError
 from evor_eqx.policy import FlowPolicy
 from evor_eqx.progress import bar
@@ -94,10 +95,7 @@ def train_shared_critics(
     scales = jax.tree.map(lambda *each: jnp.stack(each), *(return_statistics(dataset, gamma) for dataset in datasets))
     statistics = {"normalise": observation_statistics(datasets[0]), "scales": scales}
     model = make_shared_critic(config.critic, **sizes, key=init_key, **statistics)
-    both = tuple(
-        of_tasks([_critic_windows(split, name, gamma, policy, config) for split in group])
-        for name, group in splits.items()
-    )
+    both = tuple(_critic_windows(of_tasks(group), name, gamma, policy, config) for name, group in splits.items())
     judges = [HeldOut.of(validation, gamma, h) for validation in splits["val"]]
 
     def measure(critic):

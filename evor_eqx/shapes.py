@@ -33,11 +33,6 @@ class Batch(eqx.Module):
     mc_return: Float[Array, "*b_tasks"]
 
 
-def rewards_of(data):
-    """Of a batch or of a dataset's windows: what depends on the task."""
-    return data.reward, data.mask, data.mc_return
-
-
 class ReturnLaw(eqx.Module):
     """A law of the reward-to-go as a weighted set of atoms; weights are non-negative and sum to one."""
 

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from evor_eqx.data.dataset import HostWindows, OfflineDataset
+from evor_eqx.data.dataset import OfflineDataset
+from evor_eqx.data.windows import HostWindows
 from evor_eqx.errors import UserError
 
 LENGTHS = (7, 3, 12)  # rows per episode; the last row of each starts no transition

@@ -13,7 +13,7 @@ from evor_eqx.build import make_shared_critic
 from evor_eqx.config import CriticConfig, NetworkConfig
 from evor_eqx.critics.abstract import ReturnScale
 from evor_eqx.critics.shared import of_task
-from evor_eqx.data.dataset import HostWindows, OfflineDataset, of_tasks
+from evor_eqx.data.dataset import OfflineDataset, of_tasks
 from evor_eqx.errors import UserError
 from evor_eqx.presets import preset
 from evor_eqx.tasks import parse_task
@@ -27,14 +27,22 @@ def make(config=CONFIG):
     return make_shared_critic(config, 2, 1, SCALES, key=KEY)
 
 
-def windows_of(task):
+def dataset_of(task):
     rng = np.random.default_rng(0)
     valids = np.ones(40)
     valids[[19, 39]] = 0
     obs, act = rng.normal(size=(40, 2)), rng.normal(size=(40, 1))
     arrays = {"observations": obs, "actions": act, "valids": valids}
     arrays |= {"rewards": np.full(40, task + 1.0), "masks": np.arange(40) % (task + 5) > 0}
-    return OfflineDataset.from_arrays(arrays).windows(gamma=0.9, num_steps=3)
+    return OfflineDataset.from_arrays(arrays)
+
+
+def windows_of(dataset, **options):
+    return dataset.windows(gamma=0.9, num_steps=3, **options)
+
+
+DATASETS = [dataset_of(task) for task in range(NUM_TASKS)]
+WINDOWS = [windows_of(dataset) for dataset in DATASETS]
 
 
 def test_each_task_s_view_is_a_critic_with_the_law_that_the_shared_one_gives():
@@ -50,10 +58,9 @@ def test_each_task_s_view_is_a_critic_with_the_law_that_the_shared_one_gives():
 def test_the_loss_is_the_mean_of_the_tasks_losses():
     critic = make(dataclasses.replace(CONFIG, num_members=1))
     other = jax.tree.map(lambda leaf: leaf * 1.1 if eqx.is_inexact_array(leaf) else leaf, critic)
-    windows = [windows_of(task) for task in range(NUM_TASKS)]
     rows, zeros = jnp.array([4]), jnp.zeros(1, int)
     example, *examples = (
-        jax.tree.map(lambda leaf: leaf[0], each.at(rows, zeros)) for each in (of_tasks(windows), *windows)
+        jax.tree.map(lambda leaf: leaf[0], each.at(rows, zeros)) for each in (windows_of(of_tasks(DATASETS)), *WINDOWS)
     )
     shared, _ = critic.loss(other, example, key=KEY)
     keys = jax.random.split(KEY, NUM_TASKS)
@@ -62,11 +69,10 @@ def test_the_loss_is_the_mean_of_the_tasks_losses():
 
 
 def test_windows_of_several_tasks_are_theirs_side_by_side():
-    windows = [windows_of(task) for task in range(NUM_TASKS)]
-    batch = of_tasks(windows).sample(20, key=KEY)
-    host = of_tasks([HostWindows(jax.tree.map(np.asarray, each)) for each in windows]).sample(20, key=KEY)
+    batch = windows_of(of_tasks(DATASETS)).sample(20, key=KEY)
+    host = windows_of(of_tasks(DATASETS), device_bytes=0).sample(20, key=KEY)
     jax.tree.map(np.testing.assert_array_equal, batch, host)
-    for task, each in enumerate(windows):
+    for task, each in enumerate(WINDOWS):
         alone = each.sample(20, key=KEY)
         np.testing.assert_array_equal(batch.obs, alone.obs)
         for name in ("reward", "mask", "mc_return"):
@@ -76,7 +82,7 @@ def test_windows_of_several_tasks_are_theirs_side_by_side():
 def test_an_update_moves_every_task_and_the_encoder():
     config = dataclasses.replace(CONFIG, train=dataclasses.replace(CONFIG.train, batch_size=8))
     state = train.init_state(make(), config.train)
-    batch = of_tasks([windows_of(task) for task in range(NUM_TASKS)]).sample(8, key=KEY)
+    batch = windows_of(of_tasks(DATASETS)).sample(8, key=KEY)
     updated, _ = train.update(state, batch, config.train, key=KEY)
     changed = jax.tree.map(lambda a, b: np.asarray(a != b), updated.model, state.model)
     assert changed.members.features.network.layers[0].weight.any()

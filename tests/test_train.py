@@ -8,7 +8,8 @@ import pytest
 
 from evor_eqx import train
 from evor_eqx.config import TrainConfig
-from evor_eqx.data.dataset import HostWindows, OfflineDataset
+from evor_eqx.data.dataset import OfflineDataset
+from evor_eqx.data.windows import HostWindows
 from evor_eqx.errors import UserError
 from evor_eqx.runs import Run
 

@@ -14,7 +14,7 @@ from evor_eqx.critics.abstract import AbstractCritic, Inputs
 from evor_eqx.critics.ensemble import EnsembleCritic
 from evor_eqx.critics.flow import FlowCritic
 from evor_eqx.networks import MLP
-from evor_eqx.shapes import Batch, Metrics, ReturnLaw, rewards_of
+from evor_eqx.shapes import Batch, Metrics, ReturnLaw
 
 
 class Features(eqx.Module):
@@ -47,11 +47,11 @@ class SharedCritic(AbstractCritic):
         next_cond = target.features(example.next_obs, example.next_chunk)
 
         def one(own, other, rewards, k):
-            step = other.bellman_step(eqx.tree_at(rewards_of, example, rewards), next_cond)
+            step = other.bellman_step(eqx.tree_at(_rewards, example, rewards), next_cond)
             return own.loss_at(cond, step, key=k)
 
         keys = jax.random.split(key, self.num_tasks)
-        losses, metrics = self._each(one)(self.heads, target.heads, rewards_of(example), keys)
+        losses, metrics = self._each(one)(self.heads, target.heads, _rewards(example), keys)
         return jnp.mean(losses), jax.tree.map(jnp.mean, metrics)
 
     def law(self, obs, chunk, num_returns, num_steps) -> ReturnLaw:
@@ -67,6 +67,10 @@ class SharedCritic(AbstractCritic):
 
     def _each(self, function):
         return eqx.filter_vmap(function, in_axes=eqx.if_array(0), axis_size=self.num_tasks)
+
+
+def _rewards(example):
+    return example.reward, example.mask, example.mc_return
 
 
 def of_task(critic: AbstractCritic, index: int) -> AbstractCritic:

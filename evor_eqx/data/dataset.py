@@ -1,4 +1,4 @@
-"""A dataset as rows, and the windows that training draws from it.
+"""A dataset as rows on the host.
 
 A row is one state with the action taken there. An episode of L transitions has L + 1 rows (OGBench's compact
 layout); its last row has no next state, so it starts no transition, but its state is bootstrapped from and its action
@@ -10,29 +10,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
+from jaxtyping import Float, Int
 
+from evor_eqx.data.windows import HostWindows, Windows
 from evor_eqx.errors import UserError
 from evor_eqx.files import replacing
-from evor_eqx.shapes import AnyArray, Batch, rewards_of
 
 DEVICE_BYTES = 4 * 10**9  # windows that take more stay on the host
 
 
 @dataclass(frozen=True)
 class OfflineDataset:
-    """Rows on the host. `reward` and `mask` belong to the transition that starts at the row."""
+    """Rows on the host. `reward` and `mask` belong to the transition that starts at the row; see `of_tasks`."""
 
     obs: Float[np.ndarray, "rows obs"]
     act: Float[np.ndarray, "rows act"]
-    reward: Float[np.ndarray, " rows"]
-    mask: Float[np.ndarray, " rows"]
+    reward: Float[np.ndarray, "*tasks rows"]
+    mask: Float[np.ndarray, "*tasks rows"]
     last_row: Int[np.ndarray, " rows"]  # the last row of the row's episode
 
     @classmethod
@@ -77,35 +75,35 @@ class OfflineDataset:
         acts = self.act[rows[:, None] + np.arange(chunk_length)]
         return acts.reshape(len(rows), chunk_length * self.act.shape[1])
 
-    def mc_returns(self, gamma: float) -> tuple[Float[np.ndarray, " rows"], Float[np.ndarray, " rows"]]:
+    def mc_returns(self, gamma: float) -> tuple[Float[np.ndarray, "*tasks rows"], Float[np.ndarray, "*tasks rows"]]:
         """Recorded discounted return of each row, and the weight gamma^k of what lies after the recording's end.
 
         The weight is 0 where the task ended inside the recording; elsewhere the true return differs from the recorded
         one by at most weight * max |return|. Both are 0 at the last row of an episode (weight 1 there).
         """
-        returns, tails = np.zeros(len(self.obs)), np.ones(len(self.obs))
+        returns, tails = np.zeros(self.reward.shape), np.ones(self.reward.shape)
         last_rows, num_rows = np.unique(self.last_row, return_counts=True)
         for distance in range(1, num_rows.max()):  # from the episodes' ends, all of them at once
             row = last_rows[num_rows > distance] - distance
-            returns[row] = self.reward[row] + gamma * self.mask[row] * returns[row + 1]
-            tails[row] = gamma * self.mask[row] * tails[row + 1]
+            returns[..., row] = self.reward[..., row] + gamma * self.mask[..., row] * returns[..., row + 1]
+            tails[..., row] = gamma * self.mask[..., row] * tails[..., row + 1]
         return returns.astype(np.float32), tails.astype(np.float32)
 
     def n_step(
         self, num_steps: int, gamma: float, chunk_length: int = 1
-    ) -> tuple[Float[np.ndarray, " rows"], Float[np.ndarray, " rows"], Int[np.ndarray, " rows"]]:
+    ) -> tuple[Float[np.ndarray, "*tasks rows"], Float[np.ndarray, "*tasks rows"], Int[np.ndarray, " rows"]]:
         """The discounted n-step reward, the mask (0 if the task ended within), and the row to bootstrap from.
 
         Near an episode's end n shrinks so that the chunk after the window still lies inside the episode.
         """
         rows = np.arange(len(self.obs))
         next_row = np.clip(rows + num_steps, rows, np.maximum(self.last_row - chunk_length + 1, rows))
-        reward, alive = np.zeros(len(rows)), np.ones(len(rows))
+        reward, alive = np.zeros(self.reward.shape), np.ones(self.reward.shape)
         for step in range(num_steps):
             row = np.minimum(rows + step, self.last_row)
             inside = rows + step < next_row
-            reward += np.where(inside, gamma**step * alive * self.reward[row], 0.0)
-            alive *= np.where(inside, self.mask[row], 1.0)
+            reward += np.where(inside, gamma**step * alive * self.reward[..., row], 0.0)
+            alive *= np.where(inside, self.mask[..., row], 1.0)
         return reward.astype(np.float32), alive.astype(np.float32), next_row.astype(np.int32)
 
     def windows(
@@ -116,7 +114,7 @@ class OfflineDataset:
         num_steps: int | None = None,
         bank: Float[np.ndarray, "draws rows chunk"] | None = None,
         device_bytes: int = DEVICE_BYTES,
-    ) -> "Windows | HostWindows":
+    ) -> Windows | HostWindows:
         """Windows of `chunk_length` = h actions and `num_steps` = n >= h rewards (default h), on the device.
 
         `bank` holds draws of the base policy at every row, used as next chunks; without it the next chunk is the
@@ -134,11 +132,11 @@ class OfflineDataset:
         arrays = {
             "obs": self.obs,
             "act": self.act,
-            "reward": reward,
-            "mask": mask,
+            "reward": reward.T,
+            "mask": mask.T,
             "discount": gamma ** (next_row - rows).astype(np.float32),
             "next_row": next_row,
-            "mc_return": self.mc_returns(gamma)[0],
+            "mc_return": self.mc_returns(gamma)[0].T,
             "valid": valid,
             "starts": np.flatnonzero(valid).astype(np.int32),
             "bank": bank,
@@ -148,98 +146,7 @@ class OfflineDataset:
         return Windows(chunk_length=chunk_length, **jax.tree.map(jnp.asarray, arrays))
 
 
-class Draw(NamedTuple):
-    """Which windows make a batch."""
-
-    start: Int[AnyArray, "*b"]  # index into `Windows.starts`
-    bank_draw: Int[AnyArray, "*b"]  # which of the bank's draws is the next chunk
-
-
-class Windows(eqx.Module):
-    """A dataset's windows, mostly on the device, where drawing from it is a gather inside the compiled update."""
-
-    obs: Float[AnyArray, "rows obs"]
-    act: Float[AnyArray, "rows act"]
-    reward: Float[AnyArray, "rows *tasks"]
-    mask: Float[AnyArray, "rows *tasks"]
-    discount: Float[AnyArray, " rows"]
-    next_row: Int[AnyArray, " rows"]
-    mc_return: Float[AnyArray, "rows *tasks"]
-    valid: Bool[AnyArray, " rows"]
-    starts: Int[AnyArray, " starts"]
-    bank: Float[AnyArray, "draws rows chunk"] | None
-    chunk_length: int = eqx.field(static=True)
-
-    def sample(self, batch_size: int, *, key: PRNGKeyArray) -> Batch:
-        """A batch of windows, drawn uniformly from all that are valid."""
-        return self.gather(draw(batch_size, len(self.starts), self.num_bank_draws, key=key))
-
-    def gather(self, drawn: Draw) -> Batch:
-        """The windows that were drawn."""
-        return self.at(self.starts[drawn.start], drawn.bank_draw)
-
-    @property
-    def num_bank_draws(self) -> int:
-        """Draws of the base policy for each row; 1 without a bank."""
-        return 1 if self.bank is None else len(self.bank)
-
-    def at(self, rows: Int[AnyArray, "*b"], bank_draw: Int[AnyArray, "*b"]) -> Batch:
-        """The windows that start at `rows`, on the device; `valid` is False where one would leave its episode."""
-        next_row = self.next_row[rows]
-        next_chunk = self._chunk(next_row) if self.bank is None else self.bank[bank_draw, next_row]
-        arrays = {
-            "obs": self.obs[rows],
-            "chunk": self._chunk(rows),
-            "reward": self.reward[rows],
-            "discount": self.discount[rows],
-            "mask": self.mask[rows],
-            "valid": self.valid[rows],
-            "next_obs": self.obs[next_row],
-            "next_chunk": next_chunk,
-            "mc_return": self.mc_return[rows],
-        }
-        return Batch(**jax.tree.map(jnp.asarray, arrays))
-
-    def _chunk(self, rows):
-        steps = (rows[..., None] + np.arange(self.chunk_length)).clip(max=len(self.act) - 1)
-        return self.act[steps].reshape(*rows.shape, self.chunk_length * self.act.shape[1])
-
-
-class HostWindows:
-    """Windows whose arrays stay on the host, in memory or memory-mapped: a `train.HostSampler`.
-
-    The same key draws the same batch as from `Windows` on the device.
-    """
-
-    def __init__(self, windows: Windows):
-        self.windows = windows  # its arrays are numpy's
-
-    def sample(self, batch_size: int, *, key: PRNGKeyArray) -> Batch:
-        """A batch of windows, drawn uniformly from all that are valid, on the device."""
-        return jax.tree.map(lambda array: array[0], self.stage(batch_size, keys=key[None]))
-
-    def stage(self, batch_size: int, *, keys: Key[Array, " updates"]) -> Batch:
-        """A batch for each key, on the device: arrays are [updates, batch, ...]."""
-        counts = (batch_size, len(self.windows.starts), self.windows.num_bank_draws)
-        drawn = jax.vmap(lambda key: draw(*counts, key=key))(keys)
-        return self.windows.gather(Draw(*map(np.asarray, drawn)))
-
-
-def of_tasks(windows: Sequence[Windows | HostWindows]) -> Windows | HostWindows:
-    """Windows of one dataset under several rewards as one: reward, mask and mc_return get an axis of tasks."""
-    first = windows[0]
-    if isinstance(first, HostWindows):
-        return HostWindows(_stack_rewards([each.windows for each in windows], np.stack))  # type: ignore[union-attr]
-    return _stack_rewards(windows, jnp.stack)
-
-
-def _stack_rewards(windows, stack):
-    stacked = [stack(group, axis=-1) for group in zip(*map(rewards_of, windows), strict=True)]
-    return eqx.tree_at(rewards_of, windows[0], stacked)
-
-
-def draw(batch_size: int, num_starts: int, num_bank_draws: int, *, key: PRNGKeyArray) -> Draw:
-    """A batch of starts and, for each, one of the bank's draws; both uniform."""
-    start_key, bank_key = jax.random.split(key)
-    start = jax.random.randint(start_key, (batch_size,), 0, num_starts)
-    return Draw(start, jax.random.randint(bank_key, (batch_size,), 0, num_bank_draws))
+def of_tasks(datasets: Sequence[OfflineDataset]) -> OfflineDataset:
+    """The same rows under several rewards as one dataset: reward and mask get a leading axis of tasks."""
+    reward, mask = (np.stack([getattr(each, name) for each in datasets]) for name in ("reward", "mask"))
+    return replace(datasets[0], reward=reward, mask=mask)

@@ -1,0 +1,95 @@
+"""Windows of a dataset, from which training draws its batches: on the device, or on the host if they are too large."""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
+
+from evor_eqx.shapes import AnyArray, Batch
+
+
+class Draw(NamedTuple):
+    """Which windows make a batch."""
+
+    start: Int[AnyArray, "*b"]  # index into `Windows.starts`
+    bank_draw: Int[AnyArray, "*b"]  # which of the bank's draws is the next chunk
+
+
+class Windows(eqx.Module):
+    """A dataset's windows, mostly on the device, where drawing from it is a gather inside the compiled update."""
+
+    obs: Float[AnyArray, "rows obs"]
+    act: Float[AnyArray, "rows act"]
+    reward: Float[AnyArray, "rows *tasks"]
+    mask: Float[AnyArray, "rows *tasks"]
+    discount: Float[AnyArray, " rows"]
+    next_row: Int[AnyArray, " rows"]
+    mc_return: Float[AnyArray, "rows *tasks"]
+    valid: Bool[AnyArray, " rows"]
+    starts: Int[AnyArray, " starts"]
+    bank: Float[AnyArray, "draws rows chunk"] | None
+    chunk_length: int = eqx.field(static=True)
+
+    def sample(self, batch_size: int, *, key: PRNGKeyArray) -> Batch:
+        """A batch of windows, drawn uniformly from all that are valid."""
+        return self.gather(draw(batch_size, len(self.starts), self.num_bank_draws, key=key))
+
+    def gather(self, drawn: Draw) -> Batch:
+        """The windows that were drawn."""
+        return self.at(self.starts[drawn.start], drawn.bank_draw)
+
+    @property
+    def num_bank_draws(self) -> int:
+        """Draws of the base policy for each row; 1 without a bank."""
+        return 1 if self.bank is None else len(self.bank)
+
+    def at(self, rows: Int[AnyArray, "*b"], bank_draw: Int[AnyArray, "*b"]) -> Batch:
+        """The windows that start at `rows`, on the device; `valid` is False where one would leave its episode."""
+        next_row = self.next_row[rows]
+        next_chunk = self._chunk(next_row) if self.bank is None else self.bank[bank_draw, next_row]
+        arrays = {
+            "obs": self.obs[rows],
+            "chunk": self._chunk(rows),
+            "reward": self.reward[rows],
+            "discount": self.discount[rows],
+            "mask": self.mask[rows],
+            "valid": self.valid[rows],
+            "next_obs": self.obs[next_row],
+            "next_chunk": next_chunk,
+            "mc_return": self.mc_return[rows],
+        }
+        return Batch(**jax.tree.map(jnp.asarray, arrays))
+
+    def _chunk(self, rows):
+        steps = (rows[..., None] + np.arange(self.chunk_length)).clip(max=len(self.act) - 1)
+        return self.act[steps].reshape(*rows.shape, self.chunk_length * self.act.shape[1])
+
+
+class HostWindows:
+    """Windows whose arrays stay on the host, in memory or memory-mapped: a `train.HostSampler`.
+
+    The same key draws the same batch as from `Windows` on the device.
+    """
+
+    def __init__(self, windows: Windows):
+        self.windows = windows  # its arrays are numpy's
+
+    def sample(self, batch_size: int, *, key: PRNGKeyArray) -> Batch:
+        """A batch of windows, drawn uniformly from all that are valid, on the device."""
+        return jax.tree.map(lambda array: array[0], self.stage(batch_size, keys=key[None]))
+
+    def stage(self, batch_size: int, *, keys: Key[Array, " updates"]) -> Batch:
+        """A batch for each key, on the device: arrays are [updates, batch, ...]."""
+        counts = (batch_size, len(self.windows.starts), self.windows.num_bank_draws)
+        drawn = jax.vmap(lambda key: draw(*counts, key=key))(keys)
+        return self.windows.gather(Draw(*map(np.asarray, drawn)))
+
+
+def draw(batch_size: int, num_starts: int, num_bank_draws: int, *, key: PRNGKeyArray) -> Draw:
+    """A batch of starts and, for each, one of the bank's draws; both uniform."""
+    start_key, bank_key = jax.random.split(key)
+    start = jax.random.randint(start_key, (batch_size,), 0, num_starts)
+    return Draw(start, jax.random.randint(bank_key, (batch_size,), 0, num_bank_draws))
