@@ -5,7 +5,6 @@ that processes can be compared.
 """
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -18,7 +17,7 @@ from evor_eqx.build import make_critic
 from evor_eqx.config import CriticConfig
 from evor_eqx.critics.abstract import AbstractCritic
 from evor_eqx.errors import UserError
-from evor_eqx.exact import PROCESSES, Process
+from evor_eqx.exact import PROCESSES
 from evor_eqx.exact_solution import ExactLaws, return_laws, return_scale
 from evor_eqx.phases import fit_in_run, moving_average
 from evor_eqx.runs import Run
@@ -105,22 +104,18 @@ def ensure_judged(name: str, config: CriticConfig, num_seeds: int = 5) -> Judged
     keys = jax.random.split(jax.random.key(config.seed), (2, num_seeds))
     sizes = {"obs_size": len(process.prob), "chunk_size": process.acts.shape[1]}
     scale = return_scale(process, exact)
-    make = eqx.filter_jit(eqx.filter_vmap(lambda key: make_critic(config, **sizes, key=key, scale=scale)))
-    critics = make(keys[0])
+
+    def make():
+        return eqx.filter_vmap(lambda key: make_critic(config, **sizes, key=key, scale=scale))(keys[0])
+
     data = {"dataset": f"exact-{name}", "origin": "exact", "fingerprint": process.fingerprint}
     definition = {**data, "critic": asdict(config), "num_seeds": num_seeds, "seed": config.seed}
     run = Run.open(data["dataset"], f"critic-{config.label}", definition)
     if not run.complete:
-        _train(run, critics, process, Judge.of(exact), config, key=keys[1])
-    like = eqx.filter_vmap(lambda critic: train.init_state(critic, config.train))(critics)
-    return Judged(exact, moving_average(run, like), run)
-
-
-def _train(
-    run: Run, critics: AbstractCritic, process: Process, judge: Judge, config: CriticConfig, *, key: Any
-) -> None:
-    sampler = process.sampler(config.n_step)
-    fit_in_run(run, critics, (sampler, sampler), config.train, {}, key=key, measure=judge)
+        sampler = process.sampler(config.n_step)
+        options = {"key": keys[1], "measure": Judge.of(exact)}
+        fit_in_run(run, eqx.filter_jit(make)(), (sampler, sampler), config.train, {}, **options)
+    return Judged(exact, moving_average(run, lambda: train.init_states(make(), config.train)), run)
 
 
 @eqx.filter_jit

@@ -1,6 +1,6 @@
 """The training of phases 1 and 2, each in its run folder: from the rows of a dataset to a checkpoint."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -128,9 +128,9 @@ def fit_in_run(
     run.finish(sizes=sizes, updates_per_second=run.updates_per_second())
 
 
-def moving_average(run: Run, like: train.TrainState) -> Any:
-    """The model of a finished run; UserError if its checkpoint is gone."""
-    state = run.read(like)
+def moving_average(run: Run, like: Callable[[], train.TrainState]) -> Any:
+    """The model of a finished run, in the shapes of the state that `like` would make; UserError if there is none."""
+    state = run.read(eqx.filter_eval_shape(like))  # nothing is computed for it
     if state is None:
         raise UserError(f"no checkpoint in {run.path}, though the run is complete: delete the folder to train it again")
     return state.target

@@ -97,9 +97,12 @@ def ensure_shared_critic(task: Task, config: Config) -> Trained[AbstractCritic]:
         train_shared_critics(run, source, tasks, policy, config)
     sizes = run.manifest["sizes"]
     scales = ReturnScale(*(jnp.zeros(len(tasks)) for _ in range(4)))
-    like = make_shared_critic(config.critic, **sizes, scales=scales, key=jax.random.key(0))
-    model = moving_average(run, train.init_state(like, config.critic.train))
-    return Trained(of_task(model, tasks.index(task)), run)
+
+    def like():
+        model = make_shared_critic(config.critic, **sizes, scales=scales, key=jax.random.key(0))
+        return train.init_state(model, config.critic.train)
+
+    return Trained(of_task(moving_average(run, like), tasks.index(task)), run)
 
 
 def ensure_evaluation(task: Task, config: Config, settings: Sequence[Setting], *, shared: bool = False) -> list[Result]:
@@ -133,18 +136,23 @@ def load_policy(run: Run) -> Trained[FlowPolicy]:
     """The base policy of a finished run."""
     config = PolicyConfig(**_nested(run.config["policy"]))
     sizes = run.manifest["sizes"]
-    return Trained(
-        moving_average(run, train.init_state(make_policy(config, **sizes, key=jax.random.key(0)), config.train)), run
-    )
+
+    def like():
+        return train.init_state(make_policy(config, **sizes, key=jax.random.key(0)), config.train)
+
+    return Trained(moving_average(run, like), run)
 
 
 def load_critic(run: Run) -> Trained[AbstractCritic]:
     """The critic of a finished run."""
     config = CriticConfig(**_nested(run.config["critic"]))
     sizes = run.manifest["sizes"]
-    return Trained(
-        moving_average(run, train.init_state(make_critic(config, **sizes, key=jax.random.key(0)), config.train)), run
-    )
+    scale = ReturnScale(*map(jnp.asarray, (0.0, 1.0, -1.0, 1.0)))
+
+    def like():
+        return train.init_state(make_critic(config, **sizes, key=jax.random.key(0), scale=scale), config.train)
+
+    return Trained(moving_average(run, like), run)
 
 
 def _ensure_episodes(run: Run, actor: Actor, task: Task, config: Config, settings: Sequence[Setting]) -> list[Result]:

@@ -4,6 +4,7 @@ Every random number of update k comes from fold_in(key, k), so a run that is sto
 the same updates, bit for bit, as one that never stopped.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -104,6 +105,12 @@ def init_state(model: Trainable, config: TrainConfig) -> TrainState:
     return TrainState(first, second, opt_state, jnp.zeros((), jnp.int32))
 
 
+@eqx.filter_jit
+def init_states(models: Trainable, config: TrainConfig) -> TrainState:
+    """`init_state` of several models, whose arrays carry a leading axis of seeds."""
+    return eqx.filter_vmap(lambda one: init_state(one, config))(models)
+
+
 def batch_loss(model: Model, target: Model, batch: Batch, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
     """Mean of the model's loss and of its scalars over a batch."""
     keys = jax.random.split(key, batch.reward.shape[0])
@@ -197,12 +204,12 @@ def fit(
     UserError and leaves the last checkpoint in place.
     """
     train_key, val_rows_key, val_key = _split(key, 3)
-    several = bool(key.ndim)
-    state = eqx.filter_vmap(lambda one: init_state(one, config))(model) if several else init_state(model, config)
+    state = init_states(model, config) if key.ndim else _init_state(model, config)
     restored = recorder.restore(state)
     state = state if restored is None else restored
-    first = (lambda keys: keys[0]) if several else (lambda keys: keys)
-    validation = val_sampler.sample(4 * config.batch_size, key=first(val_rows_key))
+    first = (lambda keys: keys[0]) if key.ndim else (lambda keys: keys)
+    sample = val_sampler.sample if isinstance(val_sampler, HostSampler) else eqx.filter_jit(val_sampler.sample)
+    validation = sample(4 * config.batch_size, key=first(val_rows_key))
     step = state.num_updates
     on_block(step)
     batches = _batches(sampler, config, step, key=train_key)
@@ -238,6 +245,10 @@ def _batches(
     return Staged(sampler.stage(config.batch_size, keys=keys))
 
 
+_init_state = eqx.filter_jit(init_state)  # one program instead of many small ones
+
+
+@functools.partial(jax.jit, static_argnums=1)
 def _split(key: Key[Array, "*seeds"], num: int) -> list[Key[Array, "*seeds"]]:
     """`num` sub-keys, each with the key's own axes."""
     return list(jnp.moveaxis(jax.vmap(lambda k: jax.random.split(k, num))(key.ravel()), 1, 0).reshape(num, *key.shape))

@@ -1,6 +1,7 @@
 """The judge of critics on exact processes, against laws that are known and errors that are put in."""
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -83,3 +84,12 @@ def test_a_judged_run_is_trained_once_and_records_every_seed(home):
 def test_an_unknown_process_is_refused_with_the_known_names(home):
     with pytest.raises(UserError, match=r"'coin': expected one of bandit, chain"):
         judge.ensure_judged("coin", exact_preset("smoke").critic)
+
+
+def test_reading_a_finished_run_compiles_nothing(home, caplog):
+    """A process can hold only so many compiled programs (the system's limit of memory maps); a study reads hundreds."""
+    config = exact_preset("smoke").critic
+    judge.ensure_judged("twins", config, 2)
+    with jax.log_compiles(), caplog.at_level("WARNING"):
+        judge.ensure_judged("twins", config, 2)
+    assert not [record for record in caplog.records if "compil" in record.getMessage().lower()]
