@@ -1,5 +1,6 @@
 import json
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -225,6 +226,14 @@ def test_committed_pictures_are_those_of_their_sidecars():
     assert root is not None
     for path in (root / "figures").glob("*.json"):
         assert sha256(path.with_suffix(".png")) == read_json(path)["picture"], path
+
+
+def test_every_picture_of_the_readme_is_there():
+    root = paths.checkout()
+    assert root is not None
+    pictures = re.findall(r"\]\((figures/[^)]+)\)", (root / "README.md").read_text())
+    assert pictures
+    assert [name for name in pictures if not (root / name).exists()] == []
 
 
 @pytest.mark.filterwarnings("error")
