@@ -12,20 +12,21 @@ from pathlib import Path
 
 import gymnasium
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from evor_eqx import inference
 from evor_eqx.build import make_critic, make_policy
-from evor_eqx.config import CriticConfig, NetworkConfig, PolicyConfig, Setting
+from evor_eqx.config import Setting
 from evor_eqx.data.generate import generate, val_path
 from evor_eqx.data.workers import num_cores
 from evor_eqx.envs import ParallelEnvs, open_envs
 from evor_eqx.evaluate import Actor, run_episodes
+from evor_eqx.presets import preset
 from evor_eqx.tasks import make_env, parse_task
 
 EPISODES = {"pointmaze-medium-navigate": 100, "cube-single-play": 20}  # some ten seconds of generation each
-NUM_CANDIDATES, HORIZON = 8, 5
+CONFIG = preset("laptop")
+NUM_CANDIDATES, HORIZON = 8, CONFIG.policy.chunk_length
 
 
 def run_physics(
@@ -70,18 +71,11 @@ def bare_steps_per_second(env: gymnasium.Env, seconds: float) -> float:
 
 
 def random_agent(env: gymnasium.Env) -> Actor:
-    """An untrained agent of the laptop's size, which costs what a trained one costs."""
+    """An untrained agent of the `laptop` preset, which costs what a trained one costs."""
     obs_size, chunk_size = env.observation_space.shape[0], HORIZON * env.action_space.shape[0]  # type: ignore[index]
-    network = NetworkConfig(width=256, depth=3, head_width=64)
-    policy = make_policy(PolicyConfig(network=network), obs_size, chunk_size, key=jax.random.key(0))
-    critic = make_critic(CriticConfig(network=network), obs_size, chunk_size, key=jax.random.key(1))
-    sizes = (jnp.asarray(10), inference.capacity(NUM_CANDIDATES))
-
-    def actor(obs, keys, num_candidates, num_returns, tau_r, tau_q):
-        counts = (jnp.asarray(num_candidates), num_returns)
-        return inference.act(policy, critic, jnp.asarray(obs), keys, *counts, tau_r, tau_q, *sizes)
-
-    return actor
+    policy = make_policy(CONFIG.policy, obs_size, chunk_size, key=jax.random.key(0))
+    critic = make_critic(CONFIG.critic, obs_size, chunk_size, key=jax.random.key(1))
+    return inference.agent(policy, critic, CONFIG.num_flow_steps)
 
 
 def _generate(dataset: str, num_episodes: int) -> float:

@@ -5,6 +5,7 @@ Q*(x, a) = tau_R log E_{z ~ R(.|x, a)} exp(z / tau_R), and pick candidate i with
 The identity behind Q* needs deterministic transitions; with stochastic ones it is optimistic.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
@@ -125,3 +126,14 @@ def act_base(
         return policy.sample(state, 1, num_steps, key=candidate_key)[0]
 
     return jax.vmap(one)(obs, keys)
+
+
+def agent(policy: FlowPolicy, critic: AbstractCritic, num_flow_steps: int) -> Callable[..., Float[Array, "envs chunk"]]:
+    """`act` with its models, as an `evaluate.Actor`: a function of (obs, keys, N_pi, N, tau_R, tau_Q)."""
+    num_steps = jnp.asarray(num_flow_steps)
+
+    def actor(obs, keys, num_candidates, num_returns, tau_r, tau_q):
+        counts, num_drawn = (jnp.asarray(num_candidates), num_returns), capacity(num_candidates)
+        return act(policy, critic, jnp.asarray(obs), keys, *counts, tau_r, tau_q, num_steps, num_drawn)
+
+    return actor

@@ -112,13 +112,7 @@ def ensure_evaluation(task: Task, config: Config, settings: Sequence[Setting], *
     """
     policy = ensure_policy(task.dataset, config)
     critic = ensure_shared_critic(task, config) if shared else ensure_critic(task, config)
-    num_steps = jnp.asarray(config.num_flow_steps)
-
-    def actor(obs, keys, num_candidates, num_returns, tau_r, tau_q):
-        models, counts = (policy.model, critic.model), (jnp.asarray(num_candidates), num_returns)
-        num_drawn = inference.capacity(num_candidates)
-        return inference.act(*models, jnp.asarray(obs), keys, *counts, tau_r, tau_q, num_steps, num_drawn)
-
+    actor = inference.agent(policy.model, critic.model, config.num_flow_steps)
     return _ensure_episodes(critic.run, actor, task, config, settings)
 
 

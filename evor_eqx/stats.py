@@ -107,7 +107,7 @@ def wasserstein_1(
 
     Raises UserError unless the weights are non-negative, as many as atoms, and sum to one.
     """
-    check_law(atoms, weights)
+    atoms, weights = _law(atoms, weights)
     return float(scipy.stats.wasserstein_distance(atoms, _finite("samples", samples), u_weights=weights))
 
 
@@ -124,7 +124,7 @@ def pit(
     PIT, Czado, Gneiting and Held 2009; exactly uniform for a right law), or is their middle if `seed` is None.
     Raises UserError as `wasserstein_1` does, and unless there is one sample per law.
     """
-    check_law(atoms, weights)
+    atoms, weights = _law(atoms, weights)
     samples = _finite("samples", samples)
     if atoms.ndim != 2 or samples.shape != atoms.shape[:1]:
         raise UserError(f"laws and samples: got shapes {atoms.shape}, {samples.shape}, expected [n, atoms] and [n]")
@@ -144,6 +144,12 @@ def pit_coverage(values: Float[np.ndarray, " laws"], level: float = 0.9) -> floa
     if values.min() < 0 or values.max() > 1:
         raise UserError(f"values: got {values.min()} to {values.max()}, expected 0 to 1; pass what `pit` returns")
     return float(np.mean(np.abs(values - 0.5) <= level / 2))
+
+
+def _law(atoms: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Checked atoms and weights, as float64: sums over thousands of float32 weights would show."""
+    check_law(atoms, weights)
+    return np.asarray(atoms, np.float64), np.asarray(weights, np.float64)
 
 
 def _finite(name: str, values: np.ndarray) -> np.ndarray:

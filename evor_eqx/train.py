@@ -96,6 +96,7 @@ def optimiser(config: TrainConfig) -> optax.GradientTransformation:
     return optax.adam(optax.cosine_decay_schedule(rate, config.num_updates) if config.decay else rate)
 
 
+@eqx.filter_jit  # one program instead of many small ones
 def init_state(model: Trainable, config: TrainConfig) -> TrainState:
     """Update 0: the moving average equals the model; both are copies, because the first update gives its input away."""
     opt_state = optimiser(config).init(eqx.filter(model, eqx.is_inexact_array))
@@ -204,7 +205,7 @@ def fit(
     UserError and leaves the last checkpoint in place.
     """
     train_key, val_rows_key, val_key = _split(key, 3)
-    state = init_states(model, config) if key.ndim else _init_state(model, config)
+    state = init_states(model, config) if key.ndim else init_state(model, config)
     restored = recorder.restore(state)
     state = state if restored is None else restored
     first = (lambda keys: keys[0]) if key.ndim else (lambda keys: keys)
@@ -235,17 +236,12 @@ def _block_size(config: TrainConfig, step: int) -> int:
     return min(config.log_every, config.num_updates - step)
 
 
-def _batches(
-    sampler: Sampler | HostSampler, config: TrainConfig, step: int, *, key: Key[Array, "*seeds"]
-) -> Sampler | Staged:
-    """What the block from `step` on draws its batches from."""
-    if not isinstance(sampler, HostSampler):
+def _batches(sampler: Sampler | HostSampler, config: TrainConfig, step: int, *, key: Key[Array, "*seeds"]) -> Any:
+    """What the block from `step` on draws its batches from; the sampler itself if it need not be staged."""
+    if not isinstance(sampler, HostSampler) or step >= config.num_updates:
         return sampler
     keys = jax.vmap(lambda k: update_keys(key, k)[0])(jnp.arange(step, step + _block_size(config, step)))
     return Staged(sampler.stage(config.batch_size, keys=keys))
-
-
-_init_state = eqx.filter_jit(init_state)  # one program instead of many small ones
 
 
 @functools.partial(jax.jit, static_argnums=1)

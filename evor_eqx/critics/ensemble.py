@@ -5,6 +5,7 @@ laws, and the minimum the highest law that each of them dominates.
 """
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import equinox as eqx
 import jax
@@ -15,6 +16,7 @@ from evor_eqx.critics.abstract import AbstractCritic
 from evor_eqx.laws import mid_quantiles
 from evor_eqx.shapes import ReturnLaw
 
+Critic = TypeVar("Critic", bound=AbstractCritic)
 COMBINE = {"mean": jnp.mean, "min": jnp.min}
 
 
@@ -41,11 +43,21 @@ class EnsembleCritic(AbstractCritic):
 
     def member(self, index: int) -> AbstractCritic:
         """One of the critics, 0 <= index < num_members."""
-        arrays, static = eqx.partition(self.members, eqx.is_array)
-        return eqx.combine(jax.tree.map(lambda leaf: leaf[index], arrays), static)
+        return pick(self.members, index)
 
     def _each(self, function: Callable) -> Callable:
-        return eqx.filter_vmap(function, in_axes=eqx.if_array(0), axis_size=self.num_members)
+        return over_stacked(function, self.num_members)
+
+
+def over_stacked(function: Callable, num: int) -> Callable:
+    """`function` of one model, mapped over `num` models whose arrays carry a leading axis."""
+    return eqx.filter_vmap(function, in_axes=eqx.if_array(0), axis_size=num)
+
+
+def pick(stacked: Critic, index: int) -> Critic:
+    """One of several models whose arrays carry a leading axis."""
+    arrays, static = eqx.partition(stacked, eqx.is_array)
+    return eqx.combine(jax.tree.map(lambda leaf: leaf[index], arrays), static)
 
 
 def first_member(critic: AbstractCritic) -> AbstractCritic:
