@@ -1,0 +1,54 @@
+"""A matplotlib figure as an image widget that is drawn again in milliseconds: only the artists that move are.
+
+Axes, ticks and labels are drawn once and kept as pixels; a refresh copies them back and draws the animated artists on
+top. What the figure shows after `refresh` is what a full drawing would show (a test compares the pixels), but that
+moving artists also cover the axes' own lines.
+"""
+
+import io
+from collections.abc import Iterable
+
+import ipywidgets
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+SCALE = 1.5  # pixels of the picture for one of the page: sharp on most screens
+
+
+class Canvas:
+    """A figure, and the widget that shows it. The figure belongs to no window and to no pyplot state: none leaks."""
+
+    def __init__(self, width: int, height: int, name: str):
+        """A figure of `width` x `height` pixels of the page; the image gets the class `evor-<name>`."""
+        self.figure = Figure(figsize=(width / 100, height / 100), dpi=100 * SCALE, layout="constrained")
+        self._agg = FigureCanvasAgg(self.figure)
+        self._moving: list[Artist] = []
+        self._still = None
+        self.image = ipywidgets.Image(format="png", layout={"width": f"{width}px", "max_width": "100%"})
+        self.image.add_class(f"evor-{name}")
+
+    def redraw(self, moving: Iterable[Artist] = ()) -> None:
+        """Draw everything; what is in `moving` (lowest first) will be drawn anew by each `refresh`."""
+        self._moving = list(moving)
+        for artist in self._moving:
+            artist.set_animated(True)
+        self._agg.draw()
+        self._still = self._agg.copy_from_bbox(self.figure.bbox)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Draw what moves on what does not, and send it to the page. Needs an earlier `redraw`."""
+        self._agg.restore_region(self._still)
+        for artist in self._moving:
+            self.figure.draw_artist(artist)
+        self.image.value = png(np.asarray(self._agg.buffer_rgba()))
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """RGBA pixels as PNG, packed for speed, not for size."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).convert("RGB").save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()

@@ -1,0 +1,56 @@
+"""Controls that say what they are: a label, a tooltip, a class to find them by, and a name for screen readers."""
+
+from typing import TypeVar
+
+import ipywidgets
+from IPython.display import Javascript
+
+Control = TypeVar("Control", bound=ipywidgets.DOMWidget)
+_STYLE = {"description_width": "9.5em"}
+_LAYOUT = {"width": "25em", "max_width": "100%"}
+
+
+def control(widget: Control, name: str, label: str, tooltip: str) -> Control:
+    """Give a control its label, its tooltip and the class `evor-<name>`; returns the control."""
+    widget.add_class("evor-control").add_class(f"evor-{name}")
+    traits = {"description": label, "tooltip": tooltip, "description_tooltip": tooltip}
+    if not isinstance(widget, ipywidgets.Button | ipywidgets.ToggleButton):
+        traits |= {"layout": _LAYOUT, "style": _STYLE}
+    for trait, value in traits.items():
+        if widget.has_trait(trait):
+            widget.set_trait(trait, value)
+    return widget
+
+
+def name_handles() -> Javascript:
+    """For the page, once: give each slider's handle the label of its control, which ipywidgets leaves nameless."""
+    return Javascript(
+        """
+        const name = () => document.querySelectorAll('.evor-control').forEach((control) => {
+            const label = control.querySelector('label, .widget-label');
+            control.querySelectorAll('.noUi-handle').forEach((handle) => {
+                if (label && handle.getAttribute('aria-label') !== label.textContent)
+                    handle.setAttribute('aria-label', label.textContent);
+            });
+        });
+        name();
+        if (!window.evorNames) {
+            window.evorNames = new MutationObserver(name);
+            window.evorNames.observe(document.body, {childList: true, subtree: true});
+        }
+        """
+    )
+
+
+def spoken(text: str = "", name: str = "message") -> ipywidgets.HTML:
+    """A line of text that is read out when it changes, of class `evor-<name>`."""
+    line = ipywidgets.HTML()
+    line.add_class(f"evor-{name}")
+    say(line, text)
+    return line
+
+
+def say(line: ipywidgets.HTML, text: str) -> None:
+    """Change a `spoken` line; `text` is plain text."""
+    safe = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    line.value = f'<p role="status" aria-live="polite" style="max-width: 60em; line-height: 1.4">{safe}</p>'
