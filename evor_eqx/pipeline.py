@@ -119,10 +119,7 @@ def ensure_evaluation(task: Task, config: Config, settings: Sequence[Setting], *
 def ensure_base_evaluation(task: Task, config: Config) -> Result:
     """Rollouts of the base policy alone (N_pi = 1), which need no critic; kept in the base policy's run."""
     policy = ensure_policy(task.dataset, config)
-
-    def actor(obs, keys, num_candidates, num_returns, tau_r, tau_q):
-        return inference.act_base(policy.model, jnp.asarray(obs), keys, jnp.asarray(config.num_flow_steps))
-
+    actor = inference.base_agent(policy.model, config.num_flow_steps)
     return _ensure_episodes(policy.run, actor, task, config, [replace(config.setting, num_candidates=1)])[0]
 
 

@@ -13,7 +13,7 @@ def is_quiet() -> bool:
     return not (sys.stderr.isatty() or "ipykernel" in sys.modules)
 
 
-def bar(total: int | None, description: str, unit: str, done: int = 0) -> tqdm:
+def bar(total: int | None, description: str, unit: str, done: int = 0, quiet: bool = False) -> tqdm:
     """A progress bar over `total` units, `done` of them from before, with the rate and the time left."""
-    options = {"unit": unit, "unit_scale": True, "disable": is_quiet(), "dynamic_ncols": True}
+    options = {"unit": unit, "unit_scale": True, "disable": quiet or is_quiet(), "dynamic_ncols": True}
     return tqdm(total=total, initial=done, desc=description, **options)
