@@ -25,7 +25,7 @@ from evor_eqx.tasks import Task, dataset_name, make_env
 
 Origin = Literal["generated", "ogbench", "downloaded"]
 Split = Literal["train", "val"]
-_KEYS = ("observations", "actions", "terminals", "valids", "rewards", "masks", "qpos")
+_KEYS = ("observations", "actions", "terminals", "valids", "rewards", "masks", "qpos", "qvel", "button_states")
 
 
 @dataclass(frozen=True)
