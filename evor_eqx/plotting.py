@@ -93,11 +93,17 @@ def histogram_pair(
 
 def cdf(ax: Axes, atoms: Float[np.ndarray, " atoms"], weights: Float[np.ndarray, " atoms"], **style) -> Axes:
     """Distribution function of a law given as weighted atoms."""
-    order = np.argsort(atoms)
-    levels = np.cumsum(weights[order])
-    ax.step(np.r_[atoms[order][:1], atoms[order]], np.r_[0.0, levels], where="post", **style)
+    ax.step(*cdf_corners(atoms, weights), where="post", **style)
     ax.set(xlabel="reward-to-go (return)", ylabel="probability of at most this", ylim=(-0.02, 1.02))
     return ax
+
+
+def cdf_corners(
+    atoms: Float[np.ndarray, " atoms"], weights: Float[np.ndarray, " atoms"]
+) -> tuple[Float[np.ndarray, " corners"], Float[np.ndarray, " corners"]]:
+    """The distribution function of a law as the corners of a `post` step line."""
+    order = np.argsort(atoms)
+    return np.r_[atoms[order][:1], atoms[order]], np.r_[0.0, np.cumsum(weights[order])]
 
 
 def calibration(
