@@ -1,4 +1,4 @@
-"""`evor data | train | evaluate | figures | runs | bench`: the pipeline from the command line.
+"""`evor data | train | evaluate | figures | pack | runs | bench`: the pipeline from the command line.
 
 Exit code 0: done; 1: a figure failed; 2: bad input, with one line that says what to do; 130: interrupted (what was
 saved is kept, the same command goes on from there).
@@ -141,6 +141,23 @@ class Figures:
 
 
 @dataclass(frozen=True)
+class Pack(_Experiment):
+    """Write a task's agent, with some held-out episodes, as a small folder that needs no training to be opened."""
+
+    task: tyro.conf.Positional[str]
+    """For example cube-single-play-task2."""
+    to: Path | None = None
+    """The folder to write into; the package's own `shipped` if not given."""
+
+    def run(self) -> int:
+        from evor_eqx import agents
+        from evor_eqx.tasks import parse_task
+
+        print(agents.pack(parse_task(self.task), self.config, self.to or agents.SHIPPED))
+        return 0
+
+
+@dataclass(frozen=True)
 class Runs:
     """List the run folders."""
 
@@ -217,6 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "train": partial(Train, config=start),
             "evaluate": partial(Evaluate, config=start),
             "figures": Figures,
+            "pack": partial(Pack, config=start),
             "runs": Runs,
             "bench": Bench,
         }
