@@ -1,8 +1,8 @@
 """Agents: all that acts, and the held-out data that explain it; from run folders, or shipped with the package.
 
 A shipped agent is a folder `shipped/<task>/` of the package: `agent.json` (task, configuration, data, checksums),
-`weights.eqx` (base policy and critic, rounded to half precision) and `rows.npz` (some held-out episodes). `evor pack`
-writes one; it needs no dataset and no training to be opened.
+`weights.eqx` (base policy and critic, bit for bit: half precision moved Q* by more than candidates differ in it) and
+`rows.npz` (some held-out episodes). `evor pack` writes one; it needs no dataset and no training to be opened.
 """
 
 import functools
@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -32,7 +30,7 @@ from evor_eqx.tasks import Task, parse_task
 
 SHIPPED = Path(__file__).resolve().parent / "shipped"
 STRIDE = 25  # rows between two states to choose from
-PACKED_EPISODES = 10  # held-out episodes of a shipped agent
+PACKED_EPISODES = 6  # held-out episodes of a shipped agent
 _PHYSICS = ("qpos", "qvel", "button_states")
 
 
@@ -118,14 +116,14 @@ def pack(task: Task, config: Config, folder: Path = SHIPPED) -> Path:
             temporary, allow_pickle=False, **_thinned({key: array[:end] for key, array in arrays.items()})
         )
     with replacing(target / "weights.eqx") as temporary:
-        eqx.tree_serialise_leaves(temporary, _cast((agent.policy, agent.critic), jnp.float32, jnp.float16))
+        eqx.tree_serialise_leaves(temporary, (agent.policy, agent.critic))
     definition = {
         "task": task.name,
         "reward_timing": task.reward_timing,
         **{kind: {"config": run.config[kind], "sizes": run.manifest["sizes"]} for kind, run in runs.items()},
         "setting": asdict(config.setting),
         "num_flow_steps": config.num_flow_steps,
-        "facts": agent.facts | environment(),
+        "facts": agent.facts | {"versions": environment()["versions"]},
         "sha256": {name: sha256(target / name) for name in ("rows.npz", "weights.eqx")},
     }
     write_json(target / "agent.json", definition)
@@ -145,16 +143,10 @@ def open_shipped(folder: Path) -> Agent:
     policy, critic = record["policy"], record["critic"]
 
     def like():
-        models = (
-            blank_policy(policy["config"], policy["sizes"]),
-            blank_critic(critic["config"], critic["sizes"]),
-        )
-        return _cast(models, jnp.float32, jnp.float16)
+        return blank_policy(policy["config"], policy["sizes"]), blank_critic(critic["config"], critic["sizes"])
 
     leaves = io.BytesIO((folder / "weights.eqx").read_bytes())
-    policy_model, critic_model = _cast(
-        eqx.tree_deserialise_leaves(leaves, eqx.filter_eval_shape(like)), jnp.float16, jnp.float32
-    )
+    policy_model, critic_model = eqx.tree_deserialise_leaves(leaves, eqx.filter_eval_shape(like))
     with np.load(folder / "rows.npz", allow_pickle=False) as file:
         arrays = dict(file)
     task, setting = parse_task(record["task"], record["reward_timing"]), Setting(**record["setting"])
@@ -178,8 +170,3 @@ def _thinned(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     rows = transitions[::STRIDE].astype(np.int32)
     kept = {key: array for key, array in arrays.items() if key not in (*_PHYSICS, "terminals")}
     return kept | {"state_rows": rows} | {key: arrays[key][rows] for key in _PHYSICS if key in arrays}
-
-
-def _cast(tree: Any, old: Any, new: Any) -> Any:
-    """The tree with arrays of one type in another."""
-    return jax.tree.map(lambda leaf: leaf.astype(new) if eqx.is_array(leaf) and leaf.dtype == old else leaf, tree)
