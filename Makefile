@@ -30,8 +30,8 @@ agents: $(STAMP) ## the agents that the package ships for the explorer, trained 
 test: $(STAMP) ## all tests, smoke notebooks included
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
-lab: $(STAMP) ## JupyterLab on notebooks/, for this machine only and with a token
-	$(BIN)/jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
+lab: $(STAMP) ## JupyterLab on notebooks/, opened at the explorer, for this machine only and with a token
+	$(BIN)/jupyter lab --notebook-dir=notebooks --LabApp.default_url=/lab/tree/explorer.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 lint: $(STAMP) ## style, format, types, and no outputs in notebooks
 	$(BIN)/ruff check

@@ -76,7 +76,7 @@ def catalogue() -> list[Entry]:
     """
     shipped = [
         Entry(parse_task(path.parent.name), "shipped with the package", functools.partial(open_shipped, path.parent))
-        for path in sorted(SHIPPED.glob("*/agent.json"))
+        for path in sorted(SHIPPED.glob("*/agent.json"), reverse=True)  # a maze first: it is easiest to read
     ]
     runs = [run for run in all_runs() if run.path.name.startswith("critic-") and "task" in run.config]
     return shipped + [

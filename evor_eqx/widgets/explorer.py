@@ -69,10 +69,10 @@ class View:
 class Explorer:
     """The widget; `box` is what a notebook displays.
 
-    `entries` are the agents to choose from (default: `agents.catalogue()`); the first one is opened.
+    `entries` are the agents to choose from (default: `agents.catalogue()`); the first one is opened, at its `state`.
     """
 
-    def __init__(self, entries: Sequence[Entry] | None = None):
+    def __init__(self, entries: Sequence[Entry] | None = None, state: int = 0):
         self.entries = list(catalogue() if entries is None else entries)
         self.canvases = [Canvas(WIDTH, HEIGHT, name) for name in ("candidates", "laws", "values", "selection")]
         self.text, self.view = spoken(name="sentence"), None
@@ -80,7 +80,9 @@ class Explorer:
         self.task = control(w.Dropdown(), "task", "task", "Which of the environment's tasks gives the reward.")
         self.critic = control(w.Dropdown(), "critic", "critic run", "The trained critic, with its base policy.")
         self.source = control(w.Dropdown(), "source", "state from", "Where the state to look at comes from.")
-        self.state = control(w.IntSlider(max=1), "state", "state", "Which of the held-out states.")
+        self.state = control(
+            w.IntSlider(max=max(state, 1), value=state), "state", "state", "Which of the held-out states."
+        )
         self.x = control(w.FloatSlider(step=0.1), "x", "x (m)", "Place in the maze, along the horizontal axis.")
         self.y = control(w.FloatSlider(step=0.1), "y", "y (m)", "Place in the maze, along the vertical axis.")
         self.sliders = _setting_sliders()

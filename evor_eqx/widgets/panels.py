@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FormatStrFormatter, MaxNLocator
 
 from evor_eqx import plotting
 from evor_eqx.explore import TAU_GRID, Look, Reading, ranked
@@ -73,6 +74,9 @@ class CandidatesPanel:
         (self.pick,) = ax.plot([], [], "o", mfc="none", mec="black", mew=1.6, ms=15, zorder=5)
         ax.set_title("Where candidates lead")
         ax.set(xlabel=f"x ({unit})", ylabel=f"y ({unit})")
+        for axis in (ax.xaxis, ax.yaxis):  # few labels of one width, so that the axes stay where they are
+            axis.set_major_locator(MaxNLocator(4))
+            axis.set_major_formatter(FormatStrFormatter("%6.2f"))
         _figure(ax).legend(handles=_key(), loc="outside right upper", fontsize=8, title="in all pictures")
         self.moving: list[Artist] = [self.ways, self.dots, *self.marks.values(), self.pick]
 
