@@ -188,7 +188,7 @@ class Bench:
     """Also time data generation and evaluation, two minutes."""
 
     def run(self) -> int:
-        from evor_eqx import bench, bench_physics
+        from evor_eqx import bench, bench_explorer, bench_physics
         from evor_eqx.files import write_json
         from evor_eqx.runs import environment
 
@@ -205,6 +205,10 @@ class Bench:
             print("{network:36s}{num_candidates:10d}{p50_ms:9.2f}{p99_ms:8.2f}".format(**decision))
         memory = bench.peak_memory()
         print(f"\npeak memory {memory:.0f} MB")
+        explorer = bench_explorer.run_explorer()
+        print(f"\n{'the explorer, in the kernel':46s}{'p50 ms':>9s}{'p95 ms':>8s}")
+        for row in explorer:
+            print("{what:46s}{p50_ms:9.1f}{p95_ms:8.1f}".format(**row))
         physics = bench_physics.run_physics() if self.physics else []
         if physics:
             print(f"\n{'steps/s on all cores':36s}{'bare':>10s}{'generation':>12s}{'':>6s}{'evaluation':>12s}")
@@ -215,7 +219,8 @@ class Bench:
             )
         if self.json:
             updates = [vars(row) for row in updates]
-            results = {"updates": updates, "decisions": decisions, "physics": physics, "peak_memory_mb": memory}
+            results = {"updates": updates, "decisions": decisions, "explorer": explorer, "physics": physics}
+            results["peak_memory_mb"] = memory
             settings = {name: value for name, value in vars(self).items() if name != "json"}
             write_json(self.json, {**results, "settings": settings, **environment()})
         return 0
