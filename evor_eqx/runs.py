@@ -47,6 +47,11 @@ class Run:
             write_json(run.path / "config.json", definition)
         return run
 
+    @classmethod
+    def named(cls, name: str) -> "Run":
+        """The folder of a run by its `name`."""
+        return cls(paths.runs_dir() / name)
+
     @property
     def name(self) -> str:
         """`<group>/<kind>-<id>`, unique among the runs of a home folder."""
