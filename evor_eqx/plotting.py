@@ -101,9 +101,9 @@ def cdf(ax: Axes, atoms: Float[np.ndarray, " atoms"], weights: Float[np.ndarray,
 def cdf_corners(
     atoms: Float[np.ndarray, " atoms"], weights: Float[np.ndarray, " atoms"]
 ) -> tuple[Float[np.ndarray, " corners"], Float[np.ndarray, " corners"]]:
-    """The distribution function of a law as the corners of a `post` step line."""
+    """The distribution function of a law as the corners of a `post` step line; none if there are no atoms."""
     order = np.argsort(atoms)
-    return np.r_[atoms[order][:1], atoms[order]], np.r_[0.0, np.cumsum(weights[order])]
+    return np.r_[atoms[order][:1], atoms[order]], np.r_[np.zeros(min(len(atoms), 1)), np.cumsum(weights[order])]
 
 
 def calibration(
