@@ -27,6 +27,7 @@ from evor_eqx.data.dataset import DEVICE_BYTES, OfflineDataset, of_tasks
 from evor_eqx.data.source import Source, Split, load_arrays
 from evor_eqx.data.windows import HostWindows, Windows
 from evor_eqx.errors import UserError
+from evor_eqx.leases import lease
 from evor_eqx.policy import FlowPolicy
 from evor_eqx.progress import bar
 from evor_eqx.runs import Run
@@ -52,7 +53,11 @@ def load_dataset(source: Source, task: Task | None, split: Split) -> OfflineData
     Rows that take more than the device should hold are memory-mapped from files beside the source.
     """
     dataset = OfflineDataset.from_arrays(load_arrays(source, task, split))
-    return dataset if dataset.num_bytes <= DEVICE_BYTES else dataset.mapped(source.path.with_suffix(".rows") / split)
+    if dataset.num_bytes <= DEVICE_BYTES:
+        return dataset
+    folder = source.path.with_suffix(".rows") / split
+    with lease(folder):
+        return dataset.mapped(folder)
 
 
 def train_policy(run: Run, source: Source, config: Config, watch: train.Watch = train.unwatched) -> None:
