@@ -51,6 +51,17 @@ def training_curve(
     return ax
 
 
+def held_out_curve(
+    ax: Axes, steps: Int[np.ndarray, " rows"], w1: Float[np.ndarray, " rows"], crps: Float[np.ndarray, " rows"]
+) -> Axes:
+    """How far a critic's laws are from held-out returns, in units of return, against updates."""
+    ax.plot(steps, w1, color="#009E73", label="W₁ of all laws together")
+    ax.plot(steps, crps, color="#E69F00", linestyle=(0, (5, 1)), label="CRPS, law by law")
+    ax.set(xlabel="updates", ylabel="distance to held-out returns")
+    ax.legend()
+    return ax
+
+
 def learning_curve(
     ax: Axes,
     x: Float[np.ndarray, " rows"] | Int[np.ndarray, " rows"],
@@ -93,11 +104,21 @@ def histogram_pair(
 
 def cdf(ax: Axes, atoms: Float[np.ndarray, " atoms"], weights: Float[np.ndarray, " atoms"], **style) -> Axes:
     """Distribution function of a law given as weighted atoms."""
-    order = np.argsort(atoms)
-    levels = np.cumsum(weights[order])
-    ax.step(np.r_[atoms[order][:1], atoms[order]], np.r_[0.0, levels], where="post", **style)
+    ax.step(*cdf_steps(atoms, weights), where="post", **style)
     ax.set(xlabel="reward-to-go (return)", ylabel="probability of at most this", ylim=(-0.02, 1.02))
     return ax
+
+
+def cdf_steps(
+    atoms: Float[np.ndarray, " atoms"], weights: Float[np.ndarray, " atoms"]
+) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]]:
+    """The corners of a distribution function: the sorted atoms and the probability of at most each, from 0 on.
+
+    None without atoms.
+    """
+    order = np.argsort(atoms)
+    corners = np.r_[atoms[order][:1], atoms[order]]
+    return corners, np.r_[0.0, np.cumsum(weights[order])][: len(corners)]
 
 
 def calibration(
