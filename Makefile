@@ -10,7 +10,7 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 # What takes longer than the rest together has a target of its own.
 STUDIES := 05_flow_td_targets 06_critics_compared 07_velocity_architecture 08_stochastic_transitions 10_action_bank
 
-.PHONY: help figures studies test lab lint format gate lock clean
+.PHONY: help figures studies agents test lab lint format gate lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -23,11 +23,15 @@ figures: $(STAMP) ## data, training and the first figures (PRESET=smoke, laptop 
 studies: $(STAMP) ## the longer figures: targets, critics, architectures, stochastic transitions and banks compared
 	$(BIN)/evor figures $(STUDIES) --preset $(PRESET) $(ARGS)
 
+agents: $(STAMP) ## the agents that the package ships for the explorer, trained at the laptop preset if they are not there
+	$(BIN)/evor pack pointmaze-medium-navigate-task1 --setting.tau-r 3 --setting.tau-q 0.1
+	$(BIN)/evor pack cube-single-play-task2 --setting.tau-r 30 --setting.tau-q 0.3
+
 test: $(STAMP) ## all tests, smoke notebooks included
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
-lab: $(STAMP) ## JupyterLab on notebooks/, for this machine only and with a token
-	$(BIN)/jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
+lab: $(STAMP) ## JupyterLab on notebooks/, opened at the explorer, for this machine only and with a token
+	$(BIN)/jupyter lab --notebook-dir=notebooks --LabApp.default_url=/lab/tree/explorer.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 lint: $(STAMP) ## style, format, types, and no outputs in notebooks
 	$(BIN)/ruff check

@@ -1,13 +1,14 @@
 """Untrained models: from a configuration, the sizes of the data and the data's own statistics."""
 
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from evor_eqx.config import CriticConfig, NetworkConfig, PolicyConfig
+from evor_eqx.config import CriticConfig, NetworkConfig, PolicyConfig, from_record
 from evor_eqx.critics.abstract import AbstractCritic, Inputs, ReturnScale
 from evor_eqx.critics.categorical import PADDING, CategoricalCritic, HLGaussCritic, make_support
 from evor_eqx.critics.ensemble import make_ensemble
@@ -60,6 +61,17 @@ def make_critic(
         return make_member(config, obs_size + chunk_size, inputs, scale, key=member_key)
 
     return make_ensemble(member, config.num_members, config.combine, key=key)
+
+
+def blank_policy(record: dict[str, Any], sizes: dict[str, Any]) -> FlowPolicy:
+    """A policy of a recorded configuration, with weights of no meaning: the shape to read recorded ones into."""
+    return make_policy(from_record(PolicyConfig, record), **sizes, key=jax.random.key(0))
+
+
+def blank_critic(record: dict[str, Any], sizes: dict[str, Any]) -> AbstractCritic:
+    """A critic of a recorded configuration, as `blank_policy`."""
+    scale = ReturnScale(*map(jnp.asarray, (0.0, 1.0, -1.0, 1.0)))
+    return make_critic(from_record(CriticConfig, record), **sizes, key=jax.random.key(0), scale=scale)
 
 
 def make_shared_critic(

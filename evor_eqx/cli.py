@@ -1,4 +1,4 @@
-"""`evor data | train | evaluate | figures | runs | bench`: the pipeline from the command line.
+"""`evor data | train | evaluate | figures | pack | runs | bench`: the pipeline from the command line.
 
 Exit code 0: done; 1: a figure failed; 2: bad input, with one line that says what to do; 130 and 143: stopped by SIGINT
 (Ctrl-C) or SIGTERM. A training stops at the end of its block and is saved there; a second signal stops it at once. The
@@ -144,6 +144,23 @@ class Figures:
 
 
 @dataclass(frozen=True)
+class Pack(_Experiment):
+    """Write a task's agent, with some held-out episodes, as a small folder that needs no training to be opened."""
+
+    task: tyro.conf.Positional[str]
+    """For example cube-single-play-task2."""
+    to: Path | None = None
+    """The folder to write into; the package's own `shipped` if not given."""
+
+    def run(self) -> int:
+        from evor_eqx import agents
+        from evor_eqx.tasks import parse_task
+
+        print(agents.pack(parse_task(self.task), self.config, self.to or agents.SHIPPED))
+        return 0
+
+
+@dataclass(frozen=True)
 class Runs:
     """List the run folders."""
 
@@ -174,7 +191,7 @@ class Bench:
     """Also time data generation and evaluation, two minutes."""
 
     def run(self) -> int:
-        from evor_eqx import bench, bench_physics
+        from evor_eqx import bench, bench_explorer, bench_physics
         from evor_eqx.files import write_json
         from evor_eqx.runs import environment
 
@@ -191,6 +208,10 @@ class Bench:
             print("{network:36s}{num_candidates:10d}{p50_ms:9.2f}{p99_ms:8.2f}".format(**decision))
         memory = bench.peak_memory()
         print(f"\npeak memory {memory:.0f} MB")
+        explorer = bench_explorer.run_explorer()
+        print(f"\n{'the explorer, in the kernel':46s}{'p50 ms':>9s}{'p95 ms':>8s}")
+        for row in explorer:
+            print("{what:46s}{p50_ms:9.1f}{p95_ms:8.1f}".format(**row))
         physics = bench_physics.run_physics() if self.physics else []
         if physics:
             print(f"\n{'steps/s on all cores':36s}{'bare':>10s}{'generation':>12s}{'':>6s}{'evaluation':>12s}")
@@ -201,7 +222,8 @@ class Bench:
             )
         if self.json:
             updates = [vars(row) for row in updates]
-            results = {"updates": updates, "decisions": decisions, "physics": physics, "peak_memory_mb": memory}
+            results = {"updates": updates, "decisions": decisions, "explorer": explorer, "physics": physics}
+            results["peak_memory_mb"] = memory
             settings = {name: value for name, value in vars(self).items() if name != "json"}
             write_json(self.json, {**results, "settings": settings, **environment()})
         return 0
@@ -220,6 +242,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "train": partial(Train, config=start),
             "evaluate": partial(Evaluate, config=start),
             "figures": Figures,
+            "pack": partial(Pack, config=start),
             "runs": Runs,
             "bench": Bench,
         }

@@ -5,6 +5,7 @@ Sizes of observations and actions come from the dataset, discounts and reward ti
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from evor_eqx.critics.ensemble import COMBINE
 from evor_eqx.critics.targets import TARGETS
@@ -216,3 +217,11 @@ class Config(Checked):
         if self.critic.n_step < self.policy.chunk_length:
             chunk_length = self.policy.chunk_length
             raise UserError(f"n_step is {self.critic.n_step}: expected at least the chunk_length, {chunk_length}")
+
+
+Phase = TypeVar("Phase", PolicyConfig, CriticConfig)
+
+
+def from_record(kind: type[Phase], record: dict[str, Any]) -> Phase:
+    """A phase's configuration, back from the JSON record that `dataclasses.asdict` made of it."""
+    return kind(**{**record, "network": NetworkConfig(**record["network"]), "train": TrainConfig(**record["train"])})

@@ -131,6 +131,42 @@ class ParallelEnvs:
         return values.swapaxes(0, 1).reshape(-1, *values.shape[2:])
 
 
+class LocalEnvs:
+    """As `ParallelEnvs`, but in this process, one after another: there at once, and open to whoever made them.
+
+    NumPy's global generator, which OGBench draws from, is left as it was found.
+    """
+
+    def __init__(self, make_env: Callable[[], gymnasium.Env], horizon: int, num_envs: int):
+        with global_generator_kept():
+            self._pack = EnvPack(make_env, horizon, num_envs)
+        self.num_envs = num_envs
+        self.chunk_size = flatdim(self._pack.action_space) // num_envs - 1
+        self.step(np.full(num_envs, -1), np.zeros((num_envs, self.chunk_size)))
+
+    def step(self, seeds: Int[np.ndarray, " envs"], chunks: Float[np.ndarray, "envs chunk"]) -> dict[str, np.ndarray]:
+        """As that of `ParallelEnvs`."""
+        with global_generator_kept():
+            obs, _, _, _, info = self._pack.step({"seeds": seeds, "chunks": chunks.astype(np.float32)})
+        return {"obs": obs, **info}
+
+    def close(self) -> None:
+        """Close the environments."""
+        self._pack.close()
+
+
+@contextlib.contextmanager
+def global_generator_kept() -> Iterator[None]:
+    """Give NumPy's global generator back as it was, whatever is drawn from it, or put in its place, meanwhile."""
+    generator = np.random.get_bit_generator()  # pyright: ignore[reportAttributeAccessIssue]
+    state = np.random.get_state(legacy=False)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_bit_generator(generator)  # pyright: ignore[reportAttributeAccessIssue]
+        np.random.set_state(state)  # noqa: NPY002
+
+
 @contextlib.contextmanager
 def open_envs(
     make_env: Callable[[], gymnasium.Env],

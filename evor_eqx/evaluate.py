@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key, UInt32
 
 from evor_eqx.config import Setting
-from evor_eqx.envs import MAX_SEED, ParallelEnvs, open_envs
+from evor_eqx.envs import MAX_SEED, LocalEnvs, ParallelEnvs, open_envs
 from evor_eqx.errors import UserError
 from evor_eqx.progress import bar
 
@@ -97,24 +97,25 @@ def rollout(
 
 
 def run_episodes(
-    envs: ParallelEnvs,
+    envs: ParallelEnvs | LocalEnvs,
     actor: Actor,
     settings: Sequence[Setting],
     seeds: Sequence[int],
     *,
     reward_timing: str = "pre",
+    quiet: bool = False,
 ) -> Rollout:
     """One episode for every setting and seed, in environments from `open_envs`; every episode must end by itself.
 
     Settings that share (num_candidates, num_returns) run together, their temperatures as arrays; the others one after
-    another. `reward_timing` is only noted in the records: the environments have it built in.
+    another. `reward_timing` is only noted in the records: the environments have it built in. `quiet`: no progress bar.
 
     Raises UserError for empty or repeated settings or seeds, seeds outside [0, 2^32), and for chunks of the wrong
     shape or with values that are not finite.
     """
     _check(settings, seeds)
     start, act_seconds, finished = time.perf_counter(), 0.0, {}
-    with bar(len(settings) * len(seeds), "evaluation", "episode") as progress:
+    with bar(len(settings) * len(seeds), "evaluation", "episode", quiet=quiet) as progress:
         for group in _groups(settings):
             for slots, seconds in _run_group(envs, actor, group, seeds):
                 finished |= {(slot.setting, slot.seed): slot.record(reward_timing) for slot in slots}
@@ -148,7 +149,7 @@ class _Slot:
 
 
 def _run_group(
-    envs: ParallelEnvs, actor: Actor, settings: list[Setting], seeds: Sequence[int]
+    envs: ParallelEnvs | LocalEnvs, actor: Actor, settings: list[Setting], seeds: Sequence[int]
 ) -> Iterator[tuple[list[_Slot], float]]:
     """Run settings with the same counts; after each step, yield the slots that finished and the actor's seconds."""
     jobs = itertools.product(settings, seeds)

@@ -90,6 +90,31 @@ def decide(
 
 
 @eqx.filter_jit
+def decisions(
+    policy: FlowPolicy,
+    critic: AbstractCritic,
+    obs: Float[Array, "envs obs"],
+    keys: Key[Array, " envs"],
+    num_candidates: Int[Array, ""],
+    num_returns: int,
+    tau_r: Float[Array, " envs"],
+    tau_q: Float[Array, " envs"],
+    num_steps: Int[Array, ""],
+    num_drawn: int,
+) -> Decision:
+    """Decisions for a batch of environments (leading axis `envs`) in one compiled call.
+
+    Temperatures, flow steps and N_pi up to `num_drawn` (see `capacity`) never recompile.
+    """
+
+    def one(state, key, r, q):
+        counts = (num_candidates, num_returns)
+        return decide(policy, critic, state, *counts, r, q, num_steps, num_drawn=num_drawn, key=key)
+
+    return jax.vmap(one)(obs, keys, tau_r, tau_q)
+
+
+@eqx.filter_jit
 def act(
     policy: FlowPolicy,
     critic: AbstractCritic,
@@ -102,17 +127,10 @@ def act(
     num_steps: Int[Array, ""],
     num_drawn: int,
 ) -> Float[Array, "envs chunk"]:
-    """Chunks for a batch of environments in one compiled call.
-
-    Temperatures, flow steps and N_pi up to `num_drawn` (see `capacity`) never recompile.
-    """
-
-    def one(state, key, r, q):
-        counts = (num_candidates, num_returns)
-        decision = decide(policy, critic, state, *counts, r, q, num_steps, num_drawn=num_drawn, key=key)
-        return decision.candidates[decision.index]
-
-    return jax.vmap(one)(obs, keys, tau_r, tau_q)
+    """The chunks that `decisions` picks."""
+    counts = (num_candidates, num_returns)
+    decision = decisions(policy, critic, obs, keys, *counts, tau_r, tau_q, num_steps, num_drawn)
+    return jax.vmap(lambda candidates, index: candidates[index])(decision.candidates, decision.index)
 
 
 @eqx.filter_jit
@@ -130,10 +148,29 @@ def act_base(
 
 def agent(policy: FlowPolicy, critic: AbstractCritic, num_flow_steps: int) -> Callable[..., Float[Array, "envs chunk"]]:
     """`act` with its models, as an `evaluate.Actor`: a function of (obs, keys, N_pi, N, tau_R, tau_Q)."""
+    return _as_actor(act, policy, critic, num_flow_steps)
+
+
+def deciding_agent(policy: FlowPolicy, critic: AbstractCritic, num_flow_steps: int) -> Callable[..., Decision]:
+    """As `agent`, but it returns the whole `Decision`s."""
+    return _as_actor(decisions, policy, critic, num_flow_steps)
+
+
+def base_agent(policy: FlowPolicy, num_flow_steps: int) -> Callable[..., Float[Array, "envs chunk"]]:
+    """As `agent` with N_pi = 1, without a critic; of its arguments only (obs, keys) matter."""
+    num_steps = jnp.asarray(num_flow_steps)
+
+    def actor(obs, keys, num_candidates, num_returns, tau_r, tau_q):
+        return act_base(policy, jnp.asarray(obs), keys, num_steps)
+
+    return actor
+
+
+def _as_actor(function, policy, critic, num_flow_steps):
     num_steps = jnp.asarray(num_flow_steps)
 
     def actor(obs, keys, num_candidates, num_returns, tau_r, tau_q):
         counts, num_drawn = (jnp.asarray(num_candidates), num_returns), capacity(num_candidates)
-        return act(policy, critic, jnp.asarray(obs), keys, *counts, tau_r, tau_q, num_steps, num_drawn)
+        return function(policy, critic, jnp.asarray(obs), keys, *counts, tau_r, tau_q, num_steps, num_drawn)
 
     return actor

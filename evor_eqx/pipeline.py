@@ -7,7 +7,7 @@ through here.
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import Any
@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 
 from evor_eqx import inference, train
-from evor_eqx.build import make_critic, make_policy, make_shared_critic
-from evor_eqx.config import Config, CriticConfig, NetworkConfig, PolicyConfig, Setting, TrainConfig
+from evor_eqx.build import blank_critic, blank_policy, make_shared_critic
+from evor_eqx.config import Config, CriticConfig, PolicyConfig, Setting, from_record
 from evor_eqx.critics.abstract import AbstractCritic, ReturnScale
 from evor_eqx.critics.shared import of_task
 from evor_eqx.data.source import Source, find_or_make
@@ -121,34 +121,24 @@ def ensure_evaluation(task: Task, config: Config, settings: Sequence[Setting], *
 def ensure_base_evaluation(task: Task, config: Config) -> Result:
     """Rollouts of the base policy alone (N_pi = 1), which need no critic; kept in the base policy's run."""
     policy = ensure_policy(task.dataset, config)
-
-    def actor(obs, keys, num_candidates, num_returns, tau_r, tau_q):
-        return inference.act_base(policy.model, jnp.asarray(obs), keys, jnp.asarray(config.num_flow_steps))
-
+    actor = inference.base_agent(policy.model, config.num_flow_steps)
     return _ensure_episodes(policy.run, actor, task, config, [replace(config.setting, num_candidates=1)])[0]
 
 
 def load_policy(run: Run) -> Trained[FlowPolicy]:
     """The base policy of a finished run."""
-    config = PolicyConfig(**_nested(run.config["policy"]))
-    sizes = run.manifest["sizes"]
-
-    def like():
-        return train.init_state(make_policy(config, **sizes, key=jax.random.key(0)), config.train)
-
-    return Trained(moving_average(run, like), run)
+    return _load(run, blank_policy, PolicyConfig, "policy")
 
 
 def load_critic(run: Run) -> Trained[AbstractCritic]:
     """The critic of a finished run."""
-    config = CriticConfig(**_nested(run.config["critic"]))
-    sizes = run.manifest["sizes"]
-    scale = ReturnScale(*map(jnp.asarray, (0.0, 1.0, -1.0, 1.0)))
+    return _load(run, blank_critic, CriticConfig, "critic")
 
-    def like():
-        return train.init_state(make_critic(config, **sizes, key=jax.random.key(0), scale=scale), config.train)
 
-    return Trained(moving_average(run, like), run)
+def _load(run: Run, blank: Callable[..., Any], kind: type, phase: str) -> Trained[Any]:
+    record, sizes = run.config[phase], run.manifest["sizes"]
+    config = from_record(kind, record).train
+    return Trained(moving_average(run, lambda: train.init_state(blank(record, sizes), config)), run)
 
 
 def _ensure_episodes(run: Run, actor: Actor, task: Task, config: Config, settings: Sequence[Setting]) -> list[Result]:
@@ -194,8 +184,3 @@ def _critic_definition(source: Source, config: Config) -> dict[str, Any]:
 
 def _data_identity(source: Source) -> dict[str, Any]:
     return {"dataset": source.dataset, "origin": source.origin, "fingerprint": source.fingerprint}
-
-
-def _nested(record: dict[str, Any]) -> dict[str, Any]:
-    """The dataclasses inside a phase's configuration, back from JSON."""
-    return {**record, "network": NetworkConfig(**record["network"]), "train": TrainConfig(**record["train"])}

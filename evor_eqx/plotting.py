@@ -104,18 +104,15 @@ def histogram_pair(
 
 def cdf(ax: Axes, atoms: Float[np.ndarray, " atoms"], weights: Float[np.ndarray, " atoms"], **style) -> Axes:
     """Distribution function of a law given as weighted atoms."""
-    ax.step(*cdf_steps(atoms, weights), where="post", **style)
+    ax.step(*cdf_corners(atoms, weights), where="post", **style)
     ax.set(xlabel="reward-to-go (return)", ylabel="probability of at most this", ylim=(-0.02, 1.02))
     return ax
 
 
-def cdf_steps(
+def cdf_corners(
     atoms: Float[np.ndarray, " atoms"], weights: Float[np.ndarray, " atoms"]
-) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]]:
-    """The corners of a distribution function: the sorted atoms and the probability of at most each, from 0 on.
-
-    None without atoms.
-    """
+) -> tuple[Float[np.ndarray, " corners"], Float[np.ndarray, " corners"]]:
+    """The distribution function of a law as the corners of a `post` step line; none without atoms."""
     order = np.argsort(atoms)
     corners = np.r_[atoms[order][:1], atoms[order]]
     return corners, np.r_[0.0, np.cumsum(weights[order])][: len(corners)]

@@ -60,14 +60,14 @@ def is_quiet() -> bool:
     return not (sys.stderr.isatty() or "ipykernel" in sys.modules)
 
 
-def bar(total: int | float | None, description: str, unit: str, done: int | float = 0) -> Any:
+def bar(total: int | float | None, description: str, unit: str, done: int | float = 0, quiet: bool = False) -> Any:
     """A progress bar (tqdm's) over `total` units, `done` of them from before, with the rate and the time left.
 
     Where somebody is `listening`, a `Told` with the same methods.
     """
     if listener := _listener.get():
         return Told(total, description, unit, done, listener)
-    options = {"unit": unit, "unit_scale": True, "disable": is_quiet(), "dynamic_ncols": True}
+    options = {"unit": unit, "unit_scale": True, "disable": quiet or is_quiet(), "dynamic_ncols": True}
     return tqdm(total=total, initial=done, desc=description, **options)
 
 

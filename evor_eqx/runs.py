@@ -48,6 +48,11 @@ class Run:
         make_once(run.path, config.exists, lambda: write_json(config, definition))
         return run
 
+    @classmethod
+    def named(cls, name: str) -> "Run":
+        """The folder of a run by its `name`."""
+        return cls(paths.runs_dir() / name)
+
     @property
     def name(self) -> str:
         """`<group>/<kind>-<id>`, unique among the runs of a home folder."""

@@ -160,7 +160,8 @@ def maze_layout(task: Task) -> MazeLayout:
     maze: Any = env.unwrapped
     if not hasattr(maze, "maze_map"):
         raise UserError(f"{task.name} has no maze: expected a task of a pointmaze or antmaze dataset")
-    layout = MazeLayout(maze.maze_map, maze._maze_unit, maze._offset_x, np.array(maze.cur_goal_xy))
+    sizes = float(maze._maze_unit), float(maze._offset_x)
+    layout = MazeLayout(maze.maze_map, *sizes, np.array(maze.cur_goal_xy))
     env.close()
     return layout
 

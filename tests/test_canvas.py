@@ -16,7 +16,7 @@ def pixels(canvas):
 
 def drawn(height, moving=True):
     canvas = Canvas(200, 150, "test")
-    ax = canvas.figure.subplots()
+    ax = canvas.clear()
     ax.set(xlim=(0, 1), ylim=(0, 1))
     (line,) = ax.plot([0.1, 0.9], [0.2, 0.2])  # clear of the axes' own lines
     canvas.redraw([line] if moving else [])

@@ -25,7 +25,7 @@ from evor_eqx.tasks import Task, dataset_name, make_env
 
 Origin = Literal["generated", "ogbench", "downloaded"]
 Split = Literal["train", "val"]
-_KEYS = ("observations", "actions", "terminals", "valids", "rewards", "masks", "qpos")
+_KEYS = ("observations", "actions", "terminals", "valids", "rewards", "masks", "qpos", "qvel", "button_states")
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,21 @@ def find_or_make(
     return _with_manifest(path, "generated")
 
 
+def by_fingerprint(dataset: str, fingerprint: str) -> Source:
+    """The dataset's files with this fingerprint, among all that lie here. Raises UserError if they are not there."""
+    name = dataset_name(dataset)
+    candidates = [_in_ogbench_folder(name), _downloaded(name, fetch=False)]
+    generated = (path.with_suffix(".npz") for path in paths.data_dir().glob(f"{name}_*.json"))
+    candidates += [_with_manifest(path, "generated") for path in generated if path.is_file()]
+    for source in candidates:
+        if source is not None and source.fingerprint == fingerprint:
+            return source
+    raise UserError(
+        f"no dataset {name} with fingerprint {fingerprint} in {paths.data_dir()}: the files that the run was trained "
+        "on were moved or made anew; bring them back, or train again"
+    )
+
+
 def verify(source: Source) -> None:
     """Compare the SHA-256 of both files with the manifest's. Raises UserError that names the file.
 
@@ -84,8 +99,9 @@ def verify(source: Source) -> None:
 def load_arrays(source: Source, task: Task | None, split: Split) -> dict[str, np.ndarray]:
     """Rows of one split in OGBench's compact layout, read and rewarded by OGBench's own code.
 
-    Keys: observations, actions, terminals, valids (0 at an episode's last row), qpos, and with a task rewards and
-    masks (0 where the task is solved), both read from the row's own state. Raises UserError for a wrong or damaged
+    Keys: observations, actions, terminals, valids (0 at an episode's last row), the physics (qpos, qvel and, where
+    there are buttons, button_states), and with a task rewards and masks (0 where the task is solved), both read from
+    the row's own state. Raises UserError for a wrong or damaged
     file, or a task of another dataset.
     """
     if task is not None and task.dataset != source.dataset:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import ipywidgets
 import numpy as np
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
@@ -23,12 +24,18 @@ class Canvas:
 
     def __init__(self, width: int, height: int, name: str):
         """A figure of `width` x `height` pixels of the page; the image gets the class `evor-<name>`."""
-        self.figure = Figure(figsize=(width / 100, height / 100), dpi=100 * SCALE, layout="constrained")
+        self.figure = Figure(figsize=(width / 100, height / 100), dpi=100 * SCALE)
         self._agg = FigureCanvasAgg(self.figure)
         self._moving: list[Artist] = []
         self._still = None
         self.image = ipywidgets.Image(format="png", layout={"width": f"{width}px", "max_width": "100%"})
         self.image.add_class(f"evor-{name}")
+
+    def clear(self) -> Axes:
+        """Empty the figure; returns new axes that fill it."""
+        self.figure.clear()
+        self.figure.set_layout_engine("constrained")
+        return self.figure.subplots()
 
     def redraw(self, moving: Iterable[Artist] = ()) -> None:
         """Draw everything; what is in `moving` (lowest first) will be drawn anew by each `refresh`."""
@@ -36,6 +43,7 @@ class Canvas:
         for artist in self._moving:
             artist.set_animated(True)
         self._agg.draw()
+        self.figure.set_layout_engine("none")  # the first drawing decides where the axes lie
         self._still = self._agg.copy_from_bbox(self.figure.bbox)
         self.refresh()
 

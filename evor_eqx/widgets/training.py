@@ -132,11 +132,11 @@ class TrainingView:
         for canvas, curves in self._curves:
             curves.expect(job.num_updates)
             curves.show(job.run.metrics())  # of earlier sittings
-            canvas.redraw(curves.moving)
+            _redraw(canvas, curves)
         if self._laws and job.probes:
             canvas, laws = self._laws
             laws.expect(job.probes)
-            canvas.redraw(laws.moving)
+            _redraw(canvas, laws)
         self._draw_laws(job.ensure(watch=self._watch).model)
 
     def _hear(self, bar: progress.Told) -> None:
@@ -158,7 +158,7 @@ class TrainingView:
     def _draw_curves(self) -> None:
         for canvas, curves in self._curves if self._job else ():
             if curves.show(self._job.run.metrics()):
-                canvas.redraw(curves.moving)
+                _redraw(canvas, curves)
             else:
                 canvas.refresh()
 
@@ -187,8 +187,14 @@ class TrainingView:
 def _shown(canvas: Canvas, panel: Callable[..., Any], num_axes: int = 1) -> tuple[Canvas, Any]:
     """A canvas with a panel on its axes, still empty."""
     made = panel(canvas.figure.subplots(1, num_axes, sharey=True))
-    canvas.redraw(made.moving)
+    _redraw(canvas, made)
     return canvas, made
+
+
+def _redraw(canvas: Canvas, panel: Any) -> None:
+    """Draw all of a panel anew, with room for its ticks as they are now."""
+    canvas.figure.set_layout_engine("constrained")
+    canvas.redraw(panel.moving)
 
 
 def describe(columns: dict[str, np.ndarray], num_updates: int, updates_per_second: float | None) -> str:

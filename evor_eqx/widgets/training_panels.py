@@ -72,17 +72,17 @@ class LawPanel:
         return [ax.lines[1] for ax in self._axes]
 
     def expect(self, probes: Probes) -> None:
-        """Draw what was recorded at the probes; the axes show all known returns and a tenth more on each side."""
+        """Draw what was recorded at the probes; the axes show all known returns and half as much on each side."""
         low, high = probes.limits
-        margin = 0.1 * ((high - low) or 1.0)
+        margin = 0.5 * ((high - low) or 1.0)
         for ax, returns in zip(self._axes, probes.recorded, strict=True):
-            ax.lines[0].set_data(*plotting.cdf_steps(returns, _equal_weights(returns)))
+            ax.lines[0].set_data(*plotting.cdf_corners(returns, _equal_weights(returns)))
             ax.set_xlim(low - margin, high + margin)
 
     def show(self, laws: ReturnLaw) -> None:
         """Draw the laws at the three probes."""
         for line, atoms, weights in zip(self.moving, np.asarray(laws.atoms), np.asarray(laws.weights), strict=True):
-            line.set_data(*plotting.cdf_steps(atoms, weights))  # type: ignore[attr-defined]
+            line.set_data(*plotting.cdf_corners(atoms, weights))  # type: ignore[attr-defined]
 
 
 def loss_curves(ax: Axes) -> Curves:

@@ -1,0 +1,58 @@
+"""Whether MuJoCo can draw pictures here, and with which OpenGL backend: asked once, in a process of its own.
+
+A backend whose library is missing says so only when it draws, and may take the process with it; hence another process
+tries. MuJoCo reads `MUJOCO_GL` when it is imported, so the answer goes there, and what was imported too early is told.
+"""
+
+import functools
+import importlib
+import os
+import platform
+import subprocess
+import sys
+
+_BACKENDS = {"Linux": ("egl", "osmesa")}  # elsewhere MuJoCo's own choice works
+_PROBE = """
+import mujoco
+model = mujoco.MjModel.from_xml_string("<mujoco/>")
+with mujoco.Renderer(model, 8, 8) as renderer:
+    renderer.update_scene(mujoco.MjData(model))
+    renderer.render()
+"""
+
+
+def prepare() -> str:
+    """Let MuJoCo draw with the first backend that works; returns "", or why there is none and what to do about it.
+
+    Only the backend in `MUJOCO_GL` is tried if that is set. The answer is kept as long as this process lives.
+    """
+    asked = os.environ.get("MUJOCO_GL")
+    names = (asked,) if asked else _BACKENDS.get(platform.system(), ("",))
+    for name in names:
+        if _works(name):
+            _use(name)
+            return ""
+    tried = f"MUJOCO_GL is {asked!r}, which does not work" if asked else f"none of {', '.join(names)} works"
+    return (
+        f"No pictures of the physics: {tried} here, expected an OpenGL backend. On Debian or Ubuntu: "
+        f"apt-get install libegl1 libgl1-mesa-dri{', unset MUJOCO_GL' if asked else ''}, and start Python again."
+    )
+
+
+@functools.cache
+def _works(name: str) -> bool:
+    environment = os.environ | {"MUJOCO_GL": name}
+    try:
+        probe = subprocess.run([sys.executable, "-c", _PROBE], env=environment, capture_output=True, timeout=60)
+    except subprocess.TimeoutExpired:
+        return False
+    return probe.returncode == 0
+
+
+@functools.cache
+def _use(name: str) -> None:
+    """Set the backend for this process and its children; a MuJoCo that was imported without it chooses again."""
+    os.environ["MUJOCO_GL"] = name
+    for module in ("mujoco.rendering.classic.gl_context", "mujoco.gl_context"):
+        if module in sys.modules:
+            importlib.reload(sys.modules[module])
