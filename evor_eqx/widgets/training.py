@@ -156,8 +156,9 @@ class TrainingView:
         self._say(f"Training: {self._state()}", every=SAY_EVERY)
 
     def _draw_curves(self) -> None:
-        for canvas, curves in self._curves if self._job else ():
-            if curves.show(self._job.run.metrics()):
+        metrics = self._job.run.metrics() if self._job else {}
+        for canvas, curves in self._curves:
+            if curves.show(metrics):
                 _redraw(canvas, curves)
             else:
                 canvas.refresh()
@@ -169,7 +170,9 @@ class TrainingView:
             canvas.refresh()
 
     def _state(self) -> str:
-        """The training in words."""
+        """The training in words; nothing before it is known which one."""
+        if self._job is None:
+            return ""
         run = self._job.run
         return describe(run.metrics(), self._job.num_updates, run.updates_per_second(num_blocks=20))
 
