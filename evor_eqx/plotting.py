@@ -51,6 +51,17 @@ def training_curve(
     return ax
 
 
+def held_out_curve(
+    ax: Axes, steps: Int[np.ndarray, " rows"], w1: Float[np.ndarray, " rows"], crps: Float[np.ndarray, " rows"]
+) -> Axes:
+    """How far a critic's laws are from held-out returns, in units of return, against updates."""
+    ax.plot(steps, w1, color="#009E73", label="W₁ of all laws together")
+    ax.plot(steps, crps, color="#E69F00", linestyle=(0, (5, 1)), label="CRPS, law by law")
+    ax.set(xlabel="updates", ylabel="distance to held-out returns")
+    ax.legend()
+    return ax
+
+
 def learning_curve(
     ax: Axes,
     x: Float[np.ndarray, " rows"] | Int[np.ndarray, " rows"],
