@@ -8,7 +8,7 @@ STAMP := .venv/locked
 LOCKED := --requirement requirements.lock --editable .
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 # What takes longer than the rest together has a target of its own.
-STUDIES := 05_flow_td_targets 06_critics_compared 07_velocity_architecture 08_stochastic_transitions 10_action_bank
+STUDIES := 04_flow_td_targets 07_stochastic_transitions 08_critics_compared 10_velocity_architecture 12_action_bank
 
 .PHONY: help figures studies test lab lint format gate lock clean
 .DEFAULT_GOAL := help
