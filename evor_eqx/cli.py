@@ -1,4 +1,4 @@
-"""`evor data | train | evaluate | figures | runs | bench`: the pipeline from the command line.
+"""`evor data | train | evaluate | figures | course | runs | bench`: the pipeline from the command line.
 
 Exit code 0: done; 1: a figure failed; 2: bad input, with one line that says what to do; 130: interrupted (what was
 saved is kept, the same command goes on from there).
@@ -141,6 +141,21 @@ class Figures:
 
 
 @dataclass(frozen=True)
+class Course:
+    """Run the notebooks of the course headlessly and write them as web pages that need no network."""
+
+    preset: PresetName = "laptop"
+    """How much to train: smoke takes minutes, laptop an hour and more on two cores."""
+    to: Path | None = None
+    """Folder of the pages; course/ in the home folder if not given."""
+
+    def run(self) -> int:
+        from evor_eqx.course import write_course
+
+        return write_course(self.to, {"preset": self.preset})
+
+
+@dataclass(frozen=True)
 class Runs:
     """List the run folders."""
 
@@ -217,6 +232,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "train": partial(Train, config=start),
             "evaluate": partial(Evaluate, config=start),
             "figures": Figures,
+            "course": Course,
             "runs": Runs,
             "bench": Bench,
         }
