@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
 from evor_eqx.files import read_json, write_json
+from evor_eqx.leases import make_once
 from evor_eqx.policy import FlowPolicy
 from evor_eqx.progress import bar
 
@@ -36,13 +37,11 @@ def action_bank(
     The caller's path names all that determines the draws (policy, split, `num_draws`, `num_steps`); the array is read
     from disk as it is used.
     """
-    if not path.exists():
-        _make(policy, obs, num_draws, num_steps, path, key)
+    make_once(path, path.exists, lambda: _make(policy, obs, num_draws, num_steps, path, key))
     return np.load(path, mmap_mode="r")
 
 
 def _make(policy: FlowPolicy, obs: np.ndarray, num_draws: int, num_steps: int, path: Path, key: PRNGKeyArray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial, progress_file = path.with_suffix(".partial"), path.with_suffix(".json")
     resumed = partial.exists() and progress_file.exists()
     done = read_json(progress_file)["num_rows_done"] if resumed else 0

@@ -1,10 +1,12 @@
-"""`evor data | train | evaluate | figures | pack | runs | bench`: the pipeline from the command line.
+"""`evor data | train | evaluate | figures | course | pack | runs | bench`: the pipeline from the command line.
 
-Exit code 0: done; 1: a figure failed; 2: bad input, with one line that says what to do; 130: interrupted (what was
-saved is kept, the same command goes on from there).
+Exit code 0: done; 1: a figure failed; 2: bad input, with one line that says what to do; 130 and 143: stopped by SIGINT
+(Ctrl-C) or SIGTERM. A training stops at the end of its block and is saved there; a second signal stops it at once. The
+same command goes on from what was saved.
 """
 
 import itertools
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +19,7 @@ import tyro
 from evor_eqx.config import Config
 from evor_eqx.errors import UserError
 from evor_eqx.presets import PRESETS, preset
+from evor_eqx.stopping import sigterm_as_interrupt
 
 PresetName = Annotated[str, tyro.conf.arg(metavar="{" + ",".join(PRESETS) + "}")]
 
@@ -141,6 +144,21 @@ class Figures:
 
 
 @dataclass(frozen=True)
+class Course:
+    """Run the notebooks of the course headlessly and write them as web pages that need no network."""
+
+    preset: PresetName = "laptop"
+    """How much to train: smoke takes minutes, laptop an hour and more on two cores."""
+    to: Path | None = None
+    """Folder of the pages; course/ in the home folder if not given."""
+
+    def run(self) -> int:
+        from evor_eqx.course import write_course
+
+        return write_course(self.to, {"preset": self.preset})
+
+
+@dataclass(frozen=True)
 class Pack(_Experiment):
     """Write a task's agent, with some held-out episodes, as a small folder that needs no training to be opened."""
 
@@ -239,18 +257,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "train": partial(Train, config=start),
             "evaluate": partial(Evaluate, config=start),
             "figures": Figures,
+            "course": Course,
             "pack": partial(Pack, config=start),
             "runs": Runs,
             "bench": Bench,
         }
         command = tyro.extras.subcommand_cli_from_dict(commands, args=arguments, prog="evor", description=__doc__)
-        return command.run()
+        with sigterm_as_interrupt():
+            return command.run()
     except (UserError, OSError) as error:  # OSError: a full disk, a folder that must not be written to
         print(f"evor: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("evor: interrupted; what was saved is kept, the same command goes on from there", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stop:
+        said = str(stop) or "interrupted, what was saved is kept"
+        print(f"evor: {said}; the same command goes on from there", file=sys.stderr)
+        return 128 + getattr(stop, "signum", signal.SIGINT)
 
 
 def _preset_name(arguments: Sequence[str]) -> str:

@@ -4,6 +4,8 @@ Recorded returns of OGBench's data are those of controllers that follow plans, s
 Markov policy pi_ref(a | x) that flow TD evaluates; n-step windows lie between the two.
 """
 
+from dataclasses import dataclass
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -66,6 +68,39 @@ def mixture(law: ReturnLaw) -> tuple[Float[np.ndarray, " atoms"], Float[np.ndarr
     return atoms.ravel(), weights.ravel() / len(weights)
 
 
+@dataclass(frozen=True)
+class Probes:
+    """Three held-out states to look at while a critic trains: early, in the middle and late in one episode."""
+
+    obs: Float[np.ndarray, "probes obs"]
+    chunks: Float[np.ndarray, "probes chunk"]
+    recorded: list[np.ndarray]  # for each, the known returns at the rows nearest to it, its own first; may be none
+    limits: tuple[float, float]  # lowest and highest return among the rows that the probes were chosen from
+
+    @classmethod
+    def of(
+        cls, dataset: OfflineDataset, gamma: float, chunk_length: int = 1, num_nearby: int = 32, tolerance: float = 0.05
+    ) -> "Probes":
+        """The first, middle and last row with a known return in the middle one of the episodes that have any.
+
+        Where no return is known (episodes shorter than the discount's horizon), any row may be a probe, and nothing
+        is `recorded`.
+        """
+        known = _with_chunk(dataset, known_rows(dataset, gamma, tolerance), chunk_length)
+        rows = known if len(known) else _with_chunk(dataset, dataset.transitions, chunk_length)
+        ends = np.unique(dataset.last_row[rows])
+        episode = rows[dataset.last_row[rows] == ends[len(ends) // 2]]
+        probes, returns = episode[[0, len(episode) // 2, -1]], dataset.mc_returns(gamma)[0]
+        nearby = [nearest_rows(dataset, dataset.obs[row], known, num_nearby) for row in probes]
+        limits = float(returns[rows].min()), float(returns[rows].max())
+        arrays = dataset.obs[probes], dataset.chunks(probes, chunk_length)
+        return cls(*arrays, [returns[rows] for rows in nearby], limits)
+
+    def laws(self, critic: AbstractCritic, num_returns: int = 64, num_steps: int = 10) -> ReturnLaw:
+        """The critic's laws at the probes, for the chunks that were taken there; atoms are [probes, atoms]."""
+        return laws(critic, jnp.asarray(self.obs), jnp.asarray(self.chunks), num_returns, jnp.asarray(num_steps))
+
+
 class HeldOut(eqx.Module):
     """Held-out rows with known returns, ready to judge a critic on the device while it trains."""
 
@@ -78,8 +113,7 @@ class HeldOut(eqx.Module):
         cls, dataset: OfflineDataset, gamma: float, chunk_length: int = 1, num_rows: int = 512, tolerance: float = 0.05
     ) -> "HeldOut":
         """At most `num_rows` rows of a dataset, evenly spread over those whose return is known to the tolerance."""
-        rows = known_rows(dataset, gamma, tolerance)
-        rows = rows[rows + chunk_length <= dataset.last_row[rows]]
+        rows = _with_chunk(dataset, known_rows(dataset, gamma, tolerance), chunk_length)
         rows = rows[:: max(1, -(-len(rows) // num_rows))]
         arrays = (dataset.obs[rows], dataset.chunks(rows, chunk_length), dataset.mc_returns(gamma)[0][rows])
         return cls(*(jnp.asarray(array, jnp.float32) for array in arrays))
@@ -106,3 +140,10 @@ class HeldOut(eqx.Module):
             "held_out_error": jnp.mean(mean(law) - self.returns),
             "held_out_coverage": jnp.mean(jnp.abs(level - 0.5) <= 0.45),
         }
+
+
+def _with_chunk(
+    dataset: OfflineDataset, rows: Int[np.ndarray, " rows"], chunk_length: int
+) -> Int[np.ndarray, " fitting"]:
+    """Those of the rows from which a whole chunk lies inside the episode."""
+    return rows[rows + chunk_length <= dataset.last_row[rows]]

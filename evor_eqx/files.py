@@ -1,6 +1,7 @@
 """Files that are either whole or absent: written beside their place under a temporary name, then renamed."""
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -11,6 +12,8 @@ from typing import Any
 
 from evor_eqx.errors import UserError
 
+_TEMPORARY = ".writing-"  # what temporary names begin with
+
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -20,7 +23,7 @@ def replacing(path: Path) -> Iterator[Path]:
     it need not flush: the data are on disk before the rename.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=f"{_TEMPORARY}{path.stem}.", suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -31,6 +34,16 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what a kill left of `replacing`: the temporary files of a file, or all that lie directly in a folder.
+
+    Only for who holds the lease of `path`: others may be writing.
+    """
+    names = f"{glob.escape(path.stem)}.????????.*"  # mkstemp's eight characters, then the suffix
+    for leftover in path.glob(f"{_TEMPORARY}*") if path.is_dir() else path.parent.glob(_TEMPORARY + names):
+        leftover.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -111,10 +111,13 @@ def ensure_judged(name: str, config: CriticConfig, num_seeds: int = 5) -> Judged
     data = {"dataset": f"exact-{name}", "origin": "exact", "fingerprint": process.fingerprint}
     definition = {**data, "critic": asdict(config), "num_seeds": num_seeds, "seed": config.seed}
     run = Run.open(data["dataset"], f"critic-{config.label}", definition)
-    if not run.complete:
+
+    def fit():
         sampler = process.sampler(config.n_step)
         options = {"key": keys[1], "measure": Judge.of(exact)}
         fit_in_run(run, eqx.filter_jit(make)(), (sampler, sampler), config.train, {}, **options)
+
+    run.train_once(fit)
     return Judged(exact, moving_average(run, lambda: train.init_states(make(), config.train)), run)
 
 

@@ -27,9 +27,11 @@ from evor_eqx.data.dataset import DEVICE_BYTES, OfflineDataset, of_tasks
 from evor_eqx.data.source import Source, Split, load_arrays
 from evor_eqx.data.windows import HostWindows, Windows
 from evor_eqx.errors import UserError
+from evor_eqx.leases import lease
 from evor_eqx.policy import FlowPolicy
 from evor_eqx.progress import bar
 from evor_eqx.runs import Run
+from evor_eqx.stopping import Stopped, held_signals
 from evor_eqx.tasks import Task
 
 keep_compiled()
@@ -51,10 +53,14 @@ def load_dataset(source: Source, task: Task | None, split: Split) -> OfflineData
     Rows that take more than the device should hold are memory-mapped from files beside the source.
     """
     dataset = OfflineDataset.from_arrays(load_arrays(source, task, split))
-    return dataset if dataset.num_bytes <= DEVICE_BYTES else dataset.mapped(source.path.with_suffix(".rows") / split)
+    if dataset.num_bytes <= DEVICE_BYTES:
+        return dataset
+    folder = source.path.with_suffix(".rows") / split
+    with lease(folder):
+        return dataset.mapped(folder)
 
 
-def train_policy(run: Run, source: Source, config: Config) -> None:
+def train_policy(run: Run, source: Source, config: Config, watch: train.Watch = train.unwatched) -> None:
     """Phase 1: behaviour cloning of the dataset's chunks."""
     dataset, validation = (load_dataset(source, None, split) for split in ("train", "val"))
     h = config.policy.chunk_length
@@ -62,10 +68,17 @@ def train_policy(run: Run, source: Source, config: Config) -> None:
     init_key, train_key = jax.random.split(_phase_key(1, config.policy.seed))
     model = make_policy(config.policy, **sizes, key=init_key, normalise=observation_statistics(dataset))
     windows = tuple(split.windows(gamma=1.0, chunk_length=h) for split in (dataset, validation))
-    fit_in_run(run, model, windows, config.policy.train, sizes, key=train_key)
+    fit_in_run(run, model, windows, config.policy.train, sizes, key=train_key, watch=watch)
 
 
-def train_critic(run: Run, source: Source, task: Task, policy: Trained[FlowPolicy], config: Config) -> None:
+def train_critic(
+    run: Run,
+    source: Source,
+    task: Task,
+    policy: Trained[FlowPolicy],
+    config: Config,
+    watch: train.Watch = train.unwatched,
+) -> None:
     """Phase 2: the critic of one task."""
     dataset, validation = (load_dataset(source, task, split) for split in ("train", "val"))
     sizes = {"obs_size": dataset.obs.shape[1], "chunk_size": policy.model.chunk_size}
@@ -80,7 +93,7 @@ def train_critic(run: Run, source: Source, task: Task, policy: Trained[FlowPolic
         for name, split in (("train", dataset), ("val", validation))
     )
     judge = HeldOut.of(validation, task.gamma, config.policy.chunk_length)
-    fit_in_run(run, model, both, config.critic.train, sizes, key=train_key, measure=judge)
+    fit_in_run(run, model, both, config.critic.train, sizes, key=train_key, measure=judge, watch=watch)
 
 
 def train_shared_critics(
@@ -111,21 +124,27 @@ def fit_in_run(
     samplers: Sequence[train.Sampler | train.HostSampler],
     config: TrainConfig,
     sizes: dict[str, int],
+    *,
+    watch: train.Watch = train.unwatched,
     **options: Any,
 ) -> None:
     """`train.fit` in a run folder, with a progress bar; `sizes` is what rebuilding the model needs besides its config.
 
     `samplers` are those of training and validation; `options` are the key and what else `train.fit` takes by name.
+    SIGINT and SIGTERM stop it between two blocks by `Stopped`, with the state saved.
     """
     run.begin()
     sampler, val_sampler = samplers
-    with bar(config.num_updates, run.name, "update") as progress:
+    with held_signals() as held, bar(config.num_updates, run.name, "update") as progress:
 
-        def on_block(step):
+        def watch_all(step, scalars, model):
             progress.update(step - progress.n)
+            watch(step, scalars, model)
+            if held.signum is not None:
+                raise Stopped(f"stopped, {run.name} is saved at {step} updates", held.signum)
 
-        train.fit(model, sampler, val_sampler, config, run, on_block=on_block, **options)
-    run.finish(sizes=sizes, updates_per_second=run.updates_per_second())
+        train.fit(model, sampler, val_sampler, config, run, watch=watch_all, **options)
+        run.finish(sizes=sizes, updates_per_second=run.updates_per_second())
 
 
 def moving_average(run: Run, like: Callable[[], train.TrainState]) -> Any:

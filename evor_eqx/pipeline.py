@@ -1,7 +1,8 @@
 """The way of the data, each station made once: dataset -> base policy -> critic -> evaluation.
 
 Every `ensure_...` looks for its run folder, resumes what a kill left unfinished, trains what is missing and returns
-what is there. The command line, the notebooks and the figures all come through here.
+what is there; what another process is making, it waits for. The command line, the notebooks and the figures all come
+through here.
 """
 
 import functools
@@ -22,6 +23,7 @@ from evor_eqx.critics.shared import of_task
 from evor_eqx.data.source import Source, find_or_make
 from evor_eqx.envs import open_envs
 from evor_eqx.evaluate import Actor, Episode, run_episodes
+from evor_eqx.leases import make_once
 from evor_eqx.phases import Trained, moving_average, train_critic, train_policy, train_shared_critics
 from evor_eqx.policy import FlowPolicy
 from evor_eqx.runs import Run, read_lines, write_lines
@@ -49,34 +51,35 @@ def ensure_source(dataset: str, config: Config) -> Source:
     return find_or_make(name, num_episodes=num_episodes, seed=config.data.seed)
 
 
-def ensure_policy(dataset: str, config: Config) -> Trained[FlowPolicy]:
-    """Phase 1: the base policy of a dataset, shared by all of its tasks."""
+def policy_run(source: Source, config: Config) -> Run:
+    """The run folder of a dataset's base policy, trained or not."""
+    definition = {**_data_identity(source), "policy": asdict(config.policy), "seed": config.policy.seed}
+    return Run.open(source.dataset, "policy", definition)
+
+
+def critic_run(task: Task, source: Source, config: Config) -> Run:
+    """The run folder of a task's critic, trained or not."""
+    definition = {**_critic_definition(source, config), "task": task.name, "gamma": task.gamma}
+    return Run.open(task.name, f"critic-{config.critic.label}", definition)
+
+
+def ensure_policy(dataset: str, config: Config, *, watch: train.Watch = train.unwatched) -> Trained[FlowPolicy]:
+    """Phase 1: the base policy of a dataset, shared by all of its tasks. `watch` sees it train (`train.fit`)."""
     source = ensure_source(dataset, config)
-    run = Run.open(
-        source.dataset,
-        "policy",
-        {**_data_identity(source), "policy": asdict(config.policy), "seed": config.policy.seed},
-    )
-    if not run.complete:
-        train_policy(run, source, config)
+    run = policy_run(source, config)
+    run.train_once(lambda: train_policy(run, source, config, watch))
     return load_policy(run)
 
 
-def ensure_critic(task: Task, config: Config) -> Trained[AbstractCritic]:
-    """Phase 2: the reward-to-go critic of a task, on the dataset and base policy that the configuration names."""
+def ensure_critic(task: Task, config: Config, *, watch: train.Watch = train.unwatched) -> Trained[AbstractCritic]:
+    """Phase 2: the reward-to-go critic of a task, on the dataset and base policy that the configuration names.
+
+    `watch` sees the critic train (`train.fit`), not the base policy.
+    """
     source = ensure_source(task.dataset, config)
     policy = ensure_policy(task.dataset, config)
-    run = Run.open(
-        task.name,
-        f"critic-{config.critic.label}",
-        {
-            **_critic_definition(source, policy, config),
-            "task": task.name,
-            "gamma": task.gamma,
-        },
-    )
-    if not run.complete:
-        train_critic(run, source, task, policy, config)
+    run = critic_run(task, source, config)
+    run.train_once(lambda: train_critic(run, source, task, policy, config, watch))
     return load_critic(run)
 
 
@@ -88,13 +91,12 @@ def ensure_shared_critic(task: Task, config: Config) -> Trained[AbstractCritic]:
     source, tasks = ensure_source(task.dataset, config), all_tasks(task)
     policy = ensure_policy(task.dataset, config)
     definition = {
-        **_critic_definition(source, policy, config),
+        **_critic_definition(source, config),
         "tasks": [other.name for other in tasks],
         "gamma": task.gamma,
     }
     run = Run.open(source.dataset, f"critics-{config.critic.label}", definition)
-    if not run.complete:
-        train_shared_critics(run, source, tasks, policy, config)
+    run.train_once(lambda: train_shared_critics(run, source, tasks, policy, config))
     sizes = run.manifest["sizes"]
     scales = ReturnScale(*(jnp.zeros(len(tasks)) for _ in range(4)))
 
@@ -144,28 +146,37 @@ def _ensure_episodes(run: Run, actor: Actor, task: Task, config: Config, setting
     conditions = f"{task.reward_timing}-{config.num_flow_steps}steps-ogbench{version('ogbench')}"
     path = run.path / "results" / f"{task.name}-{conditions}.jsonl"
     seeds = range(config.evaluation.seed, config.evaluation.seed + config.evaluation.num_episodes)
-    known = {(e.setting, e.seed): e for e in map(Episode.from_row, read_lines(path))}
-    missing = [s for s in settings if any((s, seed) not in known for seed in seeds)]
-    if missing:
-        make = functools.partial(make_env, task)
+
+    def known() -> dict[tuple[Setting, int], Episode]:
+        return {(e.setting, e.seed): e for e in map(Episode.from_row, read_lines(path))}
+
+    def missing() -> list[Setting]:
+        there = known()
+        return [s for s in settings if any((s, seed) not in there for seed in seeds)]
+
+    def run_missing() -> None:
+        make, episodes = functools.partial(make_env, task), known()
         with open_envs(make, horizon=config.policy.chunk_length, num_envs=config.evaluation.num_envs) as envs:
-            for _, group in itertools.groupby(sorted(missing, key=_counts), key=_counts):
+            for _, group in itertools.groupby(sorted(missing(), key=_counts), key=_counts):
                 rollout = run_episodes(envs, actor, list(group), seeds, reward_timing=task.reward_timing)
-                known |= {(e.setting, e.seed): e for e in rollout.episodes}
-                write_lines(path, [e.to_row() for e in known.values()])
-    return [Result(setting, [known[setting, seed] for seed in seeds]) for setting in settings]
+                episodes |= {(e.setting, e.seed): e for e in rollout.episodes}
+                write_lines(path, [e.to_row() for e in episodes.values()])
+
+    make_once(path, lambda: not missing(), run_missing)
+    episodes = known()
+    return [Result(setting, [episodes[setting, seed] for seed in seeds]) for setting in settings]
 
 
 def _counts(setting: Setting) -> tuple[int, int]:
     return setting.num_candidates, setting.num_returns
 
 
-def _critic_definition(source: Source, policy: Trained[FlowPolicy], config: Config) -> dict[str, Any]:
+def _critic_definition(source: Source, config: Config) -> dict[str, Any]:
     return {
         **_data_identity(source),
         "data_reward_timing": "pre",  # OGBench relabels data by s in all versions; rollouts say their own timing
         "critic": asdict(config.critic),
-        "policy_run": policy.run.name,
+        "policy_run": policy_run(source, config).name,
         "num_flow_steps": config.num_flow_steps,
         "seed": config.critic.seed,
     }

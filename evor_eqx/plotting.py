@@ -51,6 +51,17 @@ def training_curve(
     return ax
 
 
+def held_out_curve(
+    ax: Axes, steps: Int[np.ndarray, " rows"], w1: Float[np.ndarray, " rows"], crps: Float[np.ndarray, " rows"]
+) -> Axes:
+    """How far a critic's laws are from held-out returns, in units of return, against updates."""
+    ax.plot(steps, w1, color="#009E73", label="W₁ of all laws together")
+    ax.plot(steps, crps, color="#E69F00", linestyle=(0, (5, 1)), label="CRPS, law by law")
+    ax.set(xlabel="updates", ylabel="distance to held-out returns")
+    ax.legend()
+    return ax
+
+
 def learning_curve(
     ax: Axes,
     x: Float[np.ndarray, " rows"] | Int[np.ndarray, " rows"],
@@ -139,13 +150,23 @@ def success_curve(
     label: str,
     **style,
 ) -> Axes:
-    """Success rate in percent with its interval, against a setting on a logarithmic axis (base 2)."""
+    """Success rate in percent with its interval, against a setting on a logarithmic axis (base 2).
+
+    Settings of 0 and infinity have their places at its ends.
+    """
     below, above = rates - intervals[:, 0], intervals[:, 1] - rates
-    ax.errorbar(x, 100 * rates, 100 * np.stack([below, above]), capsize=3, label=label, **style)
+    places = on_log_axis(x)
+    ax.errorbar(places, 100 * rates, 100 * np.stack([below, above]), capsize=3, label=label, **style)
     ax.set_xscale("log", base=2)
-    ax.set_xticks(x, [f"{value:g}" for value in x])
+    ax.set_xticks(places, [f"{value:g}".replace("inf", "∞") for value in x])
     ax.set(ylabel="success (%)", ylim=(-3, 103))
     return ax
+
+
+def on_log_axis(x: Float[np.ndarray, " points"]) -> Float[np.ndarray, " points"]:
+    """Where to draw settings on a logarithmic axis: 0 and infinity a factor of four beyond the others."""
+    inner = x[(x > 0) & np.isfinite(x)]
+    return np.select([x == 0, np.isinf(x)], [inner.min() / 4, 4 * inner.max()], x)
 
 
 def candidates(

@@ -12,7 +12,7 @@ import io
 import json
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +25,7 @@ import numpy as np
 from evor_eqx import paths
 from evor_eqx.errors import UserError
 from evor_eqx.files import read_json, replacing, short_hash, write_json
+from evor_eqx.leases import make_once
 
 FORMAT = 1  # of the run folder; part of the id, so a new format never reads an old folder
 LIBRARIES = ("evor_eqx", "jax", "equinox", "optax", "ogbench", "mujoco", "gymnasium", "numpy")
@@ -43,8 +44,8 @@ class Run:
         """The folder of this definition (any JSON-serialisable record), made if it is new."""
         definition = {"format": FORMAT, "group": group, "kind": kind, **definition}
         run = cls(paths.runs_dir() / group / f"{kind}-{short_hash(definition)}")
-        if not (run.path / "config.json").exists():
-            write_json(run.path / "config.json", definition)
+        config = run.path / "config.json"
+        make_once(run.path, config.exists, lambda: write_json(config, definition))
         return run
 
     @classmethod
@@ -72,6 +73,13 @@ class Run:
     def complete(self) -> bool:
         """Whether training came to its end."""
         return self.manifest.get("status") == "complete"
+
+    def train_once(self, train: Callable[[], object]) -> None:
+        """Call `train`, which goes on where the folder's checkpoint is, unless training has come to its end.
+
+        If another process or thread is training this run, wait for it instead.
+        """
+        make_once(self.path, lambda: self.complete, train)
 
     def begin(self) -> None:
         """Say that training is under way, on which data and on what machine."""
@@ -120,12 +128,16 @@ class Run:
         rows = list(read_lines(self.path / "metrics.jsonl"))
         return {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else {})}
 
-    def updates_per_second(self) -> float | None:
-        """Median over the fused blocks, so that neither compilation nor a pause counts; None with fewer than two."""
+    def updates_per_second(self, num_blocks: int | None = None) -> float | None:
+        """Median over fused blocks (the last `num_blocks`, or all), so that neither compilation nor a pause counts.
+
+        None with fewer than two rows of metrics.
+        """
         columns = self.metrics()
         if len(columns.get("step", ())) < 2:
             return None
-        return float(np.median(np.diff(columns["step"]) / np.diff(columns["time"])))
+        rates = np.diff(columns["step"]) / np.diff(columns["time"])
+        return float(np.median(rates if num_blocks is None else rates[-num_blocks:]))
 
     def _drop_metrics_after(self, step: int) -> None:
         rows = [row for row in read_lines(self.path / "metrics.jsonl") if row["step"] <= step]

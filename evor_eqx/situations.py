@@ -20,7 +20,7 @@ class Situation(NamedTuple):
     obs: Float[np.ndarray, " obs"]
     data_chunk: Float[np.ndarray, " chunk"] | None
     recorded: Float[np.ndarray, " near"]  # discounted returns of the nearest held-out rows whose returns are known
-    state: int | None = None  # index into the agent's `States`, from which rollouts can start
+    physics: dict[str, np.ndarray] | None  # from which rollouts can start, where it is known
 
 
 class Surroundings:
@@ -33,6 +33,11 @@ class Surroundings:
         self._returns = dataset.mc_returns(gamma)[0]
         self._known = known_rows(dataset, gamma)
 
+    @property
+    def has_places(self) -> bool:
+        """Whether a place alone is a state, as in point mazes."""
+        return self.agent.task.dataset.startswith("pointmaze")
+
     def at_state(self, index: int) -> Situation:
         """The situation at one of the agent's states. Raises UserError for an index that there is not."""
         rows = self.agent.states.rows
@@ -42,15 +47,18 @@ class Surroundings:
         inside = row + h - 1 <= self.agent.dataset.last_row[row]
         chunk = self.agent.dataset.chunks(np.array([row]), h)[0] if inside else None
         obs = self.agent.dataset.obs[row]
-        return Situation(f"held-out state {index}", obs, chunk, self.recorded_near(obs), index)
+        physics = {name: array[index] for name, array in self.agent.states.physics.items()}
+        return Situation(f"held-out state {index}", obs, chunk, self.recorded_near(obs), physics)
 
     def at_obs(self, obs: Float[np.ndarray, " obs"], name: str) -> Situation:
         """The situation at an observation of a rollout, or elsewhere."""
-        return Situation(name, np.asarray(obs, np.float32), None, self.recorded_near(obs))
+        obs = np.asarray(obs, np.float32)
+        physics = {"qpos": obs, "qvel": np.zeros_like(obs)} if self.has_places else None  # a point's place is its state
+        return Situation(name, obs, None, self.recorded_near(obs), physics)
 
     def at_place(self, x: float, y: float) -> Situation:
         """The situation at a place of a point maze, in metres. Raises UserError in a wall, and without such a maze."""
-        if self.layout is None or not self.agent.task.dataset.startswith("pointmaze"):
+        if self.layout is None or not self.has_places:
             raise UserError(f"{self.agent.task.dataset} has no map of places: choose a held-out state or a rollout")
         walls, unit, offset = self.layout.walls, self.layout.unit, self.layout.offset
         i, j = int(np.floor((y + offset) / unit + 0.5)), int(np.floor((x + offset) / unit + 0.5))

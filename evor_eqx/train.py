@@ -1,7 +1,7 @@
 """Training: many fused updates per compiled call, a moving average of the weights, exact resume.
 
 Every random number of update k comes from fold_in(key, k), so a run that is stopped and resumed at a block's end makes
-the same updates, bit for bit, as one that never stopped.
+the same updates, bit for bit, as one that never stopped. Who watches a training may stop it there, and nothing is lost.
 """
 
 import functools
@@ -16,8 +16,9 @@ import optax
 from jaxtyping import Array, ArrayLike, Float, Int, Key, PRNGKeyArray
 
 from evor_eqx.config import TrainConfig
-from evor_eqx.errors import UserError
+from evor_eqx.divergence import check_finite
 from evor_eqx.shapes import Batch, Metrics
+from evor_eqx.stopping import Stopped
 
 
 @runtime_checkable
@@ -28,6 +29,7 @@ class Trainable(Protocol):
 
 
 Model = TypeVar("Model", bound=Trainable)
+Watch = Callable[[int, dict[str, Any], Any], object]  # of the updates done, the block's scalars, the moving average
 
 
 class TrainState(eqx.Module):
@@ -88,6 +90,10 @@ class Memory:
 
     def log(self, step: int, scalars: dict[str, Any]) -> None:
         self.rows.append({"step": step, **scalars})
+
+
+def unwatched(step: int, scalars: dict[str, Any], model: Any) -> None:
+    """The `Watch` of a training that nobody watches."""
 
 
 def optimiser(config: TrainConfig) -> optax.GradientTransformation:
@@ -194,15 +200,16 @@ def fit(
     recorder: Recorder,
     *,
     key: Key[Array, "*seeds"],
-    on_block: Callable[[int], object] = lambda step: None,
+    watch: Watch = unwatched,
     measure: Callable[[Model], dict[str, ArrayLike]] = lambda model: {},
 ) -> Model:
     """Train to `config.num_updates`, from the recorder's last state if it has one; returns the moving average.
 
     With a row of keys, `model` is as many models with a leading axis on their arrays (several seeds by vmap), and
-    every scalar in the record is a list. `on_block` is told the number of updates done after each fused block (for a
-    progress bar); what `measure` says of the moving average then joins the record. A loss that is not finite raises
-    UserError and leaves the last checkpoint in place.
+    every scalar in the record is a list. What `measure` says of the moving average joins the record of a block.
+    `watch` is called before the first block, without scalars, and after each; the next block gives the arrays of the
+    model that it sees away. It may raise `Stopped`: the state is saved, and the exception goes on. A loss or a state
+    that is not finite raises UserError and leaves the last checkpoint in place.
     """
     train_key, val_rows_key, val_key = _split(key, 3)
     state = init_states(model, config) if key.ndim else init_state(model, config)
@@ -212,24 +219,32 @@ def fit(
     sample = val_sampler.sample if isinstance(val_sampler, HostSampler) else eqx.filter_jit(val_sampler.sample)
     validation = sample(4 * config.batch_size, key=first(val_rows_key))
     step = state.num_updates
-    on_block(step)
+    saved = None if restored is None else step
+    _tell(watch, {}, state, recorder)
     batches = _batches(sampler, config, step, key=train_key)
     while step < config.num_updates:
         inputs = (batches, validation, train_key, first(val_key))
-        num_updates = _block_size(config, step)
-        state, metrics = run_block(inputs, state, config, num_updates)
-        batches = _batches(sampler, config, step + num_updates, key=train_key)  # while the device works
+        updates = range(step, step + _block_size(config, step))
+        state, metrics = run_block(inputs, state, config, len(updates))
+        batches = _batches(sampler, config, updates.stop, key=train_key)  # while the device works
         step = state.num_updates
         scalars = {name: np.asarray(value).tolist() for name, value in {**metrics, **measure(state.target)}.items()}
-        if not np.isfinite(scalars["loss"]).all():
-            raise UserError(
-                f"loss is {scalars['loss']} after {step} updates: lower learning_rate ({config.learning_rate})"
-            )
+        check_finite(state, scalars["loss"], updates, config.learning_rate, saved, key=train_key)
         recorder.log(step, scalars)
         if step % config.checkpoint_every == 0 or step >= config.num_updates:
             recorder.save(state)
-        on_block(step)
+            saved = step
+        _tell(watch, scalars, state, recorder)
     return state.target
+
+
+def _tell(watch: Watch, scalars: dict[str, Any], state: TrainState, recorder: Recorder) -> None:
+    """Let the watcher look at a state, which is saved if that is where it stops."""
+    try:
+        watch(state.num_updates, scalars, state.target)
+    except Stopped:
+        recorder.save(state)
+        raise
 
 
 def _block_size(config: TrainConfig, step: int) -> int:

@@ -90,3 +90,30 @@ def test_held_out_rows_are_thinned_evenly_and_may_be_none():
     judge = compare.HeldOut.of(dataset(), 0.95, chunk_length=5, num_rows=20)
     assert judge.chunks.shape[1] == 5 and 10 < len(judge.returns) <= 20
     assert compare.HeldOut.of(dataset(num_rows=30, ended_at=20), 0.99)(Spread()) == {}
+
+
+def episodes(*lengths):
+    """Episodes of these numbers of rows, a reward of -1 each step, the row's number as the observation."""
+    valids = np.concatenate([np.r_[np.ones(length - 1), 0] for length in lengths])
+    rows = np.arange(len(valids), dtype=np.float32)[:, None]
+    arrays = {"observations": rows, "actions": rows / 1000, "valids": valids, "masks": np.ones(len(valids))}
+    return OfflineDataset.from_arrays({**arrays, "rewards": -np.ones(len(valids))})
+
+
+def test_probes_are_early_middle_and_late_among_the_known_rows_of_one_episode():
+    data, gamma = episodes(100, 150, 120), 0.9
+    probes = compare.Probes.of(data, gamma, chunk_length=5, num_nearby=4)
+    # 0.9^k <= 0.05 from k = 29 on: the second episode's rows 100 to 249 are known up to 249 - 29 = 220.
+    np.testing.assert_array_equal(probes.obs[:, 0], [100, 160, 220])
+    np.testing.assert_allclose(probes.chunks[1], np.arange(160, 165) / 1000)
+    returns = data.mc_returns(gamma)[0]
+    assert probes.recorded[1].tolist() == returns[[160, 159, 161, 158]].tolist()
+    known = compare.known_rows(data, gamma, 0.05)
+    assert probes.limits == (returns[known].min(), returns[known].max())
+    law = probes.laws(Spread(), 8)
+    np.testing.assert_allclose(law.atoms[2], 220 + np.linspace(-20, 0, 8), rtol=1e-6)
+
+
+def test_probes_of_episodes_too_short_to_know_a_return_have_nothing_recorded():
+    probes = compare.Probes.of(episodes(20, 20), 0.99, chunk_length=2)
+    assert probes.obs[:, 0].tolist() == [20, 29, 37] and [len(returns) for returns in probes.recorded] == [0, 0, 0]

@@ -13,7 +13,8 @@ from evor_eqx import explore
 from evor_eqx.agents import Entry
 from evor_eqx.errors import UserError
 from evor_eqx.situations import Surroundings
-from evor_eqx.widgets.explorer import Explorer, explorer_figure
+from evor_eqx.widgets.explorer import Explorer
+from evor_eqx.widgets.view import explorer_figure
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,8 @@ def pictures(explorer):
 def test_each_slider_changes_pictures_and_sentence(explorer, name, value):
     explorer.reset.click()
     before, sentence = pictures(explorer), explorer.text.value
-    explorer.sliders[name].value = value
+    control = explorer.num_flow_steps if name == "num_flow_steps" else explorer.sliders[name]
+    control.value = value
     assert sum(a != b for a, b in zip(before, pictures(explorer), strict=True)) >= 2
     assert explorer.text.value != sentence
     explorer.reset.click()
@@ -50,6 +52,32 @@ def test_state_and_place_change_what_is_looked_at(explorer):
     seen.add(explorer.text.value)
     assert len(seen) == 3 and "place (0, 0)" in explorer.text.value
     explorer.source.value = "held-out data"
+
+
+def test_states_of_a_rollout_follow_its_seed(explorer):
+    explorer.reset.click()
+    explorer.source.value = "a rollout"
+    last = explorer.state.max
+    explorer.state.value = last
+    assert f"decision {last} of the rollout" in explorer.text.value and last > 10
+    seen = pictures(explorer)
+    explorer.seed.value = 1
+    explorer.state.value = explorer.state.max
+    assert pictures(explorer) != seen
+    explorer.source.value = "held-out data"
+
+
+def test_fresh_rollouts_join_the_laws_and_the_sentence(explorer):
+    explorer.reset.click()
+    explorer.state.value = 3
+    before = pictures(explorer)
+    explorer.fresh.click()
+    assert "Fresh rollouts" in explorer.text.value
+    changed = [a != b for a, b in zip(before, pictures(explorer), strict=True)]
+    assert changed[1]  # the laws
+    explorer.state.value = 4
+    explorer.state.value = 3
+    assert pictures(explorer) == before  # they belong to the state from which they were run
 
 
 def test_a_place_in_a_wall_is_a_sentence_and_the_controls_go_on_working(explorer):
@@ -77,7 +105,16 @@ def test_without_any_agent_it_says_how_to_get_one():
 
 
 def test_every_control_has_a_label_a_tooltip_and_a_class(explorer):
-    controls = [explorer.environment, explorer.task, explorer.critic, explorer.source, explorer.state, explorer.reset]
+    controls = [
+        explorer.environment,
+        explorer.task,
+        explorer.critic,
+        explorer.source,
+        explorer.state,
+        explorer.reset,
+        explorer.fresh,
+    ]
+    controls += [explorer.seed, explorer.num_flow_steps]
     for control in [*controls, explorer.x, explorer.y, *explorer.sliders.values()]:
         assert control.description and len(control.tooltip) > 20
         assert any(name.startswith("evor-") and name != "evor-control" for name in control._dom_classes)

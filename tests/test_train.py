@@ -12,6 +12,7 @@ from evor_eqx.data.dataset import OfflineDataset
 from evor_eqx.data.windows import HostWindows
 from evor_eqx.errors import UserError
 from evor_eqx.runs import Run
+from evor_eqx.stopping import Stopped
 
 CONFIG = TrainConfig(num_updates=60, batch_size=8, learning_rate=1e-2, ema_rate=0.1, log_every=10, checkpoint_every=20)
 KEY = jax.random.key(0)
@@ -89,24 +90,45 @@ def test_decay_ends_at_a_step_size_of_zero():
     np.testing.assert_allclose(sizes, schedule, rtol=1e-4, atol=1e-8)
 
 
-@pytest.mark.parametrize("stop_at", [10, 20, 50])
-def test_a_stopped_run_resumed_equals_one_that_never_stopped(windows, home, stop_at):
-    class Stop(Exception):
-        pass
-
-    def stop(step):
+@pytest.mark.parametrize("sampler", [lambda windows: windows, lambda w: HostWindows(jax.tree.map(np.asarray, w))])
+@pytest.mark.parametrize("stop_at", [0, 10, 20, 50, 60])
+def test_a_stopped_run_is_saved_and_resumed_equals_one_that_never_stopped(windows, home, stop_at, sampler):
+    def stop(step, scalars, model):
         if step == stop_at:
-            raise Stop
+            raise Stopped
 
     undisturbed, stopped = Run.open("toy", "slope", {"n": 1}), Run.open("toy", "slope", {"n": 2})
-    expected = fit(windows, undisturbed)
-    with pytest.raises(Stop):
-        fit(windows, stopped, on_block=stop)
-    np.testing.assert_array_equal(fit(windows, stopped).slope, expected.slope)
+    expected = fit(sampler(windows), undisturbed)
+    with pytest.raises(Stopped):
+        fit(sampler(windows), stopped, watch=stop)
+    assert stopped.read(train.init_state(make_model(), CONFIG)).num_updates == stop_at
+    seen = []
+    resumed = fit(sampler(windows), stopped, watch=lambda step, scalars, model: seen.append(step))
+    assert seen == list(range(stop_at, 61, 10))
+    np.testing.assert_array_equal(resumed.slope, expected.slope)
     assert (stopped.path / "checkpoint.eqx").read_bytes() == (undisturbed.path / "checkpoint.eqx").read_bytes()
     for name, column in undisturbed.metrics().items():
         if name != "time":
             np.testing.assert_array_equal(stopped.metrics()[name], column)
+
+
+def test_another_exception_of_a_watcher_saves_nothing_and_its_run_goes_on_from_the_checkpoint(windows, home):
+    def fail(step, scalars, model):
+        if step == 30:
+            raise RuntimeError
+
+    run = Run.open("toy", "slope", {"n": 2})
+    with pytest.raises(RuntimeError):
+        fit(windows, run, watch=fail)
+    assert run.read(train.init_state(make_model(), CONFIG)).num_updates == 20
+    np.testing.assert_array_equal(fit(windows, run).slope, fit(windows, Run.open("toy", "slope", {"n": 1})).slope)
+
+
+def test_a_watcher_sees_the_record_and_the_moving_average(windows, home):
+    run, seen = Run.open("toy", "slope", {}), {}
+    model = fit(windows, run, watch=lambda step, scalars, model: seen.update({step: (scalars, float(model.slope))}))
+    assert seen[0] == ({}, 0.0) and seen[60][1] == float(model.slope)
+    assert [seen[step][0]["loss"] for step in range(10, 61, 10)] == run.metrics()["loss"].tolist()
 
 
 def test_data_on_the_host_train_what_data_on_the_device_train(windows, home):
@@ -125,23 +147,51 @@ def test_a_finished_run_is_not_trained_again(windows, home):
     run = Run.open("toy", "slope", {})
     fit(windows, run)
     blocks = []
-    fit(windows, run, on_block=blocks.append)
+    fit(windows, run, watch=lambda step, scalars, model: blocks.append(step))
     assert blocks == [CONFIG.num_updates]
 
 
-def test_divergence_stops_and_keeps_the_last_checkpoint(windows, home):
+class Exploding(eqx.Module):
+    """A slope that explodes on its way to 3: its loss, or only its gradient, is no number from `limit` on."""
+
+    slope: jax.Array
+    limit: float = 0.3
+    in_loss: bool = eqx.field(static=True, default=True)
+
+    def loss(self, target, example, *, key):
+        """Of a slope, but the NaN."""
+        value, metrics = Slope(self.slope).loss(target, example, key=key)
+        bad = jnp.where(jnp.abs(self.slope) > jax.lax.stop_gradient(self.limit), jnp.nan, 1.0)
+        return value * bad, {"loss": metrics["loss"] * bad if self.in_loss else jnp.nan_to_num(metrics["loss"])}
+
+
+@pytest.mark.parametrize(("in_loss", "what"), [(True, "loss is nan"), (False, "the parameters are not finite")])
+def test_divergence_stops_with_one_line_and_keeps_the_last_checkpoint(windows, home, in_loss, what):
     run = Run.open("toy", "slope", {})
+    model = Exploding(jnp.zeros(()), in_loss=in_loss)
+    with pytest.raises(UserError) as raised:
+        train.fit(model, windows, windows, CONFIG, run, key=KEY)
+    message = str(raised.value)
+    assert f"in updates 31 to 40: {what}" in message and "checkpoint of 20 updates is kept" in message
+    assert "lower learning_rate (0.01)" in message and "\n" not in message
+    restored = run.restore(train.init_state(model, CONFIG))
+    assert restored.num_updates == 20 and np.isfinite(restored.model.slope)
+    # The key that is named draws the batches of the block that failed.
+    words = [int(word) for word in message.partition("key data [")[2].partition("]")[0].split(", ")]
+    named = jax.random.wrap_key_data(jnp.array(words, jnp.uint32))
+    state = restored
+    for step in range(20, 40):
+        batch_key, loss_key = train.update_keys(named, jnp.array(step))
+        state, _ = train.update(state, windows.sample(8, key=batch_key), CONFIG, key=loss_key)
+        assert np.isfinite(state.model.slope) or step >= 30
+    assert not np.isfinite(state.model.slope)
 
-    class Exploding(eqx.Module):
-        slope: jax.Array
 
-        def loss(self, target, example, *, key):
-            value, metrics = Slope(self.slope).loss(target, example, key=key)
-            return value, {"loss": jnp.where(jnp.abs(self.slope) > 0.3, jnp.nan, metrics["loss"])}
-
-    with pytest.raises(UserError, match=r"after 40 updates.*learning_rate"):
-        train.fit(Exploding(jnp.zeros(())), windows, windows, CONFIG, run, key=KEY)
-    assert int(run.restore(train.init_state(make_model(), CONFIG)).step) == 20
+def test_divergence_before_the_first_checkpoint_and_of_one_seed_among_several_is_named(windows, home):
+    models = Exploding(jnp.zeros(3), jnp.array([9.0, 0.05, 0.05]))
+    with pytest.raises(UserError, match=r"of seed 1 of 3 in updates 1 to 10: .*no checkpoint was saved yet"):
+        keys = jax.random.split(KEY, 3)
+        train.fit(models, windows, windows, CONFIG, Run.open("toy", "slope", {}), key=keys)
 
 
 def test_seeds_side_by_side_train_as_each_would_alone(windows, home):

@@ -16,6 +16,7 @@ import pooch
 from evor_eqx import paths
 from evor_eqx.errors import UserError
 from evor_eqx.files import read_json, replacing, sha256, write_json
+from evor_eqx.leases import lease
 from evor_eqx.progress import bar
 from evor_eqx.tasks import dataset_name
 
@@ -37,13 +38,14 @@ def download(
     long each time. Raises UserError if no mirror delivers a whole dataset, or if it differs from the first download.
     """
     path = (folder or published_dir()) / f"{dataset_name(dataset)}.npz"
-    manifest = _read_manifest(path)
     for file in (path, path.with_name(f"{path.stem}-val.npz")):
-        known = manifest["files"].get(file.name, {}).get("sha256")
-        if not (file.is_file() and sha256(file) == known):
-            manifest["url"] = _fetch(file, list(mirrors or default_mirrors()), known, num_tries, first_wait)
-            manifest["files"][file.name] = {"bytes": file.stat().st_size, "sha256": sha256(file)}
-            write_json(path.with_suffix(".json"), manifest)
+        with lease(file):
+            manifest = _read_manifest(path)
+            known = manifest["files"].get(file.name, {}).get("sha256")
+            if not (file.is_file() and sha256(file) == known):
+                manifest["url"] = _fetch(file, list(mirrors or default_mirrors()), known, num_tries, first_wait)
+                manifest["files"][file.name] = {"bytes": file.stat().st_size, "sha256": sha256(file)}
+                write_json(path.with_suffix(".json"), manifest)
     return path
 
 

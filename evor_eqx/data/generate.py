@@ -5,13 +5,11 @@ any number of processes, and twenty are the first twenty of a hundred. They are 
 each part is a file, whole or absent, in `<name>.parts/`, and what is there is not made again.
 """
 
-import contextlib
 import gc
 import hashlib
 import shutil
 import time
 import zipfile
-from collections.abc import Iterator
 from concurrent.futures import Future, as_completed
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -23,7 +21,8 @@ import numpy as np
 from evor_eqx.data.controllers import RECIPES, ArmCollector, MazeCollector, Recipe, make_collector
 from evor_eqx.data.workers import num_cores, workers
 from evor_eqx.errors import UserError
-from evor_eqx.files import read_json, replacing, sha256, short_hash, write_json
+from evor_eqx.files import read_json, remove_leftovers, replacing, sha256, short_hash, write_json
+from evor_eqx.leases import make_once
 from evor_eqx.progress import bar
 from evor_eqx.tasks import dataset_name
 
@@ -60,11 +59,9 @@ def generate(
     recipe = _checked_recipe(dataset, num_episodes, seed, num_workers)
     num_episodes = num_episodes or recipe.num_episodes
     path = Path(folder).resolve() / f"{dataset}_e{num_episodes}_s{seed}.npz"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(path.with_suffix(".lock")):
-        if not is_made(path, recipe):
-            _make(path, dataset, recipe, {"train": num_episodes, "val": max(1, num_episodes // 10)}, seed, num_workers)
-        shutil.rmtree(path.with_suffix(".parts"), ignore_errors=True)
+    counts = {"train": num_episodes, "val": max(1, num_episodes // 10)}
+    make_once(path, lambda: is_made(path, recipe), lambda: _make(path, dataset, recipe, counts, seed, num_workers))
+    shutil.rmtree(path.with_suffix(".parts"), ignore_errors=True)
     return path
 
 
@@ -102,6 +99,7 @@ def _make(
 ) -> None:
     """Collect, join, and last of all write the manifest, which says that the two files are whole."""
     start = time.monotonic()
+    remove_leftovers(val_path(path))
     parts = {
         split: _parts(path.with_suffix(".parts"), dataset, recipe, split, n, seed) for split, n in num_episodes.items()
     }
@@ -206,16 +204,3 @@ def _keys(part: Part) -> list[str]:
 def _read(part: Part, key: str) -> np.ndarray:
     with np.load(part.path) as file:
         return file[key]
-
-
-@contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Wait until no other process makes the same dataset (POSIX; elsewhere nothing is locked)."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

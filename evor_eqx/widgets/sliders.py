@@ -1,0 +1,57 @@
+"""The sliders of a setting: temperatures on logarithmic scales, counts in powers of two; one set for every view."""
+
+from typing import Any
+
+import ipywidgets as w
+
+from evor_eqx.config import Setting
+from evor_eqx.explore import NUM_CANDIDATES, NUM_RETURNS
+from evor_eqx.widgets.controls import control
+
+_KINDS: dict[str, tuple[Any, str, str]] = {
+    "tau_r": (
+        (-2, 3),
+        "τ_R, value temperature",
+        "Small: Q* is the law's upper tail; large: its mean. In units of return.",
+    ),
+    "tau_q": (
+        (-3, 2),
+        "τ_Q, selection temperature",
+        "Small: the best candidate; large: the base policy. In units of return.",
+    ),
+    "num_candidates": (
+        NUM_CANDIDATES,
+        "N_π, candidates",
+        "How many actions are drawn from the base policy to choose from.",
+    ),
+    "num_returns": (NUM_RETURNS, "N, atoms per law", "How many returns stand for each candidate's law."),
+}
+
+
+def setting_sliders(*names: str, side: str = "", continuous: bool = True) -> dict[str, Any]:
+    """Sliders by the setting's field. With a `side`, it leads their labels and ends their classes (`evor-tau-r-a`).
+
+    `continuous`: whether they report while they are dragged, or only where they are let go.
+    """
+    sliders = {}
+    for name in names:
+        scale, label, tooltip = _KINDS[name]
+        if name.startswith("tau"):
+            low, high = scale
+            slider = w.FloatLogSlider(min=low, max=high, step=0.05, readout_format=".3g", continuous_update=continuous)
+        else:
+            slider = w.SelectionSlider(options=scale, continuous_update=continuous)
+        class_name = name.replace("_", "-") + (f"-{side.lower()}" if side else "")
+        sliders[name] = control(slider, class_name, f"{side}: {label}" if side else label, tooltip)
+    return sliders
+
+
+def put(sliders: dict[str, Any], setting: Setting) -> None:
+    """Move sliders to a setting, or as near to it as they can go."""
+    for name, slider in sliders.items():
+        value = getattr(setting, name)
+        if isinstance(slider, w.SelectionSlider):
+            value = min(slider.options, key=lambda option: abs(option - value))
+        else:
+            value = min(max(value, slider.base**slider.min), slider.base**slider.max)
+        slider.value = value
