@@ -155,6 +155,6 @@ def _observe(world: Any) -> np.ndarray:
     import mujoco
 
     world.pre_step()
-    mujoco.mj_rnePostConstraint(world.model, world.data)  # contact forces
+    mujoco.mj_rnePostConstraint(world.model, world.data)  # contact forces  # pyright: ignore
     world.post_step()
     return world.compute_observation()

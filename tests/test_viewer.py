@@ -3,16 +3,16 @@
 import dataclasses
 import io
 from pathlib import Path
-from types import SimpleNamespace
 
 import imageio.v3 as imageio
 import ipywidgets
 import numpy as np
 import pytest
+from matplotlib import style
 from PIL import Image
 from tiny import agent_without_data
 
-from evor_eqx import rendering
+from evor_eqx import paths, rendering
 from evor_eqx.config import Setting
 from evor_eqx.errors import UserError
 from evor_eqx.tasks import parse_task
@@ -52,7 +52,8 @@ def test_what_moves_is_what_a_full_drawing_would_show(viewer):
     viewer.decision.value = 13
     moved = pixels(viewer)
     artists = [artist for side in viewer._sides for panel in side.panels for artist in panel.moving]
-    viewer.canvas.redraw(artists)
+    with style.context(paths.style_file()):
+        viewer.canvas.redraw(artists)
     np.testing.assert_array_equal(moved, pixels(viewer))
     viewer.decision.value = 2
     assert (moved != pixels(viewer)).any()
@@ -125,10 +126,7 @@ def test_every_control_has_a_label_a_tooltip_and_a_class(viewer):
 
 def test_the_sentence_names_who_reached_the_goal(viewer):
     a = viewer.recordings["A"]
-    solved = SimpleNamespace(
-        episode=SimpleNamespace(success=True, length=143),
-        **{name: getattr(a, name) for name in ("layout", "picked_value", "return_to_go", "frames")},
-    )
+    solved = dataclasses.replace(a, episode=dataclasses.replace(a.episode, success=True, length=143))
     assert sentence({"A": solved, "B": a}).startswith("A reached the goal after 143 steps; B did not reach the goal")
 
 

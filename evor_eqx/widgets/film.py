@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import imageio.v3 as imageio
 import numpy as np
@@ -28,8 +29,8 @@ def rollout_figure(recordings: Sequence[Recording]) -> Figure:
     names = _names(recordings)
     with style.context(paths.style_file()):
         figure = Figure(figsize=(12, 5.4 * len(recordings)), layout="constrained")
-        rows = np.atleast_1d(figure.subfigures(len(recordings), 1))
-        for name, recording, part in zip(names, recordings, rows, strict=True):
+        rows: Any = figure.subfigures(len(recordings), 1, squeeze=False)
+        for name, recording, part in zip(names, recordings, rows.flat, strict=True):
             _three_decisions(part, name, recording)
     return figure
 
@@ -70,7 +71,8 @@ def save_gif(
     """
     names = _names(recordings)
     num_decisions = max(len(recording.step) for recording in recordings)
-    pixels = _film(names, recordings, np.unique(np.linspace(0, num_decisions - 1, num_frames).astype(int)))
+    decisions = np.unique(np.linspace(0, num_decisions - 1, num_frames).astype(int))
+    pixels = _film(names, recordings, decisions.tolist())
     while len(film := _encode(pixels, seconds)) > max_bytes and len(pixels) > 1:
         pixels = pixels[::2]
     with replacing(path) as temporary:
@@ -82,15 +84,15 @@ def _encode(pixels: np.ndarray, seconds: float) -> bytes:
     return imageio.imwrite("<bytes>", pixels, extension=".gif", duration=1000 * seconds / len(pixels), loop=0)
 
 
-def _film(names: Sequence[str], recordings: Sequence[Recording], decisions: np.ndarray) -> np.ndarray:
+def _film(names: Sequence[str], recordings: Sequence[Recording], decisions: list[int]) -> np.ndarray:
     """[frames, height, width, 3], with few colours."""
     canvas = Canvas(320 * len(recordings), 190, "film")
     small = dict.fromkeys(("font.size", "axes.labelsize"), 6) | dict.fromkeys(("xtick.labelsize", "ytick.labelsize"), 5)
     canvas.figure.set_layout_engine("constrained")
     with style.context([paths.style_file(), small | {"lines.linewidth": 1.2, "lines.markersize": 3}]):
-        parts = np.atleast_1d(canvas.figure.subfigures(1, len(recordings)))
+        parts: Any = canvas.figure.subfigures(1, len(recordings), squeeze=False)
         panels = []
-        for name, recording, part in zip(names, recordings, parts, strict=True):
+        for name, recording, part in zip(names, recordings, parts.flat, strict=True):
             left, right = part.subplots(1, 2)
             part.suptitle(f"{name}: {describe(recording)}", fontsize=7)
             has_pictures = recording.frames is not None

@@ -48,7 +48,7 @@ class RolloutViewer:
         self.text, self.canvas, self._sides = spoken(name="sentence"), Canvas(1180, 600, "rollout"), []
         self.canvas.image.layout.display = "none"  # until there is something to see
         options = [(agent.name, agent) for agent in self.agents]
-        self.agent = control(w.Dropdown(options=options), "agent", "agent", "The base policy and critic that act.")
+        self.agent: Any = control(w.Dropdown(options=options), "agent", "agent", "The base policy and critic that act.")
         self.seed = control(w.IntText(value=0), "seed", "seed", "Decides the start and all draws, for A and B alike.")
         self.sliders = {name: _setting_sliders(name) for name in COLORS}
         self.button = control(w.Button(), "record", "Record A and B", "Run one episode with each setting, and keep it.")
@@ -115,7 +115,8 @@ class RolloutViewer:
         with style.context(paths.style_file()):
             figure.clear()
             figure.set_layout_engine("constrained")
-            for part, (name, recording) in zip(figure.subfigures(1, 2), self.recordings.items(), strict=True):
+            parts: Any = figure.subfigures(1, len(self.recordings), squeeze=False)
+            for part, (name, recording) in zip(parts.flat, self.recordings.items(), strict=True):
                 axes, color = part.subplots(2, 2), COLORS[name]
                 part.suptitle(f"{name}: {describe(recording)}", fontsize=11, fontweight="bold", color=color)
                 kinds = zip((PathPanel, LawPanel, ValuePanel), axes.flat[1:], strict=True)
@@ -173,10 +174,13 @@ def _setting_sliders(name: str) -> dict[str, Any]:
     small_large = "Small: {}; large: {}. In units of return."
     return {
         "tau_r": slider(
-            log_slider(-2, 3), "tau-r", "τ_R, value", small_large.format("Q* is the law's upper tail", "its mean")
+            log_slider(-2.0, 3.0), "tau-r", "τ_R, value", small_large.format("Q* is the law's upper tail", "its mean")
         ),
         "tau_q": slider(
-            log_slider(-3, 2), "tau-q", "τ_Q, selection", small_large.format("the best candidate", "the base policy")
+            log_slider(-3.0, 2.0),
+            "tau-q",
+            "τ_Q, selection",
+            small_large.format("the best candidate", "the base policy"),
         ),
         "num_candidates": slider(
             w.SelectionSlider(options=NUM_CANDIDATES, continuous_update=False),
