@@ -8,9 +8,10 @@ STAMP := .venv/locked
 LOCKED := --requirement requirements.lock --editable .
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 # What takes longer than the rest together has a target of its own.
-STUDIES := 05_flow_td_targets 06_critics_compared 07_velocity_architecture 08_stochastic_transitions 10_action_bank
+STUDIES := 04_flow_td_targets 07_stochastic_transitions 08_critics_compared 09_results 10_velocity_architecture \
+	12_action_bank
 
-.PHONY: help figures studies agents test lab lint format gate lock clean
+.PHONY: help figures studies agents course test lab lint format gate lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -20,12 +21,15 @@ figures: $(STAMP) ## data, training and the first figures (PRESET=smoke, laptop 
 	@for task in $(TASKS); do $(BIN)/evor train $$task --preset $(PRESET) || exit; done
 	$(BIN)/evor figures $(filter-out $(STUDIES),$(basename $(notdir $(NOTEBOOKS)))) --preset $(PRESET) $(ARGS)
 
-studies: $(STAMP) ## the longer figures: targets, critics, architectures, stochastic transitions and banks compared
+studies: $(STAMP) ## the longer figures: targets, critics, temperatures, architectures, stochastic transitions and banks
 	$(BIN)/evor figures $(STUDIES) --preset $(PRESET) $(ARGS)
 
 agents: $(STAMP) ## the agents that the package ships for the explorer, trained at the laptop preset if they are not there
 	$(BIN)/evor pack pointmaze-medium-navigate-task1 --setting.tau-r 3 --setting.tau-q 0.1
 	$(BIN)/evor pack cube-single-play-task2 --setting.tau-r 30 --setting.tau-q 0.3
+
+course: $(STAMP) ## notebooks 00 to 09 as web pages in course/ (PRESET=smoke: minutes)
+	$(BIN)/evor course --preset $(PRESET) $(ARGS)
 
 test: $(STAMP) ## all tests, smoke notebooks included
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)

@@ -1,4 +1,4 @@
-"""`evor data | train | evaluate | figures | pack | runs | bench`: the pipeline from the command line.
+"""`evor data | train | evaluate | figures | course | pack | runs | bench`: the pipeline from the command line.
 
 Exit code 0: done; 1: a figure failed; 2: bad input, with one line that says what to do; 130 and 143: stopped by SIGINT
 (Ctrl-C) or SIGTERM. A training stops at the end of its block and is saved there; a second signal stops it at once. The
@@ -144,6 +144,21 @@ class Figures:
 
 
 @dataclass(frozen=True)
+class Course:
+    """Run the notebooks of the course headlessly and write them as web pages that need no network."""
+
+    preset: PresetName = "laptop"
+    """How much to train: smoke takes minutes, laptop an hour and more on two cores."""
+    to: Path | None = None
+    """Folder of the pages; course/ in the home folder if not given."""
+
+    def run(self) -> int:
+        from evor_eqx.course import write_course
+
+        return write_course(self.to, {"preset": self.preset})
+
+
+@dataclass(frozen=True)
 class Pack(_Experiment):
     """Write a task's agent, with some held-out episodes, as a small folder that needs no training to be opened."""
 
@@ -242,6 +257,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "train": partial(Train, config=start),
             "evaluate": partial(Evaluate, config=start),
             "figures": Figures,
+            "course": Course,
             "pack": partial(Pack, config=start),
             "runs": Runs,
             "bench": Bench,

@@ -97,42 +97,51 @@ class EnvPack(gymnasium.Env):
             env.close()
 
 
-class ParallelEnvs:
-    """`num_envs` environments in `num_processes` processes; from `open_envs`."""
+class EnvProcess:
+    """A few environments in a process of their own: it moves them while this process does something else."""
 
-    def __init__(self, make_env: Callable[[], gymnasium.Env], horizon: int, num_envs: int, num_processes: int):
+    def __init__(self, make_pack: Callable[[], EnvPack], num_envs: int):
         # Never a plain fork: JAX is multi-threaded. The fork server imports once what every process needs.
         multiprocessing.get_context("forkserver").set_forkserver_preload(["ogbench", __name__])
-        make_pack = functools.partial(EnvPack, make_env, horizon, num_envs // num_processes)
-        packs = [make_pack] * num_processes
-        self._packs = AsyncVectorEnv(packs, context="forkserver", autoreset_mode=AutoresetMode.DISABLED)
+        self._env = AsyncVectorEnv([make_pack], context="forkserver", autoreset_mode=AutoresetMode.DISABLED)
         self.num_envs = num_envs
-        self.chunk_size = flatdim(self._packs.action_space) // num_envs - 1  # beside each chunk, one seed
-        self.step(np.full(self.num_envs, -1), np.zeros((self.num_envs, self.chunk_size)))
+        self.chunk_size = flatdim(self._env.action_space) // num_envs - 1  # beside each chunk, one seed
 
-    def step(self, seeds: Int[np.ndarray, " envs"], chunks: Float[np.ndarray, "envs chunk"]) -> dict[str, np.ndarray]:
-        """Begin an episode where the seed is not -1, execute the chunk elsewhere (nothing where no episode runs).
+    def start(self, seeds: Int[np.ndarray, " envs"], chunks: Float[np.ndarray, "envs chunk"]) -> None:
+        """Begin an episode where the seed is not -1, execute the chunk elsewhere (nothing where no episode runs)."""
+        self._env.step_async({"seeds": seeds[None], "chunks": chunks[None].astype(np.float32)})
 
-        Returns arrays over environments: `obs`, and of this step `ret`, `success`, `num_steps`, `ended`.
-        """
-        action = {"seeds": self._to_packs(seeds), "chunks": self._to_packs(chunks.astype(np.float32))}
-        obs, _, _, _, info = self._packs.step(action)
-        return {name: self._from_packs(value) for name, value in {"obs": obs, **info}.items() if name[0] != "_"}
+    def result(self) -> dict[str, np.ndarray]:
+        """What came of `start`: arrays over environments, `obs`, and of this step `ret`, `success`, `num_steps`,
+        `ended`."""
+        obs, _, _, _, info = self._env.step_wait()
+        return {name: value[0] for name, value in {"obs": obs, **info}.items() if name[0] != "_"}
+
+    def close(self, terminate: bool) -> None:
+        """End the process; `terminate` does not wait for a step that is under way."""
+        self._env.close(terminate=terminate)
+
+
+class ParallelEnvs:
+    """Environments in processes, `groups`, that take turns; from `open_envs`."""
+
+    def __init__(self, make_env: Callable[[], gymnasium.Env], horizon: int, num_envs: int, num_processes: int):
+        each = num_envs // num_processes
+        make_pack = functools.partial(EnvPack, make_env, horizon, each)
+        self.groups = [EnvProcess(make_pack, each) for _ in range(num_processes)]
+        for group in self.groups:  # the processes make their environments side by side
+            group.start(np.full(each, -1), np.zeros((each, group.chunk_size)))
+        for group in self.groups:
+            group.result()
 
     def close(self, terminate: bool = False) -> None:
-        """End the processes; `terminate` does not wait for a step that is under way."""
-        self._packs.close(terminate=terminate)
-
-    # Neighbours among the environments are in different processes, so that few episodes still use all cores.
-    def _to_packs(self, values: np.ndarray) -> np.ndarray:
-        return values.reshape(-1, self._packs.num_envs, *values.shape[1:]).swapaxes(0, 1)
-
-    def _from_packs(self, values: np.ndarray) -> np.ndarray:
-        return values.swapaxes(0, 1).reshape(-1, *values.shape[2:])
+        """End the processes; `terminate` does not wait for steps that are under way."""
+        for group in self.groups:
+            group.close(terminate)
 
 
 class LocalEnvs:
-    """As `ParallelEnvs`, but in this process, one after another: there at once, and open to whoever made them.
+    """As `ParallelEnvs`, but one group in this process: there at once, and open to whoever made its environments.
 
     NumPy's global generator, which OGBench draws from, is left as it was found.
     """
@@ -140,15 +149,20 @@ class LocalEnvs:
     def __init__(self, make_env: Callable[[], gymnasium.Env], horizon: int, num_envs: int):
         with global_generator_kept():
             self._pack = EnvPack(make_env, horizon, num_envs)
-        self.num_envs = num_envs
+        self.groups, self.num_envs = [self], num_envs
         self.chunk_size = flatdim(self._pack.action_space) // num_envs - 1
-        self.step(np.full(num_envs, -1), np.zeros((num_envs, self.chunk_size)))
+        self._outcome: dict[str, np.ndarray] = {}
+        self.start(np.full(num_envs, -1), np.zeros((num_envs, self.chunk_size)))
 
-    def step(self, seeds: Int[np.ndarray, " envs"], chunks: Float[np.ndarray, "envs chunk"]) -> dict[str, np.ndarray]:
-        """As that of `ParallelEnvs`."""
+    def start(self, seeds: Int[np.ndarray, " envs"], chunks: Float[np.ndarray, "envs chunk"]) -> None:
+        """As that of an `EnvProcess`, but it is done when this returns."""
         with global_generator_kept():
             obs, _, _, _, info = self._pack.step({"seeds": seeds, "chunks": chunks.astype(np.float32)})
-        return {"obs": obs, **info}
+        self._outcome = {"obs": obs, **info}
+
+    def result(self) -> dict[str, np.ndarray]:
+        """As that of an `EnvProcess`."""
+        return self._outcome
 
     def close(self) -> None:
         """Close the environments."""

@@ -9,6 +9,7 @@ the order of the episodes (up to the rounding of the actor's batched products), 
 seeds are paired: the same starts, the same candidates' noise.
 """
 
+import collections
 import dataclasses
 import itertools
 import time
@@ -21,7 +22,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key, UInt32
 
 from evor_eqx.config import Setting
-from evor_eqx.envs import MAX_SEED, LocalEnvs, ParallelEnvs, open_envs
+from evor_eqx.envs import MAX_SEED, EnvProcess, LocalEnvs, ParallelEnvs, open_envs
 from evor_eqx.errors import UserError
 from evor_eqx.progress import bar
 
@@ -66,8 +67,8 @@ class Rollout:
 class Actor(Protocol):
     """Chooses one chunk per environment from its observation, PRNG key and temperatures.
 
-    The counts are Python integers, the temperatures arrays. Always called with all environments of the rollout; rows of
-    idle environments are ignored.
+    The counts are Python integers, the temperatures arrays. Always called with all environments of a group, see
+    `envs.ParallelEnvs`; rows of idle environments are ignored.
     """
 
     def __call__(
@@ -132,6 +133,9 @@ def decision_keys(seeds: UInt32[Array, " envs"], decisions: UInt32[Array, " envs
     return jax.vmap(lambda seed, decision: fold_in(fold_in(jax.random.key(0), seed), decision))(seeds, decisions)
 
 
+Job = tuple[Setting, int]  # a setting and the seed of an episode
+
+
 @dataclasses.dataclass
 class _Slot:
     """One environment and the episode that it is in, or was in last if it is idle."""
@@ -151,21 +155,40 @@ class _Slot:
 def _run_group(
     envs: ParallelEnvs | LocalEnvs, actor: Actor, settings: list[Setting], seeds: Sequence[int]
 ) -> Iterator[tuple[list[_Slot], float]]:
-    """Run settings with the same counts; after each step, yield the slots that finished and the actor's seconds."""
+    """Run settings with the same counts; after each decision, yield the slots that finished and the actor's seconds.
+
+    The groups of environments take turns, always in the same order: while one is decided for, the others move.
+    """
     jobs = itertools.product(settings, seeds)
-    slots = [_Slot(settings[0], 0, idle=True) for _ in range(envs.num_envs)]
-    obs = None
-    while (begin := _begin_jobs(slots, jobs)) is not None:
+    share = -(-len(settings) * len(seeds) // len(envs.groups))  # at first, so that few episodes still use all groups
+    waiting = collections.deque(
+        _turns(group, actor, settings[0], itertools.islice(jobs, share), jobs) for group in envs.groups
+    )
+    while waiting:
+        turns = waiting.popleft()
+        if (turn := next(turns, None)) is not None:
+            yield turn
+            waiting.append(turns)
+
+
+def _turns(
+    group: EnvProcess | LocalEnvs, actor: Actor, idle: Setting, first: Iterator[Job], jobs: Iterator[Job]
+) -> Iterator[tuple[list[_Slot], float]]:
+    """One group's turns: take what came of the last chunks, begin jobs where none runs, decide, and start the next."""
+    slots, obs, finished = [_Slot(idle, 0, idle=True) for _ in range(group.num_envs)], None, []
+    while (begin := _begin_jobs(slots, first if obs is None else jobs)) is not None:
         start = time.perf_counter()
         acting = [not slot.idle and slot.decision >= 0 for slot in slots]
-        chunks = _decide(actor, obs, slots, acting, envs.chunk_size)
+        chunks = _decide(actor, obs, slots, acting, group.chunk_size)
         seconds = time.perf_counter() - start
-        outcome = envs.step(begin, chunks)
-        obs = outcome["obs"]
-        yield _update(slots, outcome), seconds
+        group.start(begin, chunks)
+        yield finished, seconds
+        outcome = group.result()
+        obs, finished = outcome["obs"], _update(slots, outcome)
+    yield finished, 0.0
 
 
-def _begin_jobs(slots: list[_Slot], jobs: Iterator[tuple[Setting, int]]) -> Int[np.ndarray, " envs"] | None:
+def _begin_jobs(slots: list[_Slot], jobs: Iterator[Job]) -> Int[np.ndarray, " envs"] | None:
     """Give the next jobs to idle slots, in place: the seeds that begin an episode, else -1; None if all is done."""
     begin = np.full(len(slots), -1)
     for index in [index for index, slot in enumerate(slots) if slot.idle]:

@@ -36,6 +36,7 @@ from evor_eqx.runs import Run
 __all__ = [
     "FigureError",
     "check_parameters",
+    "executed_copy",
     "find_notebook",
     "notebooks",
     "parse_parameters",
@@ -82,6 +83,11 @@ def find_notebook(name: str) -> Path:
             f"no notebook {name!r}{did_you_mean(name, known)}; expected one of: {', '.join(known) or 'none'}"
         )
     return known[name]
+
+
+def executed_copy(name: str) -> Path:
+    """Where the executed copy of a notebook lies, its outputs inside, unless it was run into another folder."""
+    return _copies_dir() / f"{name}.ipynb"
 
 
 def run_notebook(name: str, parameters: Mapping[str, Any], *, output_dir: Path | None = None) -> list[Path]:
@@ -189,7 +195,8 @@ def _run_if_changed(notebook: Path, parameters: Mapping[str, Any], force: bool) 
     """Run unless its stamp still holds; the failure's message, or None."""
     name, stamp = notebook.stem, _copies_dir() / f"{notebook.stem}.json"
     key = _key(notebook, parameters)
-    if not force and stamp.exists() and _stamp(key, read_json(stamp)["figures"]) == read_json(stamp):
+    made = stamp.exists() and executed_copy(name).exists()
+    if not force and made and _stamp(key, read_json(stamp)["figures"]) == read_json(stamp):
         print(f"{name}: unchanged, skipped (--force draws it again)")
         return None
     stamp.unlink(missing_ok=True)

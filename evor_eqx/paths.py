@@ -1,4 +1,4 @@
-"""Where things live: one home folder with `data/`, `runs/` and `figures/`, and the notebooks of the package.
+"""Where things live: one home folder with `data/`, `runs/`, `figures/` and `course/`, and the notebooks of the package.
 
 The home is `$EVOR_HOME` if set; in a checkout it is the checkout; elsewhere the working folder.
 """
@@ -37,6 +37,11 @@ def runs_dir() -> Path:
 def figures_dir() -> Path:
     """Pictures with their JSON sidecars."""
     return home() / "figures"
+
+
+def course_dir() -> Path:
+    """The course as web pages."""
+    return home() / "course"
 
 
 def notebooks_dir() -> Path:

@@ -112,10 +112,9 @@ def cdf(ax: Axes, atoms: Float[np.ndarray, " atoms"], weights: Float[np.ndarray,
 def cdf_corners(
     atoms: Float[np.ndarray, " atoms"], weights: Float[np.ndarray, " atoms"]
 ) -> tuple[Float[np.ndarray, " corners"], Float[np.ndarray, " corners"]]:
-    """The distribution function of a law as the corners of a `post` step line; none without atoms."""
+    """The distribution function of a law as the corners of a `post` step line; none if there are no atoms."""
     order = np.argsort(atoms)
-    corners = np.r_[atoms[order][:1], atoms[order]]
-    return corners, np.r_[0.0, np.cumsum(weights[order])][: len(corners)]
+    return np.r_[atoms[order][:1], atoms[order]], np.r_[np.zeros(min(len(atoms), 1)), np.cumsum(weights[order])]
 
 
 def calibration(
@@ -151,13 +150,23 @@ def success_curve(
     label: str,
     **style,
 ) -> Axes:
-    """Success rate in percent with its interval, against a setting on a logarithmic axis (base 2)."""
+    """Success rate in percent with its interval, against a setting on a logarithmic axis (base 2).
+
+    Settings of 0 and infinity have their places at its ends.
+    """
     below, above = rates - intervals[:, 0], intervals[:, 1] - rates
-    ax.errorbar(x, 100 * rates, 100 * np.stack([below, above]), capsize=3, label=label, **style)
+    places = on_log_axis(x)
+    ax.errorbar(places, 100 * rates, 100 * np.stack([below, above]), capsize=3, label=label, **style)
     ax.set_xscale("log", base=2)
-    ax.set_xticks(x, [f"{value:g}" for value in x])
+    ax.set_xticks(places, [f"{value:g}".replace("inf", "∞") for value in x])
     ax.set(ylabel="success (%)", ylim=(-3, 103))
     return ax
+
+
+def on_log_axis(x: Float[np.ndarray, " points"]) -> Float[np.ndarray, " points"]:
+    """Where to draw settings on a logarithmic axis: 0 and infinity a factor of four beyond the others."""
+    inner = x[(x > 0) & np.isfinite(x)]
+    return np.select([x == 0, np.isinf(x)], [inner.min() / 4, 4 * inner.max()], x)
 
 
 def candidates(

@@ -93,6 +93,14 @@ def paired_difference(
     return bootstrap_interval(a - b, level=level, num_resamples=num_resamples, seed=seed)
 
 
+def effective_count(weights: Float[np.ndarray, " n"]) -> float:
+    """1 / sum_i w_i^2 of weights that sum to one: n if all are equal, 1 if one has it all (Kish's effective size).
+
+    The inverse of the probability that two independent draws by these weights are the same.
+    """
+    return float(1 / np.sum(np.square(weights)))
+
+
 def first_below(steps: Int[np.ndarray, " rows"], errors: Float[np.ndarray, " rows"], level: float) -> int | None:
     """The first step from which the error stays at or below `level`; None if it does not get there."""
     above = np.flatnonzero(np.asarray(errors) > level)

@@ -2,9 +2,8 @@
 
 import ctypes.util
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import settings
@@ -36,26 +35,3 @@ def module_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EVOR_HOME", str(folder))
         yield folder
-
-
-@pytest.fixture(scope="session")
-def untrained_agent() -> Callable[..., SimpleNamespace]:
-    """A function of a task's name and a chunk length: an agent of tiny networks that were never trained."""
-    import jax
-
-    from evor_eqx.build import make_critic, make_policy
-    from evor_eqx.config import CriticConfig, NetworkConfig, PolicyConfig, Setting
-    from evor_eqx.tasks import make_env, parse_task
-
-    def make(name: str, chunk_length: int = 5) -> SimpleNamespace:
-        task, network = parse_task(name), NetworkConfig(width=16, depth=1)
-        env = make_env(task)
-        obs_size, chunk_size = env.observation_space.shape[0], chunk_length * env.action_space.shape[0]
-        env.close()
-        policy_key, critic_key = jax.random.split(jax.random.key(0))
-        policy = make_policy(PolicyConfig(network=network), obs_size, chunk_size, key=policy_key)
-        critic = make_critic(CriticConfig(network=network), obs_size, chunk_size, key=critic_key)
-        setting = Setting(num_candidates=3, tau_r=1.0, tau_q=0.2, num_returns=4)
-        return SimpleNamespace(name=name, task=task, policy=policy, critic=critic, num_flow_steps=3, setting=setting)
-
-    return make

@@ -15,7 +15,7 @@ def run(capsys, *arguments):
     return code, output.out, output.err
 
 
-@pytest.mark.parametrize("command", ["data", "train", "evaluate", "figures", "runs"])
+@pytest.mark.parametrize("command", ["data", "train", "evaluate", "figures", "course", "runs"])
 def test_help_of_every_command_succeeds(capsys, command):
     code, out, _ = run(capsys, command, "--help")
     assert code == 0

@@ -114,21 +114,28 @@ def test_records_do_not_depend_on_the_number_of_environments_or_processes(envs):
 
 
 def test_settings_are_paired_by_seed(envs):
-    starts = []
+    starts = set()
     for settings in ([setting(0.1), setting(0.2)], [setting(0.1, num_candidates=3)]):
         actor = CountingActor()
         run_episodes(envs, actor, settings, [4])
-        obs, keys, *_ = actor.calls[0]
-        starts += [(tuple(obs[slot]), tuple(keys[slot])) for slot in range(len(settings))]
-    assert starts[0] == starts[1] == starts[2] and starts[0][0][0] == 4 % 3
+        for obs, keys, *_ in actor.calls[: len(settings)]:  # the first decisions, one call for each group
+            starts.add((*obs[0].tolist(), *np.asarray(keys[0]).tolist()))
+    assert len(starts) == 1 and starts.pop()[0] == 4 % 3
 
 
-def test_settings_with_equal_counts_share_calls_of_one_shape_with_float32_inputs(envs):
+def test_few_episodes_use_all_groups(envs):
     actor = CountingActor()
-    run_episodes(envs, actor, [setting(0.1), setting(0.2), setting(0.3)], [0])
+    episodes = run_episodes(envs, actor, [setting(0.25)], [0, 1]).episodes
+    assert len(actor.calls) == sum(math.ceil(e.length / HORIZON) for e in episodes)  # none shares a call with another
+
+
+def test_settings_with_equal_counts_share_calls_of_one_shape_with_float32_inputs():
+    actor = CountingActor()
+    with open_envs(Walk, horizon=HORIZON, num_envs=4, num_processes=1) as envs:
+        run_episodes(envs, actor, [setting(0.1), setting(0.2), setting(0.3)], [0])
     assert len(actor.calls) == math.ceil(TIME_LIMIT / HORIZON)
     obs, _, _, _, tau_r, tau_q = actor.calls[0]
-    assert obs.shape == (envs.num_envs, 2) and obs.dtype == tau_r.dtype == tau_q.dtype == np.float32
+    assert obs.shape == (envs.groups[0].num_envs, 2) and obs.dtype == tau_r.dtype == tau_q.dtype == np.float32
 
 
 def test_decision_keys_depend_on_seed_and_decision_only():

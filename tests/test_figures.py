@@ -13,7 +13,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from evor_eqx import figures, paths
 from evor_eqx.errors import UserError
-from evor_eqx.figures import FigureError, run_all, run_notebook, save_figure
+from evor_eqx.figures import FigureError, executed_copy, run_all, run_notebook, save_figure
 from evor_eqx.files import read_json, sha256, write_json
 from evor_eqx.parameters import declared_parameters
 from evor_eqx.runs import Run
@@ -41,6 +41,7 @@ def folder(home, monkeypatch):
 
 
 def write_notebook(path: Path, parameters: str, *cells: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
     first, *rest = [new_code_cell(source) for source in (parameters, *cells)]
     first.metadata["tags"] = ["parameters"]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -127,6 +128,7 @@ def drawn(folder, home, monkeypatch):
         names.append(name)
         if "fail" in name:
             raise FigureError(f"{name}, cell [1]: ValueError: no (see copy)")
+        write_notebook(executed_copy(name), PARAMETERS)
         picture = save_figure(a_figure(), name, parameters=parameters, numbers={}, runs=[run])
         return [picture.with_suffix(suffix) for suffix in (".png", ".pdf", ".json")]
 
@@ -150,6 +152,8 @@ def test_an_unchanged_notebook_is_skipped_and_a_changed_one_is_not(folder, home,
     assert is_drawn(parameters={"scale": 3.0})
     assert is_drawn()
     (home / "figures" / "a.pdf").unlink()
+    assert is_drawn()
+    executed_copy("a").unlink()
     assert is_drawn()
     write_notebook(folder / "a.ipynb", PARAMETERS, "1 + 1")
     assert is_drawn()

@@ -54,6 +54,13 @@ def test_success_is_drawn_in_percent_with_its_interval(ax):
     np.testing.assert_allclose([[s[0, 1], s[1, 1]] for s in segments], 100 * intervals)
 
 
+def test_settings_of_zero_and_infinity_lie_at_the_ends_of_a_logarithmic_axis(ax):
+    x, rates = np.array([0.0, 0.5, 2.0, np.inf]), np.full(4, 0.5)
+    plotting.success_curve(ax, x, rates, np.stack([rates, rates], axis=1), "maze")
+    np.testing.assert_allclose(ax.get_xticks(), [0.125, 0.5, 2.0, 8.0])
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "0.5", "2", "∞"]
+
+
 def test_a_learning_curve_is_the_median_inside_the_range_of_the_seeds(ax):
     plotting.learning_curve(ax, np.array([1, 2]), np.array([[1.0, 2.0, 9.0], [0.0, 4.0, 5.0]]), "some")
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), [2.0, 4.0])

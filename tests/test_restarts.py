@@ -1,11 +1,13 @@
 """Recorded states of the physics: the observation there, and returns from there, against the data and naive loops."""
 
+import dataclasses
 import functools
 import time
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny import agent_without_data
 
 from evor_eqx.config import Setting
 from evor_eqx.critics.abstract import AbstractCritic
@@ -96,8 +98,8 @@ def returns(agent, arrays, row, critic: AbstractCritic | None = None, **options)
     )
 
 
-def test_returns_of_the_base_policy_are_those_of_the_naive_loop(untrained_agent, module_home):
-    agent, (task, arrays) = untrained_agent(MAZE), held_out(MAZE, module_home)
+def test_returns_of_the_base_policy_are_those_of_the_naive_loop(module_home):
+    agent, (task, arrays) = agent_without_data(MAZE), held_out(MAZE, module_home)
     got = returns(agent, arrays, 500, seeds=[0, 7], max_steps=43)
     for number, seed in enumerate([0, 7]):
         env = make_env(task)
@@ -115,17 +117,17 @@ def test_returns_of_the_base_policy_are_those_of_the_naive_loop(untrained_agent,
     assert got.weight_behind == pytest.approx(0.99**43) and "2 of 2 rollouts were cut after 43 steps" in got.text
 
 
-def test_a_rollout_that_starts_at_the_goal_ends_there_at_once(untrained_agent, module_home):
-    agent = untrained_agent(MAZE)
+def test_a_rollout_that_starts_at_the_goal_ends_there_at_once(module_home):
+    agent = agent_without_data(MAZE)
     goal = {"qpos": maze_layout(agent.task).goal[None], "qvel": np.zeros((1, 2))}
     got = returns(agent, goal, 0, critic=agent.critic, seeds=range(3))
     assert got.values.tolist() == [0, 0, 0] and got.lengths.tolist() == [1, 1, 1] and not got.is_cut.any()
     assert got.text == "all 3 rollouts reached the goal"
 
 
-def test_with_one_candidate_the_agent_is_the_base_policy_and_with_more_it_is_not(untrained_agent, module_home):
-    agent, (_, arrays) = untrained_agent(MAZE), held_out(MAZE, module_home)
-    agent.setting = Setting(num_candidates=1, num_returns=4)
+def test_with_one_candidate_the_agent_is_the_base_policy_and_with_more_it_is_not(module_home):
+    agent, (_, arrays) = agent_without_data(MAZE), held_out(MAZE, module_home)
+    agent = dataclasses.replace(agent, setting=Setting(num_candidates=1, num_returns=4))
     base = returns(agent, arrays, 200, seeds=range(4), max_steps=30)
     one = returns(agent, arrays, 200, critic=agent.critic, seeds=range(4), max_steps=30)
     np.testing.assert_array_equal(base.values, one.values)
@@ -133,8 +135,8 @@ def test_with_one_candidate_the_agent_is_the_base_policy_and_with_more_it_is_not
     np.testing.assert_array_equal(base.values, few.values)  # however many run together
 
 
-def test_sixteen_rollouts_in_a_maze_answer_while_one_looks(untrained_agent, module_home):
-    agent, (_, arrays) = untrained_agent(MAZE), held_out(MAZE, module_home)
+def test_sixteen_rollouts_in_a_maze_answer_while_one_looks(module_home):
+    agent, (_, arrays) = agent_without_data(MAZE), held_out(MAZE, module_home)
     returns(agent, arrays, 500, critic=agent.critic)  # makes environments, compiles
     start = time.process_time()
     returns(agent, arrays, 300, critic=agent.critic)
@@ -142,6 +144,6 @@ def test_sixteen_rollouts_in_a_maze_answer_while_one_looks(untrained_agent, modu
 
 
 @pytest.mark.parametrize("options", [{"max_steps": 0}, {"seeds": []}, {"num_envs": 0}, {"seeds": [-1]}])
-def test_bad_counts_are_user_errors(untrained_agent, module_home, options):
+def test_bad_counts_are_user_errors(module_home, options):
     with pytest.raises(UserError, match="expected"):
-        returns(untrained_agent(MAZE), held_out(MAZE, module_home)[1], 0, **options)
+        returns(agent_without_data(MAZE), held_out(MAZE, module_home)[1], 0, **options)

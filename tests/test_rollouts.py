@@ -2,11 +2,11 @@
 
 import dataclasses
 import functools
-from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny import agent_without_data
 
 from evor_eqx import inference, rendering
 from evor_eqx.config import Setting
@@ -25,8 +25,8 @@ def recorded(agent, seed=3, **options):
 
 
 @pytest.fixture(scope="module")
-def maze(untrained_agent):
-    return untrained_agent(MAZE)
+def maze():
+    return agent_without_data(MAZE)
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +35,8 @@ def recording(maze):
 
 
 @pytest.mark.parametrize("name", [MAZE, ARM])
-def test_a_recording_is_the_episode_that_the_evaluation_runs(untrained_agent, name):
-    agent = untrained_agent(name)
+def test_a_recording_is_the_episode_that_the_evaluation_runs(name):
+    agent = agent_without_data(name)
     actor = inference.agent(agent.policy, agent.critic, agent.num_flow_steps)
     with open_envs(functools.partial(make_env, agent.task), horizon=5, num_envs=1) as envs:
         evaluated = run_episodes(envs, actor, [agent.setting], [3]).episodes[0]
@@ -99,8 +99,8 @@ def test_the_realised_return_is_the_discounted_sum_of_what_followed():
 
 
 @pytest.mark.parametrize("name", [MAZE, ARM])
-def test_frames_change_nothing_and_show_the_state_of_their_decision(untrained_agent, name):
-    agent = untrained_agent(name, chunk_length=50)
+def test_frames_change_nothing_and_show_the_state_of_their_decision(name):
+    agent = agent_without_data(name, chunk_length=50)
     blind, seen = recorded(agent, frames=False), recorded(agent)
     assert blind.frames is None and blind.episode == seen.episode
     np.testing.assert_array_equal(blind.path, seen.path)
@@ -131,11 +131,11 @@ def test_numpys_global_generator_is_left_alone(maze):
 
 def test_a_policy_of_another_environment_is_a_user_error(maze):
     with pytest.raises(UserError, match=r"size 2 and chunks of size 10: cube-single.*choose a policy of cube"):
-        recorded(SimpleNamespace(**vars(maze) | {"task": parse_task(ARM)}))
+        recorded(dataclasses.replace(maze, task=parse_task(ARM)))
 
 
 def test_another_setting_recompiles_nothing(maze, recording):
     before = inference.decisions._cached._cache_size()
     setting = dataclasses.replace(maze.setting, tau_r=7.0, tau_q=0.0, num_candidates=2)
-    recorded(SimpleNamespace(**vars(maze) | {"setting": setting}), frames=False)
+    recorded(dataclasses.replace(maze, setting=setting), frames=False)
     assert inference.decisions._cached._cache_size() == before

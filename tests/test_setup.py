@@ -71,13 +71,14 @@ def test_git_ignores_what_is_made_and_nothing_that_is_written():
     names = [
         "data/x.npz",
         "runs/a/b",
+        "course/index.html",
         ".venv/bin/python",
         "evor_eqx/data/dataset.py",
         "figures/law.png",
         "notebooks/a.ipynb",
     ]
     result = subprocess.run(["git", "check-ignore", *names], cwd=ROOT, capture_output=True, text=True)
-    assert result.stdout.split() == names[:3]
+    assert result.stdout.split() == names[:4]
 
 
 @pytest.mark.slow

@@ -139,6 +139,14 @@ def test_bad_input_is_a_user_error(call):
         call()
 
 
+def test_effective_count_is_the_inverse_probability_that_two_draws_agree():
+    assert stats.effective_count(np.full(8, 1 / 8)) == pytest.approx(8)
+    assert stats.effective_count(np.eye(3)[1]) == 1
+    weights = np.array([0.5, 0.3, 0.2])
+    draws = np.random.default_rng(0).choice(3, p=weights, size=(2, 400_000))
+    assert stats.effective_count(weights) == pytest.approx(1 / np.mean(draws[0] == draws[1]), rel=0.01)  # 5 sigma
+
+
 def test_first_below_is_where_the_error_stays_low():
     steps = np.array([10, 20, 30, 40])
     assert stats.first_below(steps, np.array([0.5, 0.1, 0.3, 0.1]), 0.2) == 40

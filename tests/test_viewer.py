@@ -1,5 +1,6 @@
 """The rollout viewer: pictures that follow the decision, sentences instead of tracebacks, and its files."""
 
+import dataclasses
 import io
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,9 +10,12 @@ import ipywidgets
 import numpy as np
 import pytest
 from PIL import Image
+from tiny import agent_without_data
 
 from evor_eqx import rendering
+from evor_eqx.config import Setting
 from evor_eqx.errors import UserError
+from evor_eqx.tasks import parse_task
 from evor_eqx.widgets.film import rollout_figure, save_gif
 from evor_eqx.widgets.viewer import RolloutViewer, sentence
 
@@ -19,8 +23,8 @@ MAZE, ARM = "pointmaze-medium-navigate-task1", "cube-single-play-task2"
 
 
 @pytest.fixture(scope="module")
-def maze(untrained_agent):
-    return untrained_agent(MAZE, chunk_length=50)
+def maze():
+    return agent_without_data(MAZE, chunk_length=50)
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +79,8 @@ def test_a_bad_seed_is_a_sentence_and_the_controls_stay_usable(viewer, seed):
     viewer.seed.value = 0
 
 
-def test_a_policy_that_does_not_fit_is_a_sentence(maze, untrained_agent):
-    wrong = SimpleNamespace(**vars(maze) | {"task": untrained_agent(ARM).task})
+def test_a_policy_that_does_not_fit_is_a_sentence(maze):
+    wrong = dataclasses.replace(maze, task=parse_task(ARM))
     opened = RolloutViewer([wrong])
     opened.button.click()
     assert "choose a policy of cube-single-play-v0" in opened.text.value and not opened.recordings
@@ -95,9 +99,9 @@ def test_without_a_backend_it_says_so_and_shows_the_rest(maze, monkeypatch):
     assert pixels(opened).std() > 0
 
 
-def test_another_agent_brings_its_setting_and_an_arm_is_seen_from_above(maze, untrained_agent):
-    arm = untrained_agent(ARM, chunk_length=40)
-    arm.setting = type(arm.setting)(num_candidates=5, tau_r=30.0, tau_q=0.0)
+def test_another_agent_brings_its_setting_and_an_arm_is_seen_from_above(maze):
+    arm = agent_without_data(ARM, chunk_length=40)
+    arm = dataclasses.replace(arm, setting=Setting(num_candidates=5, tau_r=30.0, tau_q=0.0))
     opened = RolloutViewer([maze, arm])
     opened.agent.value = arm
     a, b = opened.settings().values()

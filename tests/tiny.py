@@ -1,4 +1,4 @@
-"""A small untrained agent of a point maze on made-up rows, for tests of what looks at agents."""
+"""Small untrained agents, on made-up rows of a point maze or on none, for tests of what looks at agents."""
 
 import jax
 import numpy as np
@@ -7,7 +7,7 @@ from evor_eqx.agents import STRIDE, Agent, Entry, States
 from evor_eqx.build import make_critic, make_policy
 from evor_eqx.config import CriticConfig, NetworkConfig, PolicyConfig, Setting
 from evor_eqx.data.dataset import OfflineDataset
-from evor_eqx.tasks import parse_task
+from evor_eqx.tasks import make_env, parse_task
 
 TASK = parse_task("pointmaze-medium-navigate-task1")
 CHUNK_LENGTH = 5
@@ -37,6 +37,20 @@ def tiny_agent(name: str = "tiny", chunk_length: int = CHUNK_LENGTH) -> Agent:
     return Agent(
         name, TASK, policy, critic, Setting(num_candidates=8), 4, OfflineDataset.from_arrays(arrays), states, facts
     )
+
+
+def agent_without_data(name: str, chunk_length: int = CHUNK_LENGTH) -> Agent:
+    """An agent of any task, with no rows to look at: for rollouts."""
+    env = make_env(task := parse_task(name))
+    obs_size, act_size = env.observation_space.shape[0], env.action_space.shape[0]
+    env.close()
+    sizes, network = (obs_size, act_size * chunk_length), NetworkConfig(width=16, depth=1)
+    policy = make_policy(PolicyConfig(network=network, chunk_length=chunk_length), *sizes, key=jax.random.key(0))
+    critic = make_critic(CriticConfig(network=network), *sizes, key=jax.random.key(1))
+    arrays = {"observations": np.zeros((2, obs_size)), "actions": np.zeros((2, act_size)), "valids": np.array([1, 0])}
+    setting = Setting(num_candidates=3, tau_r=1.0, tau_q=0.2, num_returns=4)
+    dataset, states = OfflineDataset.from_arrays(arrays), States(np.zeros(0, np.int32), {})
+    return Agent(name, task, policy, critic, setting, 3, dataset, states, {})
 
 
 def tiny_entry(name: str = "tiny") -> Entry:

@@ -86,6 +86,7 @@ def _film(names: Sequence[str], recordings: Sequence[Recording], decisions: np.n
     """[frames, height, width, 3], with few colours."""
     canvas = Canvas(320 * len(recordings), 190, "film")
     small = dict.fromkeys(("font.size", "axes.labelsize"), 6) | dict.fromkeys(("xtick.labelsize", "ytick.labelsize"), 5)
+    canvas.figure.set_layout_engine("constrained")
     with style.context([paths.style_file(), small | {"lines.linewidth": 1.2, "lines.markersize": 3}]):
         parts = np.atleast_1d(canvas.figure.subfigures(1, len(recordings)))
         panels = []

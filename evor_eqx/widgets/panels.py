@@ -125,7 +125,7 @@ class LawsPanel:
         margin = 0.05 * max(high - low, 1.0)
         self.ax.set_xlim(low - margin, high + margin)
         for line, returns in ((self.recorded, recorded), (self.fresh, fresh)):
-            line.set_data(*_steps(returns, np.full(len(returns), 1 / max(len(returns), 1))))
+            line.set_data(*plotting.cdf_corners(returns, np.full(len(returns), 1 / max(len(returns), 1))))
 
     def reading(self, shown: Shown) -> None:
         """The laws with N atoms."""
@@ -135,7 +135,7 @@ class LawsPanel:
                 np.asarray(array)[shown.count_index, roles[name]] if name in roles else np.empty(0)
                 for array in (law.atoms, law.weights)
             )
-            line.set_data(*_steps(atoms[weights > 0], weights[weights > 0]))
+            line.set_data(*plotting.cdf_corners(atoms[weights > 0], weights[weights > 0]))
 
 
 class ValuePanel:
@@ -241,9 +241,3 @@ def _move(marks: dict[str, Any], shown: Shown, place) -> None:
     roles = shown.roles
     for name, mark in marks.items():
         mark.set_data(*([value] for value in place(roles[name])) if name in roles else ([], []))
-
-
-def _steps(atoms: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distribution function of weighted atoms, as the corners of a `post` step line."""
-    order = np.argsort(atoms)
-    return np.r_[atoms[order][:1], atoms[order]], np.r_[np.zeros(min(len(atoms), 1)), np.cumsum(weights[order])]

@@ -56,7 +56,7 @@ class PathPanel:
         (self.so_far,) = ax.plot([], [], color=color, zorder=3)
         (self.choice,) = ax.plot([], [], color="black", linewidth=1.4, zorder=4)
         (self.now,) = ax.plot([], [], "o", color=color, markeredgecolor="white", markersize=8, zorder=5)
-        ax.set_title("path, candidates, choice", fontsize="medium", fontweight="normal")
+        ax.set_title("path, candidates, choice", fontsize="medium", fontweight="normal", loc="center")
         self.moving: list[Artist] = [self.so_far, self.ways, self.choice, self.now]
 
     def show(self, decision: int) -> None:
@@ -76,8 +76,8 @@ class LawPanel:
     def __init__(self, ax: Axes, recording: Recording, color: str):
         self.recording = recording
         self.value, self.realised_return = recording.picked_value, recording.realised
-        (self.law,) = ax.step([], [], where="post", color=color, label="law of the choice")
-        (self.soft,) = ax.plot([], [], color=color, linestyle=":", label="its $Q^*$")
+        (self.law,) = ax.step([], [], where="post", color=color, label="law")
+        (self.soft,) = ax.plot([], [], color=color, linestyle=":", label="$Q^*$")
         (self.realised,) = ax.plot([], [], label="realised", **plotting.TRUTH)
         ax.set(xlim=_limits(recording.atoms, self.realised_return), ylim=(-0.02, 1.02))
         ax.set(xlabel="reward-to-go (return)", ylabel="probability of at most this")
@@ -130,7 +130,9 @@ def _limits(*arrays: np.ndarray) -> tuple[float, float]:
 
 
 def _legend_above(ax: Axes) -> None:
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize="small", columnspacing=1, handlelength=2)
+    ax.legend(
+        loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize="small", columnspacing=0.8, handlelength=1.4
+    )
 
 
 def _table(ax: Axes, recording: Recording) -> None:

@@ -13,14 +13,15 @@ import ipywidgets as w
 from matplotlib import style
 
 from evor_eqx import paths, rendering
+from evor_eqx.agents import Agent
 from evor_eqx.config import Setting
 from evor_eqx.errors import UserError
+from evor_eqx.explore import NUM_CANDIDATES
 from evor_eqx.rollouts import Recording, record
 from evor_eqx.widgets.canvas import Canvas
 from evor_eqx.widgets.controls import control, name_handles, say, spoken
 from evor_eqx.widgets.rollout_panels import COLORS, FramePanel, LawPanel, PathPanel, ValuePanel, describe
 
-NUM_CANDIDATES = (1, 2, 4, 8, 16, 32, 64)
 MILLISECONDS = 150  # between two decisions while playing
 
 
@@ -35,12 +36,12 @@ class Side:
 class RolloutViewer:
     """The widget; `box` is what a notebook displays, `recordings` what was recorded last, by name (A, B).
 
-    `agents` is one agent or several to choose from: records with `name`, `task`, `policy`, `critic`, `num_flow_steps`
-    and `setting`. A starts from the agent's setting, B from its base policy (N_pi = 1). Raises UserError without any.
+    `agents` is one agent or several to choose from. A starts from the agent's setting, B from its base policy
+    (N_pi = 1). Raises UserError without any.
     """
 
-    def __init__(self, agents: Any):
-        self.agents = list(agents) if isinstance(agents, Sequence) else [agents]
+    def __init__(self, agents: Agent | Sequence[Agent]):
+        self.agents = [agents] if isinstance(agents, Agent) else list(agents)
         self.recordings: dict[str, Recording] = {}
         if not self.agents:
             raise UserError("no agents to roll out: expected at least one; train one with `evor train`")
