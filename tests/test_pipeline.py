@@ -100,16 +100,14 @@ COMMAND = [sys.executable, "-m", "evor_eqx.cli", "train", TASK.name, "--preset",
 COMMAND += ["--data.num-episodes", "1", "--critic.train.num-updates", "4000", "--critic.train.checkpoint-every", "2000"]
 
 
-def start(home: Path, command: list[str] = COMMAND) -> subprocess.Popen:
-    """The command in a home of its own; a shell's background jobs ignore Ctrl-C, this one does not."""
-    return subprocess.Popen(
-        command,
-        env={**os.environ, "EVOR_HOME": str(home), "CI": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+def start(home: Path) -> subprocess.Popen:
+    """The command in a home of its own; it obeys Ctrl-C also where the tests, a shell's background job, ignore it."""
+    environment = {**os.environ, "EVOR_HOME": str(home), "CI": "1"}
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(COMMAND, env=environment, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def rows(home: Path) -> list[dict]:
