@@ -4,6 +4,7 @@ The live view and its static twin draw the same panels.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import matplotlib.style
 import numpy as np
@@ -106,7 +107,8 @@ def training_figure(run: Run, probes: Probes | None = None) -> Figure:
         if probes is None:
             curves = [loss_curves(figure.subplots())]
         else:
-            axes = figure.subplot_mosaic([["loss"] * 3 + ["distance"] * 3, [p for p in _PLACES for _ in range(2)]])
+            mosaic: list[Any] = [["loss"] * 3 + ["distance"] * 3, [p for p in _PLACES for _ in range(2)]]
+            axes = figure.subplot_mosaic(mosaic)
             curves = [loss_curves(axes["loss"]), held_out_curves(axes["distance"])]
             laws = LawPanel([axes[place] for place in _PLACES])
             laws.expect(probes)
