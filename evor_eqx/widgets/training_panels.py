@@ -106,9 +106,9 @@ def training_figure(run: Run, probes: Probes | None = None) -> Figure:
         if probes is None:
             curves = [loss_curves(figure.subplots())]
         else:
-            axes = figure.subplot_mosaic([["loss"] * 3 + ["distance"] * 3, [p for p in _PLACES for _ in range(2)]])
-            curves = [loss_curves(axes["loss"]), held_out_curves(axes["distance"])]
-            laws = LawPanel([axes[place] for place in _PLACES])
+            axes = figure.subplot_mosaic("AAABBB;CCDDEE")
+            curves = [loss_curves(axes["A"]), held_out_curves(axes["B"])]
+            laws = LawPanel([axes[place] for place in "CDE"])
             laws.expect(probes)
             laws.show(probes.laws(pipeline.load_critic(run).model))
         columns = run.metrics()
