@@ -105,10 +105,12 @@ def optimiser(config: TrainConfig) -> optax.GradientTransformation:
 @eqx.filter_jit  # one program instead of many small ones
 def init_state(model: Trainable, config: TrainConfig) -> TrainState:
     """Update 0: the moving average equals the model; both are copies, because the first update gives its input away."""
-    opt_state = optimiser(config).init(eqx.filter(model, eqx.is_inexact_array))
+    # A weak type (of an array made of a Python number) would turn into a plain one, and compile everything again.
     first, second = (
-        jax.tree.map(lambda leaf: jnp.array(leaf, copy=True) if eqx.is_array(leaf) else leaf, model) for _ in range(2)
+        jax.tree.map(lambda leaf: jnp.array(leaf, leaf.dtype, copy=True) if eqx.is_array(leaf) else leaf, model)
+        for _ in range(2)
     )
+    opt_state = optimiser(config).init(eqx.filter(first, eqx.is_inexact_array))
     return TrainState(first, second, opt_state, jnp.zeros((), jnp.int32))
 
 

@@ -72,6 +72,14 @@ def test_fused_blocks_make_the_same_updates_as_a_plain_loop(windows):
     assert int(fused.step) == 5
 
 
+def test_a_model_made_of_python_numbers_compiles_once(windows):
+    state, before = train.init_state(Slope(jnp.asarray(0.0)), CONFIG), train.run_block._cached._cache_size()
+    inputs = (windows, windows.sample(4, key=KEY), KEY, jax.random.key(9))  # a batch that no other test here has
+    for _ in range(3):
+        state, _ = train.run_block(inputs, state, CONFIG, 5)
+    assert train.run_block._cached._cache_size() == before + 1
+
+
 def test_training_learns_the_slope(windows, home):
     model = fit(windows, Run.open("toy", "slope", {}), TrainConfig(**{**vars(CONFIG), "num_updates": 1500}))
     assert float(model.slope) == pytest.approx(3.0, abs=0.1)

@@ -4,7 +4,6 @@ The live view and its static twin draw the same panels.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import matplotlib.style
 import numpy as np
@@ -107,10 +106,9 @@ def training_figure(run: Run, probes: Probes | None = None) -> Figure:
         if probes is None:
             curves = [loss_curves(figure.subplots())]
         else:
-            mosaic: list[Any] = [["loss"] * 3 + ["distance"] * 3, [p for p in _PLACES for _ in range(2)]]
-            axes = figure.subplot_mosaic(mosaic)
-            curves = [loss_curves(axes["loss"]), held_out_curves(axes["distance"])]
-            laws = LawPanel([axes[place] for place in _PLACES])
+            axes = figure.subplot_mosaic("AAABBB;CCDDEE")
+            curves = [loss_curves(axes["A"]), held_out_curves(axes["B"])]
+            laws = LawPanel([axes[place] for place in "CDE"])
             laws.expect(probes)
             laws.show(probes.laws(pipeline.load_critic(run).model))
         columns = run.metrics()
