@@ -192,7 +192,7 @@ class SelectionPanel:
         self.marks = _marks(ax, size=8.0)
         (self.base,) = ax.plot([], [], label="base policy, $1/N_\\pi$", **plotting.TRUTH)
         self.text = ax.text(0.98, 0.93, "", transform=ax.transAxes, ha="right", fontsize=9)
-        ax.set(xlim=(0.7, 90), ylim=(self.FLOOR / 1.5, 1.5), xscale="log", yscale="log")
+        ax.set(xlim=(0.7, 90), ylim=(self.FLOOR / 8, 1.5), xscale="log", yscale="log")
         ax.set_xticks([1, 2, 4, 8, 16, 32, 64], ["1", "2", "4", "8", "16", "32", "64"])
         ax.minorticks_off()
         ax.set_title("Which is picked")
