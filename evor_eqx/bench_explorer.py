@@ -15,7 +15,7 @@ def run_explorer(num_moves: int = 200, num_states: int = 40) -> list[dict[str, A
     started = time.perf_counter()
     explorer = Explorer()
     opened = time.perf_counter() - started
-    taus, counts = itertools.cycle(np.geomspace(0.05, 50, 37).tolist()), itertools.cycle((4, 32, 8, 64, 16))
+    taus, counts = itertools.cycle(np.geomspace(0.05, 50, 37).tolist()), itertools.cycle((4, 64, 16))
     moves = itertools.cycle([("tau_r", taus), ("tau_q", taus), ("num_candidates", counts), ("num_returns", counts)])
     seconds: dict[str, list[float]] = {"a slider's move": [], "a new state": []}
     with bar(num_moves + num_states, "explorer", "move") as progress:

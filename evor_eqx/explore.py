@@ -22,7 +22,7 @@ from evor_eqx.shapes import ReturnLaw
 from evor_eqx.tasks import Task
 
 NUM_CANDIDATES = (1, 2, 4, 8, 16, 32, 64)
-NUM_RETURNS = (1, 2, 4, 8, 16, 32, 64)
+NUM_RETURNS = (1, 4, 16, 64)
 TAU_GRID = np.geomspace(0.01, 1000.0, 46, dtype=np.float32)  # tau_R at which the curves of Q* are drawn
 _METRES = {"pointmaze": 0.2, "cube": 0.05, "scene": 0.05, "puzzle": 0.05}  # OGBench: of one action of 1 in x or y
 

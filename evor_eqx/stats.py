@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-import scipy.stats
+import scipy  # its parts are imported where they are first used: scipy.stats takes a second
 from jaxtyping import Float, Int
 
 from evor_eqx.errors import UserError

@@ -47,14 +47,14 @@ def test_a_setting_reads_what_a_decision_with_it_would_do(kind, setting):
 
 def test_effective_number_and_divergence_have_their_closed_forms():
     seen = looked(*models())
-    uniform = weighed(seen, 16, 8, 1.0, np.inf)
+    uniform = weighed(seen, 16, 4, 1.0, np.inf)
     assert uniform.num_effective == pytest.approx(16, rel=1e-5) and uniform.kl == pytest.approx(0, abs=1e-5)
-    greedy = weighed(seen, 16, 8, 1.0, 0.0)
+    greedy = weighed(seen, 16, 4, 1.0, 0.0)
     assert greedy.num_effective == pytest.approx(1) and greedy.kl == pytest.approx(np.log(16), rel=1e-5)
 
 
 def test_curves_fall_from_the_largest_atom_to_the_mean():
-    reading = weighed(looked(*models()), 16, 8, 1.0, 1.0)
+    reading = weighed(looked(*models()), 16, 4, 1.0, 1.0)
     assert np.all(np.diff(reading.curves, axis=0) <= 1e-5)
     assert np.all(reading.curves <= reading.highest + 1e-5) and np.all(reading.curves >= reading.lowest - 1e-5)
 

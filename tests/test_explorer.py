@@ -28,7 +28,7 @@ def pictures(explorer):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("tau_r", 30.0), ("tau_q", 0.01), ("num_candidates", 32), ("num_returns", 2), ("num_flow_steps", 9)],
+    [("tau_r", 30.0), ("tau_q", 0.01), ("num_candidates", 32), ("num_returns", 4), ("num_flow_steps", 9)],
 )
 def test_each_slider_changes_pictures_and_sentence(explorer, name, value):
     explorer.reset.click()
@@ -126,7 +126,7 @@ def test_two_hundred_moves_compile_nothing_and_five_hundred_keep_no_memory(explo
         for index, value in zip(range(num), values, strict=False):
             name = ("tau_r", "tau_q", "num_candidates", "num_returns")[index % 4]
             slider = explorer.sliders[name]
-            slider.value = float(value) if name[:3] == "tau" else slider.options[index % 7]
+            slider.value = float(value) if name[:3] == "tau" else slider.options[index % len(slider.options)]
 
     explorer.reset.click()
     moves(40)

@@ -6,7 +6,7 @@ OGBench interpolates step by step, which takes a twentieth of the collection's t
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
+import scipy  # its parts are imported where they are first used
 
 _NOISE_SCALE = np.array([0.05, 0.05, 0.05, 0.3, 1.0])  # the action's range: metres, metres, metres, radians, opening
 
@@ -24,7 +24,7 @@ def compute_plan(oracle: Any, times: list[float], poses: list[Any], grasps: list
     plan = np.stack([np.interp(grid, times, column) for column in columns], axis=1)
     plan[:, 3] = np.pi - (np.pi - plan[:, 3]) % (2 * np.pi)  # in (-pi, pi]
     noise = np.random.normal(0, 1, plan.shape) * _NOISE_SCALE * oracle._noise  # noqa: NPY002  (as the other controllers)
-    return plan + gaussian_filter1d(noise, axis=0, sigma=oracle._noise_smoothing)
+    return plan + scipy.ndimage.gaussian_filter1d(noise, axis=0, sigma=oracle._noise_smoothing)
 
 
 def _grid(step: float, end: float) -> np.ndarray:

@@ -163,7 +163,7 @@ class Explorer:
             return
         with self._sentences():
             self.view.see(self._situation(), self.num_flow_steps.value, fresh)
-            self._weigh(whole=True)
+            self._weigh()
 
     def _situation(self) -> Situation:
         index = self.state.value
@@ -185,14 +185,15 @@ class Explorer:
             self._see(returns.values)
             say(self.text, f"{self._sentence} Fresh rollouts: {returns.values.mean():.1f} on average; {returns.text}.")
 
-    def _weigh(self, whole: bool = False) -> None:
+    def _weigh(self) -> None:
         if self._busy or self.view is None:
             return
         with self._sentences():
             self._sentence = self.view.weigh(self.setting)
             say(self.text, self._sentence)
             for canvas, panel in zip(self.canvases, self.view.panels, strict=True):
-                canvas.redraw(panel.moving) if whole else canvas.refresh()
+                canvas.redraw(panel.moving) if panel.is_stale else canvas.refresh()
+                panel.is_stale = False
 
     def _reset(self) -> None:
         if self.view is not None:

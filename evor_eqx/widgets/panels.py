@@ -1,8 +1,9 @@
 """The explorer's four pictures. Each sets up its axes once, shows a new state, and follows a setting's reading.
 
-`state(...)` changes what belongs to a state (limits, recorded returns); after it the canvas must be redrawn whole.
-`reading(...)` only moves the artists in `moving`. Best, median and worst candidate and the data's own action have the
-same marker, line style and colour in all pictures. The same panels, on one figure, are the static twin.
+`state(...)` changes what belongs to a state (limits, recorded returns); the panel `is_stale` then, and at first, until
+its canvas is redrawn whole. `reading(...)` only moves the artists in `moving`. Best, median and worst candidate and the
+data's own action have the same marker, line style and colour in all pictures. The same panels, on one figure, are the
+static twin.
 """
 
 from typing import Any, NamedTuple
@@ -78,11 +79,12 @@ class CandidatesPanel:
             axis.set_major_locator(MaxNLocator(4))
             axis.set_major_formatter(FormatStrFormatter("%6.2f"))
         _figure(ax).legend(handles=_key(), loc="outside right upper", fontsize=8, title="in all pictures")
+        self.is_stale = True
         self.moving: list[Artist] = [self.ways, self.dots, *self.marks.values(), self.pick]
 
     def state(self, origin: Float[np.ndarray, " 2"], ends: Float[np.ndarray, "all 2"]) -> None:
         """Candidates start at `origin` and end at `ends`."""
-        self.origin, self.ends = origin, ends
+        self.origin, self.ends, self.is_stale = origin, ends, True
         points = np.concatenate([origin[None], ends])
         middle, reach = (points.max(axis=0) + points.min(axis=0)) / 2, 0.6 * max(np.ptp(points, axis=0).max(), 1e-3)
         (left, bottom), (right, top) = middle - reach, middle + reach
@@ -115,10 +117,12 @@ class LawsPanel:
         ax.set_title("Laws of the reward-to-go")
         ax.set(xlabel="reward-to-go (return)", ylabel="probability of at most this", ylim=(-0.02, 1.02))
         ax.legend(loc="lower right", fontsize=8)
+        self.is_stale = True
         self.moving: list[Artist] = list(self.lines.values())
 
     def state(self, look: Look, recorded: Float[np.ndarray, " n"], fresh: Float[np.ndarray, " m"]) -> None:
         """The returns recorded near the state, and those of rollouts from it (either may be empty)."""
+        self.is_stale = True
         atoms = np.asarray(look.laws.atoms[-1])
         everything = np.concatenate([atoms.ravel(), recorded, fresh])
         low, high = everything.min(), everything.max()
@@ -159,10 +163,12 @@ class ValuePanel:
         ax.minorticks_off()
         ax.set_title("$Q^*$ between maximum and mean")
         ax.set(xlabel="value temperature $\\tau_R$ (return)", ylabel="$Q^*$ (return)", xlim=self.ends)
+        self.is_stale = True
         self.moving: list[Artist] = [self.curves, *self.lines.values(), *self.limits.values(), self.now]
 
     def state(self, look: Look) -> None:
         """Limits for all settings."""
+        self.is_stale = True
         atoms = np.asarray(look.laws.atoms[-1])
         low, high = float(atoms.min()), float(atoms.max())
         margin = 0.05 * max(high - low, 1.0)
@@ -198,6 +204,7 @@ class SelectionPanel:
         ax.set_title("Which is picked")
         ax.set(xlabel="rank by $Q^*$ (1: best)", ylabel="selection probability")
         ax.legend(handles=[self.base], loc="lower left", fontsize=8)
+        self.is_stale = True
         self.moving: list[Artist] = [self.stems, self.base, *self.marks.values(), self.text]
 
     def reading(self, shown: Shown) -> None:
