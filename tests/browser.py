@@ -85,6 +85,15 @@ def run_notebook(page: Any, address: str, token: str, name: str) -> None:
     page.evaluate("() => { jupyterapp.commands.execute('notebook:run-all-cells'); }")
 
 
+def settle(page: Any) -> None:
+    """Wait until the kernel has nothing left to do, and the page has shown it."""
+    for _ in range(2):
+        page.wait_for_timeout(400)
+        page.wait_for_function(
+            "() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'", timeout=120_000
+        )
+
+
 def error_outputs(page: Any) -> list[str]:
     """What cells printed as errors."""
     selector = '.jp-RenderedText[data-mime-type="application/vnd.jupyter.stderr"], .jp-OutputArea-output .ansi-red-fg'

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from browser import CHROMIUM, HOW_TO, browser_page, error_outputs, jupyter_lab, run_notebook
+from browser import CHROMIUM, HOW_TO, browser_page, error_outputs, jupyter_lab, run_notebook, settle
 
 from evor_eqx import paths
 
@@ -53,6 +53,7 @@ def test_sliders_move_by_keyboard_and_pictures_and_sentence_follow(lab, width):
         for name in SLIDERS:
             handle = page.locator(f".evor-{name} .noUi-handle")
             assert len(handle.get_attribute("aria-label")) > 4  # what a screen reader says
+            settle(page)
             readout, before, text = page.inner_text(f".evor-{name} .widget-readout"), sources(page), sentence(page)
             handle.focus()
             for _ in range(4):
@@ -60,7 +61,7 @@ def test_sliders_move_by_keyboard_and_pictures_and_sentence_follow(lab, width):
             page.wait_for_function(CHANGED, arg=[name, PICTURES, readout, before, text])
         page.locator("button.evor-reset").focus()
         page.keyboard.press("Enter")
-        page.wait_for_timeout(500)
+        settle(page)
         for locator in page.locator(".evor-explorer img").all():
             box = locator.bounding_box()
             assert box["x"] >= 0 and box["x"] + box["width"] <= width  # nothing hangs over the edge
@@ -72,15 +73,15 @@ def test_sliders_move_by_keyboard_and_pictures_and_sentence_follow(lab, width):
 
 
 def key_to_picture(page):
-    """Seconds from a key press to a changed picture, each press on its own."""
-    page.locator(".evor-tau-q .noUi-handle").focus()
+    """Seconds from a key press to a changed picture, each press on its own: two at once could cancel out."""
+    page.locator(".evor-tau-r .noUi-handle").focus()
     seconds = []
     for press in range(NUM_PRESSES):
-        before = sources(page)[3]
+        before = sources(page)[2]
         start = time.perf_counter()
         page.keyboard.press("ArrowRight" if press % 2 else "ArrowLeft")
         page.wait_for_function(
-            "(before) => { const image = document.querySelector('img.evor-selection');"
+            "(before) => { const image = document.querySelector('img.evor-values');"
             " return image.src !== before && image.complete; }",
             arg=before,
             polling="raf",
