@@ -6,8 +6,8 @@ import ipywidgets
 from IPython.display import Javascript
 
 Control = TypeVar("Control", bound=ipywidgets.DOMWidget)
-_STYLE = {"description_width": "13em"}
-_LAYOUT = {"width": "31em", "max_width": "100%"}
+_STYLE = {"description_width": "15em"}
+_LAYOUT = {"width": "33em", "max_width": "100%"}
 
 
 def control(widget: Control, name: str, label: str, tooltip: str) -> Control:
