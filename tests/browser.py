@@ -71,6 +71,7 @@ def browser_page(width: int, height: int = 900) -> Iterator[Any]:
 def run_notebook(page: Any, address: str, token: str, name: str) -> None:
     """Open a notebook over the whole width, wait for its kernel, and run all cells."""
     page.goto(f"{address}/doc/tree/{name}?token={token}")
+    page.wait_for_function("() => typeof jupyterapp !== 'undefined'")  # it comes some time after the page
     page.evaluate("() => jupyterapp.restored.then(() => true)")
     # The indicator reads idle before there is a kernel, and running all cells would then be lost without a word.
     page.wait_for_function(
