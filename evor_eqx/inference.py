@@ -6,7 +6,7 @@ The identity behind Q* needs deterministic transitions; with stochastic ones it 
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -115,21 +115,9 @@ def decisions(
 
 
 @eqx.filter_jit
-def act(
-    policy: FlowPolicy,
-    critic: AbstractCritic,
-    obs: Float[Array, "envs obs"],
-    keys: Key[Array, " envs"],
-    num_candidates: Int[Array, ""],
-    num_returns: int,
-    tau_r: Float[Array, " envs"],
-    tau_q: Float[Array, " envs"],
-    num_steps: Int[Array, ""],
-    num_drawn: int,
-) -> Float[Array, "envs chunk"]:
-    """The chunks that `decisions` picks."""
-    counts = (num_candidates, num_returns)
-    decision = decisions(policy, critic, obs, keys, *counts, tau_r, tau_q, num_steps, num_drawn)
+def act(*arguments: Any) -> Float[Array, "envs chunk"]:
+    """The chunks that `decisions` picks, in one compiled call; the arguments are those of `decisions`, in its order."""
+    decision = decisions(*arguments)
     return jax.vmap(lambda candidates, index: candidates[index])(decision.candidates, decision.index)
 
 

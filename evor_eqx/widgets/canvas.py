@@ -43,10 +43,9 @@ class Canvas:
         for artist in self._moving:
             artist.set_animated(True)
         if self.figure.get_constrained_layout():
-            self._agg.draw()  # the layout needs to see once what it is to make room for,
-            self._agg.draw()
-            self.figure.set_layout_engine("none")  # and then keeps the axes where they are
+            self._agg.draw()  # the layout needs to see once what it is to make room for
         self._agg.draw()
+        self.figure.set_layout_engine("none")  # the axes stay where the first drawing put them
         self._still = self._agg.copy_from_bbox(self.figure.bbox)
         self.refresh()
 

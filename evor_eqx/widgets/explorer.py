@@ -71,7 +71,7 @@ class Explorer:
     @property
     def setting(self) -> Setting:
         """What the sliders say."""
-        return Setting(**{name: self.sliders[name].value for name in self.sliders})
+        return Setting(**{name: slider.value for name, slider in self.sliders.items()})
 
     def _follow(self) -> None:
         self.environment.observe(lambda _: self._choose_task(), "value")

@@ -16,11 +16,11 @@ from evor_eqx import paths, rendering
 from evor_eqx.agents import Agent
 from evor_eqx.config import Setting
 from evor_eqx.errors import UserError
-from evor_eqx.explore import NUM_CANDIDATES
 from evor_eqx.rollouts import Recording, record
 from evor_eqx.widgets.canvas import Canvas
 from evor_eqx.widgets.controls import control, name_handles, say, spoken
 from evor_eqx.widgets.rollout_panels import COLORS, FramePanel, LawPanel, PathPanel, ValuePanel, describe
+from evor_eqx.widgets.sliders import put, setting_sliders
 
 MILLISECONDS = 150  # between two decisions while playing
 
@@ -50,7 +50,9 @@ class RolloutViewer:
         options = [(agent.name, agent) for agent in self.agents]
         self.agent: Any = control(w.Dropdown(options=options), "agent", "agent", "The base policy and critic that act.")
         self.seed = control(w.IntText(value=0), "seed", "seed", "Decides the start and all draws, for A and B alike.")
-        self.sliders = {name: _setting_sliders(name) for name in COLORS}
+        self.sliders = {
+            name: setting_sliders("tau_r", "tau_q", "num_candidates", side=name, continuous=False) for name in COLORS
+        }
         self.button = control(w.Button(), "record", "Record A and B", "Run one episode with each setting, and keep it.")
         self.play = control(w.Play(interval=MILLISECONDS, max=0), "play", "play", "Go through the decisions.")
         self.decision = control(w.IntSlider(max=0), "decision", "decision", "Which decision of the episodes is shown.")
@@ -103,9 +105,7 @@ class RolloutViewer:
         """Put the sliders where the chosen agent starts from; nothing is recorded yet."""
         setting: Setting = self.agent.value.setting
         for name, num_candidates in zip(COLORS, (setting.num_candidates, 1), strict=True):
-            group = self.sliders[name]
-            group["num_candidates"].value = min(NUM_CANDIDATES, key=lambda option: abs(option - num_candidates))
-            group["tau_r"].value, group["tau_q"].value = setting.tau_r, setting.tau_q
+            put(self.sliders[name], dataclasses.replace(setting, num_candidates=num_candidates))
         say(self.text, "Choose two settings and a seed, then press “Record A and B”.")
 
     def _draw(self) -> None:
@@ -160,32 +160,3 @@ def _outcome(name: str, recording: Recording) -> str:
     if episode.success:
         return f"{name} {did} {aim} after {episode.length} steps"
     return f"{name} did not {do} {aim} within {episode.length} steps"
-
-
-def _setting_sliders(name: str) -> dict[str, Any]:
-    """Sliders of one setting, by the setting's field."""
-
-    def slider(kind: w.DOMWidget, field: str, label: str, tooltip: str) -> Any:
-        return control(kind, f"{field}-{name.lower()}", f"{name}: {label}", tooltip)
-
-    def log_slider(low: float, high: float) -> w.FloatLogSlider:
-        return w.FloatLogSlider(min=low, max=high, step=0.05, readout_format=".3g", continuous_update=False)
-
-    small_large = "Small: {}; large: {}. In units of return."
-    return {
-        "tau_r": slider(
-            log_slider(-2.0, 3.0), "tau-r", "τ_R, value", small_large.format("Q* is the law's upper tail", "its mean")
-        ),
-        "tau_q": slider(
-            log_slider(-3.0, 2.0),
-            "tau-q",
-            "τ_Q, selection",
-            small_large.format("the best candidate", "the base policy"),
-        ),
-        "num_candidates": slider(
-            w.SelectionSlider(options=NUM_CANDIDATES, continuous_update=False),
-            "num-candidates",
-            "N_π, candidates",
-            "How many actions are drawn from the base policy to choose from.",
-        ),
-    }
