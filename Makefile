@@ -32,7 +32,7 @@ course: $(STAMP) ## notebooks 00 to 09 as web pages in course/ (PRESET=smoke: mi
 	$(BIN)/evor course --preset $(PRESET) $(ARGS)
 
 test: $(STAMP) ## all tests, smoke notebooks included
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lab: $(STAMP) ## JupyterLab on notebooks/, opened at the explorer, for this machine only and with a token
 	$(BIN)/jupyter lab --notebook-dir=notebooks --LabApp.default_url=/lab/tree/explorer.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)

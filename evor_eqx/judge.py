@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int
 
 from evor_eqx import laws, train
 from evor_eqx.build import make_critic
+from evor_eqx.compilation import initialised
 from evor_eqx.config import CriticConfig
 from evor_eqx.critics.abstract import AbstractCritic
 from evor_eqx.errors import UserError
@@ -105,8 +106,8 @@ def ensure_judged(name: str, config: CriticConfig, num_seeds: int = 5) -> Judged
     sizes = {"obs_size": len(process.prob), "chunk_size": process.acts.shape[1]}
     scale = return_scale(process, exact)
 
-    def make():
-        return eqx.filter_vmap(lambda key: make_critic(config, **sizes, key=key, scale=scale))(keys[0])
+    def make(seeds):
+        return eqx.filter_vmap(lambda key: make_critic(config, **sizes, key=key, scale=scale))(seeds)
 
     data = {"dataset": f"exact-{name}", "origin": "exact", "fingerprint": process.fingerprint}
     definition = {**data, "critic": asdict(config), "num_seeds": num_seeds, "seed": config.seed}
@@ -115,10 +116,10 @@ def ensure_judged(name: str, config: CriticConfig, num_seeds: int = 5) -> Judged
     def fit():
         sampler = process.sampler(config.n_step)
         options = {"key": keys[1], "measure": Judge.of(exact)}
-        fit_in_run(run, eqx.filter_jit(make)(), (sampler, sampler), config.train, {}, **options)
+        fit_in_run(run, initialised(make, keys[0]), (sampler, sampler), config.train, {}, **options)
 
     run.train_once(fit)
-    return Judged(exact, moving_average(run, lambda: train.init_states(make(), config.train)), run)
+    return Judged(exact, moving_average(run, lambda: train.init_states(make(keys[0]), config.train)), run)
 
 
 @eqx.filter_jit

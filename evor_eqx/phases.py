@@ -19,7 +19,7 @@ from evor_eqx.build import (
     return_statistics,
 )
 from evor_eqx.compare import HeldOut
-from evor_eqx.compilation import keep_compiled
+from evor_eqx.compilation import initialised, keep_compiled
 from evor_eqx.config import Config, TrainConfig
 from evor_eqx.critics.categorical import check_support
 from evor_eqx.critics.shared import of_task
@@ -66,7 +66,8 @@ def train_policy(run: Run, source: Source, config: Config, watch: train.Watch = 
     h = config.policy.chunk_length
     sizes = {"obs_size": dataset.obs.shape[1], "chunk_size": dataset.act.shape[1] * h}
     init_key, train_key = jax.random.split(_phase_key(1, config.policy.seed))
-    model = make_policy(config.policy, **sizes, key=init_key, normalise=observation_statistics(dataset))
+    normalise = observation_statistics(dataset)
+    model = initialised(lambda key: make_policy(config.policy, **sizes, key=key, normalise=normalise), init_key)
     windows = tuple(split.windows(gamma=1.0, chunk_length=h) for split in (dataset, validation))
     fit_in_run(run, model, windows, config.policy.train, sizes, key=train_key, watch=watch)
 
@@ -87,7 +88,7 @@ def train_critic(
     if config.critic.kind in ("c51", "hl_gauss"):
         check_support(dataset.mc_returns(task.gamma)[0], float(scale.low), float(scale.high))
     statistics = {"normalise": observation_statistics(dataset), "scale": scale}
-    model = make_critic(config.critic, **sizes, key=init_key, **statistics)
+    model = initialised(lambda key: make_critic(config.critic, **sizes, key=key, **statistics), init_key)
     both = tuple(
         _critic_windows(split, name, task.gamma, policy, config)
         for name, split in (("train", dataset), ("val", validation))
@@ -107,7 +108,7 @@ def train_shared_critics(
     init_key, train_key = jax.random.split(_phase_key(2, config.critic.seed))
     scales = jax.tree.map(lambda *each: jnp.stack(each), *(return_statistics(dataset, gamma) for dataset in datasets))
     statistics = {"normalise": observation_statistics(datasets[0]), "scales": scales}
-    model = make_shared_critic(config.critic, **sizes, key=init_key, **statistics)
+    model = initialised(lambda key: make_shared_critic(config.critic, **sizes, key=key, **statistics), init_key)
     both = tuple(_critic_windows(of_tasks(group), name, gamma, policy, config) for name, group in splits.items())
     judges = [HeldOut.of(validation, gamma, h) for validation in splits["val"]]
 

@@ -17,7 +17,7 @@ from evor_eqx.config import Setting
 from evor_eqx.critics.abstract import AbstractCritic
 from evor_eqx.envs import LocalEnvs, global_generator_kept
 from evor_eqx.errors import UserError
-from evor_eqx.evaluate import run_episodes
+from evor_eqx.evaluate import Episode, run_episodes
 from evor_eqx.inference import agent, base_agent
 from evor_eqx.policy import FlowPolicy
 from evor_eqx.rollouts import chunk_length
@@ -93,30 +93,55 @@ def returns_from(
     after `max_steps`; the task's own time limit does not count. At most `num_envs` run together, in this process; they
     are kept for the next call (an arm takes a second to make). Raises UserError as `place` and `run_episodes` do.
     """
-    for name, count in (("max_steps", max_steps), ("num_envs", num_envs), ("number of seeds", len(seeds))):
-        if count < 1:
-            raise UserError(f"{name}: got {count}, expected at least 1; give a positive count")
-    starts = _starts(task, min(num_envs, len(seeds)))
-    for start in starts:
-        start.physics, start.max_steps = physics, max_steps
-    envs = LocalEnvs(iter(starts).__next__, chunk_length(policy, starts[0], task), len(starts))
     if critic is None:
         actor, setting = base_agent(policy, num_flow_steps), replace(setting, num_candidates=1)
     else:
         actor = agent(policy, critic, num_flow_steps)
-    run = run_episodes(envs, actor, [setting], seeds, reward_timing=task.reward_timing, quiet=True)
+    episodes = _episodes_from([physics], policy, actor, task, [setting], seeds, max_steps, num_envs)
     return Returns(
-        values=np.array([episode.ret for episode in run.episodes]),
-        lengths=np.array([episode.length for episode in run.episodes]),
-        is_cut=np.array([not episode.success for episode in run.episodes]),
+        values=np.array([episode.ret for episode in episodes]),
+        lengths=np.array([episode.length for episode in episodes]),
+        is_cut=np.array([not episode.success for episode in episodes]),
         weight_behind=task.gamma**max_steps,
     )
 
 
-class _Start(gymnasium.Wrapper):
-    """After a reset the episode starts in `physics`, its rewards are discounted, and it ends after `max_steps`."""
+def returns_from_each(
+    policy: FlowPolicy,
+    critic: AbstractCritic,
+    task: Task,
+    places: Sequence[Physics],
+    settings: Sequence[Setting],
+    num_flow_steps: int,
+    *,
+    num_rollouts: int = 4,
+    max_steps: int = 500,
+    num_envs: int = 16,
+) -> Float[np.ndarray, "settings places rollouts"]:
+    """As `returns_from`, from many recorded states and for many settings in one go, with seeds of their own."""
+    actor, seeds = agent(policy, critic, num_flow_steps), range(len(places) * num_rollouts)
+    episodes = _episodes_from(places, policy, actor, task, settings, seeds, max_steps, num_envs)
+    by_seed = np.array([episode.ret for episode in episodes]).reshape(len(settings), num_rollouts, len(places))
+    return np.moveaxis(by_seed, 1, 2)
 
-    physics: Physics
+
+def _episodes_from(places, policy, actor, task, settings, seeds, max_steps, num_envs) -> list[Episode]:
+    """An episode for every setting and seed, with discounted rewards; seed k starts at place k modulo their number."""
+    counts = {"max_steps": max_steps, "num_envs": num_envs, "number of seeds": len(seeds), "places": len(places)}
+    for name, count in counts.items():
+        if count < 1:
+            raise UserError(f"{name}: got {count}, expected at least 1; give a positive count")
+    starts = _starts(task, min(num_envs, len(settings) * len(seeds)))
+    for start in starts:
+        start.places, start.max_steps = places, max_steps
+    envs = LocalEnvs(iter(starts).__next__, chunk_length(policy, starts[0], task), len(starts))
+    return run_episodes(envs, actor, settings, seeds, reward_timing=task.reward_timing, quiet=True).episodes
+
+
+class _Start(gymnasium.Wrapper):
+    """A reset with seed k starts at place k modulo their number; rewards are discounted; it ends after `max_steps`."""
+
+    places: Sequence[Physics]
     max_steps: int
 
     def __init__(self, task: Task):
@@ -126,7 +151,7 @@ class _Start(gymnasium.Wrapper):
     def reset(self, *, seed=None, options=None):
         _, info = self.env.reset(seed=seed, options=options)
         self.steps = 0
-        return place(self.env, **self.physics), info
+        return place(self.env, **self.places[0 if seed is None else seed % len(self.places)]), info
 
     def step(self, action):
         obs, reward, terminated, truncated, info = self.env.step(action)

@@ -14,11 +14,17 @@ os.environ["MPLBACKEND"] = "Agg"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent.parent / ".cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # compiling takes longer than what the tests compute
 if ctypes.util.find_library("EGL"):
     os.environ.setdefault("MUJOCO_GL", "egl")
 
 settings.register_profile("compiled", deadline=None)  # the first call of a jitted function takes its time
 settings.load_profile("compiled")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first: the notebooks, then files with slow tests; pytest-xdist gives each file to one process."""
+    items.sort(key=lambda item: (not item.path.name.startswith("test_notebooks"), not item.get_closest_marker("slow")))
 
 
 @pytest.fixture
@@ -35,3 +41,17 @@ def module_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EVOR_HOME", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="module")
+def notebooks_with_solutions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The notebooks are those of a folder of their own, with their solutions as code."""
+    from headless import write_with_solutions  # not above: JAX reads its settings when it is imported
+
+    from evor_eqx import paths
+
+    folder = tmp_path_factory.mktemp("notebooks")
+    write_with_solutions(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paths, "notebooks_dir", lambda: folder)
+        yield

@@ -231,7 +231,7 @@ import dataclasses, sys
 from pathlib import Path
 from evor_eqx.data import controllers, generate
 controllers.RECIPES["{MAZE}"] = dataclasses.replace(controllers.RECIPES["{MAZE}"], episode_steps=1500)
-generate.generate("{MAZE}", num_episodes=100, num_workers=2, folder=Path(sys.argv[1]))
+generate.generate("{MAZE}", num_episodes=30, num_workers=2, folder=Path(sys.argv[1]))
 """
 
 
@@ -247,7 +247,7 @@ def test_a_killed_generation_is_taken_up_again_and_ends_the_same(short, monkeypa
         stderr=subprocess.DEVNULL,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore Ctrl-C
     )
-    parts = tmp_path / f"{MAZE}_e100_s0.parts"
+    parts = tmp_path / f"{MAZE}_e30_s0.parts"
     while len(list(parts.glob("[!.]*.npz"))) < 4:
         assert process.poll() is None
         time.sleep(0.02)
@@ -255,7 +255,7 @@ def test_a_killed_generation_is_taken_up_again_and_ends_the_same(short, monkeypa
     assert process.wait(timeout=30) != 0
     kept = sorted(parts.glob("[!.]*.npz"))
     assert len(kept) >= 4
-    assert not (tmp_path / f"{MAZE}_e100_s0.json").exists()
+    assert not (tmp_path / f"{MAZE}_e30_s0.json").exists()
     kept[0].write_bytes(kept[0].read_bytes()[:1000])  # a damaged part is made again
     (parts / "train-00000-1-stale000.npz").write_bytes(b"of another recipe")
     untouched = kept[1].stat().st_mtime_ns
@@ -267,10 +267,10 @@ def test_a_killed_generation_is_taken_up_again_and_ends_the_same(short, monkeypa
 
     with monkeypatch.context() as patch:
         patch.setattr(generate, "bar", spy)
-        resumed = generate.generate(MAZE, num_episodes=100, num_workers=2, folder=tmp_path)
+        resumed = generate.generate(MAZE, num_episodes=30, num_workers=2, folder=tmp_path)
     assert seen[0][0] >= 3 * 1500
     assert seen[0][1] == untouched
-    assert digests(resumed) == digests(generate.generate(MAZE, num_episodes=100, folder=tmp_path / "undisturbed"))
+    assert digests(resumed) == digests(generate.generate(MAZE, num_episodes=30, folder=tmp_path / "undisturbed"))
 
 
 def test_a_workers_error_is_one_clear_error(monkeypatch, tmp_path):

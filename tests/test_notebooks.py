@@ -1,35 +1,16 @@
-"""Every notebook: its form, and a headless run from nothing at the smallest preset, pictures and sidecars included.
-
-The exercises of the course are tried in the same runs, first as they are and then with their solutions.
-"""
+"""Every notebook's form, and a headless run of those that use datasets (the others: `test_notebooks_exact`)."""
 
 import ast
-import json
-import re
 
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell
+from headless import NOTEBOOKS, ON_EXACT_PROCESSES, check_headless_run, solution_code, tagged
 
-from evor_eqx import paths
 from evor_eqx.course import lessons
-from evor_eqx.figures import executed_copy, run_all
 from evor_eqx.parameters import declared_parameters
 
-NOTEBOOKS = sorted(paths.notebooks_dir().glob("*.ipynb"))
 NAMES = [path.stem for path in NOTEBOOKS]
 COURSE = [path for path in NOTEBOOKS if path.stem < "10"]
-SOLUTION = re.compile(r"<details><summary>Solution</summary>\n\n```python\n(.*?)\n```\n.*\n</details>", re.DOTALL)
-
-
-def tagged(cells, tag):
-    return [index for index, cell in enumerate(cells) if tag in cell.metadata.get("tags", [])]
-
-
-def solution_code(cell):
-    match = SOLUTION.fullmatch(cell.source)
-    assert match, cell.source
-    return match[1]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
@@ -65,36 +46,7 @@ def test_a_lesson_asks_for_a_prediction_and_has_one_exercise_with_its_check_and_
     assert (placeholder.name, ast.unparse(placeholder.args)) == (solution.name, ast.unparse(solution.args))
 
 
-@pytest.fixture(scope="module")
-def notebooks_with_solutions(tmp_path_factory):
-    """The notebooks in a folder of their own, where after each solution its code and the check come once more."""
-    folder = tmp_path_factory.mktemp("notebooks")
-    for path in NOTEBOOKS:
-        notebook = nbformat.read(path, as_version=4)
-        for index in tagged(notebook.cells, "solution"):
-            check = new_code_cell(notebook.cells[index - 1].source, metadata={"tags": ["check"]})
-            notebook.cells[index + 1 : index + 1] = [new_code_cell(solution_code(notebook.cells[index])), check]
-        nbformat.write(notebook, folder / path.name)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(paths, "notebooks_dir", lambda: folder)
-        yield folder
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith(ON_EXACT_PROCESSES)])
 def test_notebook_runs_headlessly_from_nothing_and_saves_what_it_draws(name, module_home, notebooks_with_solutions):
-    before = set(module_home.glob("figures/smoke/*"))
-    assert run_all([name], {"preset": "smoke"}) == 0
-    made = set(module_home.glob("figures/smoke/*")) - before
-    stems = {path.stem for path in made}
-    assert stems and made == {
-        module_home / "figures" / "smoke" / f"{stem}.{kind}" for stem in stems for kind in ("png", "pdf", "json")
-    }
-    for stem in stems:
-        sidecar = json.loads((module_home / "figures" / "smoke" / f"{stem}.json").read_text())
-        assert sidecar["parameters"]["preset"] == "smoke" and sidecar["numbers"]
-        assert sidecar["datasets"] or not sidecar["runs"]  # numbers of a run say which data they come from
-    cells = nbformat.read(executed_copy(name), as_version=4).cells
-    lines = [cells[index].outputs[0].text.splitlines()[0] for index in tagged(cells, "check")]
-    assert [line.split(": ")[1] for line in lines] == ["not tried yet", "right"][: len(lines)]
-    assert len(lines) == 2 * (name < "10")
+    check_headless_run(name, module_home)

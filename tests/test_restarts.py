@@ -15,7 +15,7 @@ from evor_eqx.data.source import find_or_make, load_arrays
 from evor_eqx.errors import UserError
 from evor_eqx.evaluate import decision_keys
 from evor_eqx.inference import act_base
-from evor_eqx.restarts import place, returns_from
+from evor_eqx.restarts import place, returns_from, returns_from_each
 from evor_eqx.tasks import make_env, maze_layout, parse_task
 
 MAZE = "pointmaze-medium-navigate-task1"
@@ -125,14 +125,24 @@ def test_a_rollout_that_starts_at_the_goal_ends_there_at_once(module_home):
     assert got.text == "all 3 rollouts reached the goal"
 
 
+def near_the_goal(agent, *distances):
+    """Rows from which even an untrained policy stumbles into the goal, after different numbers of steps."""
+    places = maze_layout(agent.task).goal - np.array([[distance, 0.0] for distance in distances])
+    return {"qpos": places, "qvel": np.zeros_like(places)}
+
+
 def test_with_one_candidate_the_agent_is_the_base_policy_and_with_more_it_is_not(module_home):
-    agent, (_, arrays) = agent_without_data(MAZE), held_out(MAZE, module_home)
-    agent = dataclasses.replace(agent, setting=Setting(num_candidates=1, num_returns=4))
-    base = returns(agent, arrays, 200, seeds=range(4), max_steps=30)
-    one = returns(agent, arrays, 200, critic=agent.critic, seeds=range(4), max_steps=30)
+    agent = agent_without_data(MAZE)
+    one_candidate = dataclasses.replace(agent, setting=Setting(num_candidates=1, num_returns=4))
+    rows, options = near_the_goal(agent, 1.5), {"seeds": range(4), "max_steps": 60}
+    base = returns(agent, rows, 0, **options)
+    one = returns(one_candidate, rows, 0, critic=agent.critic, **options)
     np.testing.assert_array_equal(base.values, one.values)
-    few = returns(agent, arrays, 200, seeds=range(4), max_steps=30, num_envs=2)
+    few = returns(agent, rows, 0, num_envs=2, **options)
     np.testing.assert_array_equal(base.values, few.values)  # however many run together
+    assert len(set(base.values)) == 4 and not np.array_equal(
+        base.values, returns(agent, rows, 0, critic=agent.critic, **options).values
+    )
 
 
 def test_sixteen_rollouts_in_a_maze_answer_while_one_looks(module_home):
@@ -141,6 +151,21 @@ def test_sixteen_rollouts_in_a_maze_answer_while_one_looks(module_home):
     start = time.process_time()
     returns(agent, arrays, 300, critic=agent.critic)
     assert time.process_time() - start < 4  # processor time, all threads; below one second of wall time when alone
+
+
+def test_returns_from_several_states_are_those_of_each_alone(module_home):
+    agent = agent_without_data(MAZE)
+    models, rows = (agent.policy, agent.critic, agent.task), near_the_goal(agent, 1.2, 1.5, 1.8)
+    settings = [Setting(num_candidates=num, num_returns=4) for num in (1, 3)]
+    places = [physics(rows, index) for index in range(3)]
+    sizes = {"max_steps": 60, "num_envs": 5}
+    got = returns_from_each(*models, places, settings, agent.num_flow_steps, num_rollouts=2, **sizes)
+    assert got.shape == (2, 3, 2) and len(np.unique(got[0])) == 6
+    for number, setting in enumerate(settings):
+        for index, where in enumerate(places):
+            seeds = [index, index + len(places)]
+            alone = returns_from(*models, where, setting, agent.num_flow_steps, seeds=seeds, max_steps=60)
+            np.testing.assert_allclose(got[number, index], alone.values)
 
 
 @pytest.mark.parametrize("options", [{"max_steps": 0}, {"seeds": []}, {"num_envs": 0}, {"seeds": [-1]}])

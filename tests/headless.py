@@ -1,0 +1,60 @@
+"""A notebook's headless run from nothing at the smallest preset, judged: its pictures, sidecars, and exercises.
+
+The exercises of the course are tried in the same run, first as they are and then with their solutions.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import nbformat
+from nbformat.v4 import new_code_cell
+
+from evor_eqx import paths
+from evor_eqx.figures import executed_copy, run_all
+
+NOTEBOOKS = sorted(paths.notebooks_dir().glob("*.ipynb"))
+# Those that train on exact processes alone, but for 08; they share runs with each other, and the others their data.
+ON_EXACT_PROCESSES = ("00", "03", "04", "08", "10")
+SOLUTION = re.compile(r"<details><summary>Solution</summary>\n\n```python\n(.*?)\n```\n.*\n</details>", re.DOTALL)
+
+
+def tagged(cells, tag):
+    """Indices of the cells with a tag."""
+    return [index for index, cell in enumerate(cells) if tag in cell.metadata.get("tags", [])]
+
+
+def solution_code(cell):
+    """The code in a folded solution."""
+    match = SOLUTION.fullmatch(cell.source)
+    assert match, cell.source
+    return match[1]
+
+
+def write_with_solutions(folder: Path) -> None:
+    """Write the notebooks into a folder; after each solution its code and the check come once more."""
+    for path in NOTEBOOKS:
+        notebook = nbformat.read(path, as_version=4)
+        for index in tagged(notebook.cells, "solution"):
+            check = new_code_cell(notebook.cells[index - 1].source, metadata={"tags": ["check"]})
+            notebook.cells[index + 1 : index + 1] = [new_code_cell(solution_code(notebook.cells[index])), check]
+        nbformat.write(notebook, folder / path.name)
+
+
+def check_headless_run(name: str, home: Path) -> None:
+    """Run a notebook and look at all that it leaves behind."""
+    before = set(home.glob("figures/smoke/*"))
+    assert run_all([name], {"preset": "smoke"}) == 0
+    made = set(home.glob("figures/smoke/*")) - before
+    stems = {path.stem for path in made}
+    assert stems and made == {
+        home / "figures" / "smoke" / f"{stem}.{kind}" for stem in stems for kind in ("png", "pdf", "json")
+    }
+    for stem in stems:
+        sidecar = json.loads((home / "figures" / "smoke" / f"{stem}.json").read_text())
+        assert sidecar["parameters"]["preset"] == "smoke" and sidecar["numbers"]
+        assert sidecar["datasets"] or not sidecar["runs"]  # numbers of a run say which data they come from
+    cells = nbformat.read(executed_copy(name), as_version=4).cells
+    lines = [cells[index].outputs[0].text.splitlines()[0] for index in tagged(cells, "check")]
+    assert [line.split(": ")[1] for line in lines] == ["not tried yet", "right"][: len(lines)]
+    assert len(lines) == 2 * (name < "10")
