@@ -47,7 +47,9 @@ def iqm(values: Float[np.ndarray, "..."], axis: int | None = None) -> Float[np.n
     Over all values unless `axis` is given; floor(n / 4) values are cut at each end. Raises UserError if there are none.
     """
     values = _finite("values", values)
-    return scipy.stats.trim_mean(values.ravel() if axis is None else values, 0.25, axis=axis or 0)
+    values = np.sort(values.ravel() if axis is None else np.moveaxis(values, axis, 0), axis=0)
+    cut = len(values) // 4
+    return values[cut : len(values) - cut].mean(axis=0)  # scipy.stats.trim_mean takes 0.5 ms, too long for a bootstrap
 
 
 def bootstrap_interval(
