@@ -115,6 +115,12 @@ class TrainConfig(Checked):
                 f"checkpoint_every is {self.checkpoint_every}: expected a multiple of log_every, {self.log_every}"
             )
 
+    @property
+    def snapshot_steps(self) -> tuple[int, ...]:
+        """Updates after which the model is kept beside its end: 80 and 90 %, rounded down to the end of a block."""
+        blocks = {percent * self.num_updates // (100 * self.log_every) for percent in (80, 90)}
+        return tuple(block * self.log_every for block in sorted(blocks) if block)
+
 
 @dataclass(frozen=True)
 class PolicyConfig(Checked):

@@ -132,6 +132,7 @@ def fit_in_run(
     """`train.fit` in a run folder, with a progress bar; `sizes` is what rebuilding the model needs besides its config.
 
     `samplers` are those of training and validation; `options` are the key and what else `train.fit` takes by name.
+    The moving average at `config.snapshot_steps` is kept beside the checkpoint.
     SIGINT and SIGTERM stop it between two blocks by `Stopped`, with the state saved.
     """
     run.begin()
@@ -139,6 +140,8 @@ def fit_in_run(
     with held_signals() as held, bar(config.num_updates, run.name, "update") as progress:
 
         def watch_all(step, scalars, model):
+            if step in config.snapshot_steps:
+                run.save(model, step)
             progress.update(step - progress.n)
             watch(step, scalars, model)
             if held.signum is not None:
@@ -148,12 +151,17 @@ def fit_in_run(
         run.finish(sizes=sizes, updates_per_second=run.updates_per_second())
 
 
-def moving_average(run: Run, like: Callable[[], train.TrainState]) -> Any:
-    """The model of a finished run, in the shapes of the state that `like` would make; UserError if there is none."""
-    state = run.read(eqx.filter_eval_shape(like))  # nothing is computed for it
-    if state is None:
-        raise UserError(f"no checkpoint in {run.path}, though the run is complete: delete the folder to train it again")
-    return state.target
+def moving_average(run: Run, like: Callable[[], train.TrainState], step: int | None = None) -> Any:
+    """The model of a finished run, or its snapshot after `step` updates, in the shapes of the state `like` would make.
+
+    Raises UserError if it is not there.
+    """
+    shapes = eqx.filter_eval_shape(like)  # nothing is computed for it
+    found = run.read(shapes if step is None else shapes.target, step)
+    if found is None:
+        what = "checkpoint" if step is None else f"snapshot after {step} updates"
+        raise UserError(f"no {what} in {run.path}, though the run is complete: delete the folder to train it again")
+    return found.target if step is None else found
 
 
 def _critic_windows(

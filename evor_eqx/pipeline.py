@@ -5,9 +5,10 @@ what is there; what another process is making, it waits for. The command line, t
 through here.
 """
 
+import contextlib
 import functools
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import Any
@@ -20,8 +21,8 @@ from evor_eqx.build import blank_critic, blank_policy, make_shared_critic
 from evor_eqx.config import Config, CriticConfig, PolicyConfig, Setting, from_record
 from evor_eqx.critics.abstract import AbstractCritic, ReturnScale
 from evor_eqx.critics.shared import of_task
-from evor_eqx.data.source import Source, find_or_make
-from evor_eqx.envs import open_envs
+from evor_eqx.data.source import Source, find, find_or_make
+from evor_eqx.envs import ParallelEnvs, open_envs
 from evor_eqx.evaluate import Actor, Episode, run_episodes
 from evor_eqx.leases import make_once
 from evor_eqx.phases import Trained, moving_average, train_critic, train_policy, train_shared_critics
@@ -44,29 +45,30 @@ class Result:
         return wilson_interval(sum(episode.success for episode in self.episodes), len(self.episodes))
 
 
+def find_source(dataset: str, config: Config) -> Source | None:
+    """The dataset's files if they are there, without making them."""
+    return find(dataset_name(dataset), **_data_arguments(dataset, config))
+
+
 def ensure_source(dataset: str, config: Config) -> Source:
     """The dataset's files: found, or generated; what cannot be generated has the published number of episodes."""
-    name = dataset_name(dataset)
-    num_episodes = config.data.num_episodes if name in GENERATED else None
-    return find_or_make(name, num_episodes=num_episodes, seed=config.data.seed)
+    return find_or_make(dataset_name(dataset), **_data_arguments(dataset, config))
 
 
 def policy_run(source: Source, config: Config) -> Run:
-    """The run folder of a dataset's base policy, trained or not."""
-    definition = {**_data_identity(source), "policy": asdict(config.policy), "seed": config.policy.seed}
-    return Run.open(source.dataset, "policy", definition)
+    """The run folder of a dataset's base policy, whether it is there or not."""
+    return Run.of(*_policy_definition(source, config))
 
 
 def critic_run(task: Task, source: Source, config: Config) -> Run:
-    """The run folder of a task's critic, trained or not."""
-    definition = {**_critic_definition(source, config), "task": task.name, "gamma": task.gamma}
-    return Run.open(task.name, f"critic-{config.critic.label}", definition)
+    """The run folder of a task's critic, whether it is there or not."""
+    return Run.of(*_critic_definition(task, source, config))
 
 
 def ensure_policy(dataset: str, config: Config, *, watch: train.Watch = train.unwatched) -> Trained[FlowPolicy]:
     """Phase 1: the base policy of a dataset, shared by all of its tasks. `watch` sees it train (`train.fit`)."""
     source = ensure_source(dataset, config)
-    run = policy_run(source, config)
+    run = Run.open(*_policy_definition(source, config))
     run.train_once(lambda: train_policy(run, source, config, watch))
     return load_policy(run)
 
@@ -78,7 +80,7 @@ def ensure_critic(task: Task, config: Config, *, watch: train.Watch = train.unwa
     """
     source = ensure_source(task.dataset, config)
     policy = ensure_policy(task.dataset, config)
-    run = critic_run(task, source, config)
+    run = Run.open(*_critic_definition(task, source, config))
     run.train_once(lambda: train_critic(run, source, task, policy, config, watch))
     return load_critic(run)
 
@@ -91,7 +93,7 @@ def ensure_shared_critic(task: Task, config: Config) -> Trained[AbstractCritic]:
     source, tasks = ensure_source(task.dataset, config), all_tasks(task)
     policy = ensure_policy(task.dataset, config)
     definition = {
-        **_critic_definition(source, config),
+        **_critic_identity(source, config),
         "tasks": [other.name for other in tasks],
         "gamma": task.gamma,
     }
@@ -115,36 +117,77 @@ def ensure_evaluation(task: Task, config: Config, settings: Sequence[Setting], *
     policy = ensure_policy(task.dataset, config)
     critic = ensure_shared_critic(task, config) if shared else ensure_critic(task, config)
     actor = inference.agent(policy.model, critic.model, config.num_flow_steps)
-    return _ensure_episodes(critic.run, actor, task, config, settings)
+    with _lazy_envs(task, config) as envs:
+        return _ensure_episodes(critic.run, actor, task, config, settings, envs)
 
 
 def ensure_base_evaluation(task: Task, config: Config) -> Result:
     """Rollouts of the base policy alone (N_pi = 1), which need no critic; kept in the base policy's run."""
+    setting = replace(config.setting, num_candidates=1)
+    with checkpoint_evaluation(task, config, with_critic=False) as evaluate:
+        return evaluate(None, [setting])[0]
+
+
+@contextlib.contextmanager
+def checkpoint_evaluation(
+    task: Task, config: Config, *, with_critic: bool = True
+) -> Iterator[Callable[[int | None, Sequence[Setting]], list[Result]]]:
+    """Phase 3 at several checkpoints in the same environments: a function of (step, settings) that gives the results.
+
+    The step is one of `TrainConfig.snapshot_steps`, or None for the end; with a critic it is the critic's, and the base
+    policy is that of its end. Without one, the base policy acts alone and settings must have N_pi = 1.
+    """
     policy = ensure_policy(task.dataset, config)
-    actor = inference.base_agent(policy.model, config.num_flow_steps)
-    return _ensure_episodes(policy.run, actor, task, config, [replace(config.setting, num_candidates=1)])[0]
+    run = ensure_critic(task, config).run if with_critic else policy.run
+
+    def evaluate(step: int | None, settings: Sequence[Setting]) -> list[Result]:
+        if with_critic:
+            actor = inference.agent(policy.model, load_critic(run, step).model, config.num_flow_steps)
+        else:
+            actor = inference.base_agent(load_policy(run, step).model, config.num_flow_steps)
+        return _ensure_episodes(run, actor, task, config, settings, envs, step)
+
+    with _lazy_envs(task, config) as envs:
+        yield evaluate
 
 
-def load_policy(run: Run) -> Trained[FlowPolicy]:
-    """The base policy of a finished run."""
-    return _load(run, blank_policy, PolicyConfig, "policy")
+def load_policy(run: Run, step: int | None = None) -> Trained[FlowPolicy]:
+    """The base policy of a finished run, or its snapshot after `step` updates."""
+    return _load(run, blank_policy, PolicyConfig, "policy", step)
 
 
-def load_critic(run: Run) -> Trained[AbstractCritic]:
-    """The critic of a finished run."""
-    return _load(run, blank_critic, CriticConfig, "critic")
+def load_critic(run: Run, step: int | None = None) -> Trained[AbstractCritic]:
+    """The critic of a finished run, or its snapshot after `step` updates."""
+    return _load(run, blank_critic, CriticConfig, "critic", step)
 
 
-def _load(run: Run, blank: Callable[..., Any], kind: type, phase: str) -> Trained[Any]:
+def _load(run: Run, blank: Callable[..., Any], kind: type, phase: str, step: int | None) -> Trained[Any]:
     record, sizes = run.config[phase], run.manifest["sizes"]
     config = from_record(kind, record).train
-    return Trained(moving_average(run, lambda: train.init_state(blank(record, sizes), config)), run)
+    return Trained(moving_average(run, lambda: train.init_state(blank(record, sizes), config), step), run)
 
 
-def _ensure_episodes(run: Run, actor: Actor, task: Task, config: Config, settings: Sequence[Setting]) -> list[Result]:
+@contextlib.contextmanager
+def _lazy_envs(task: Task, config: Config) -> Iterator[Callable[[], ParallelEnvs]]:
+    """Environments of a task that open when they are first asked for: where episodes are found, none are needed."""
+    make, sizes = functools.partial(make_env, task), (config.policy.chunk_length, config.evaluation.num_envs)
+    with contextlib.ExitStack() as stack:
+        yield functools.cache(lambda: stack.enter_context(open_envs(make, horizon=sizes[0], num_envs=sizes[1])))
+
+
+def _ensure_episodes(
+    run: Run,
+    actor: Actor,
+    task: Task,
+    config: Config,
+    settings: Sequence[Setting],
+    envs: Callable[[], ParallelEnvs],
+    step: int | None = None,
+) -> list[Result]:
     """Run the episodes that the run folder does not hold yet; what is done is saved after every N_pi."""
     conditions = f"{task.reward_timing}-{config.num_flow_steps}steps-ogbench{version('ogbench')}"
-    path = run.path / "results" / f"{task.name}-{conditions}.jsonl"
+    model = "" if step is None else f"-after{step}"
+    path = run.path / "results" / f"{task.name}-{conditions}{model}.jsonl"
     seeds = range(config.evaluation.seed, config.evaluation.seed + config.evaluation.num_episodes)
 
     def known() -> dict[tuple[Setting, int], Episode]:
@@ -155,12 +198,11 @@ def _ensure_episodes(run: Run, actor: Actor, task: Task, config: Config, setting
         return [s for s in settings if any((s, seed) not in there for seed in seeds)]
 
     def run_missing() -> None:
-        make, episodes = functools.partial(make_env, task), known()
-        with open_envs(make, horizon=config.policy.chunk_length, num_envs=config.evaluation.num_envs) as envs:
-            for _, group in itertools.groupby(sorted(missing(), key=_counts), key=_counts):
-                rollout = run_episodes(envs, actor, list(group), seeds, reward_timing=task.reward_timing)
-                episodes |= {(e.setting, e.seed): e for e in rollout.episodes}
-                write_lines(path, [e.to_row() for e in episodes.values()])
+        episodes = known()
+        for _, group in itertools.groupby(sorted(missing(), key=_counts), key=_counts):
+            rollout = run_episodes(envs(), actor, list(group), seeds, reward_timing=task.reward_timing)
+            episodes |= {(e.setting, e.seed): e for e in rollout.episodes}
+            write_lines(path, [e.to_row() for e in episodes.values()])
 
     make_once(path, lambda: not missing(), run_missing)
     episodes = known()
@@ -171,7 +213,18 @@ def _counts(setting: Setting) -> tuple[int, int]:
     return setting.num_candidates, setting.num_returns
 
 
-def _critic_definition(source: Source, config: Config) -> dict[str, Any]:
+def _policy_definition(source: Source, config: Config) -> tuple[str, str, dict[str, Any]]:
+    """Group, kind and definition of a run, as `Run.of` and `Run.open` take them."""
+    definition = {**_data_identity(source), "policy": asdict(config.policy), "seed": config.policy.seed}
+    return source.dataset, "policy", definition
+
+
+def _critic_definition(task: Task, source: Source, config: Config) -> tuple[str, str, dict[str, Any]]:
+    definition = {**_critic_identity(source, config), "task": task.name, "gamma": task.gamma}
+    return task.name, f"critic-{config.critic.label}", definition
+
+
+def _critic_identity(source: Source, config: Config) -> dict[str, Any]:
     return {
         **_data_identity(source),
         "data_reward_timing": "pre",  # OGBench relabels data by s in all versions; rollouts say their own timing
@@ -180,6 +233,11 @@ def _critic_definition(source: Source, config: Config) -> dict[str, Any]:
         "num_flow_steps": config.num_flow_steps,
         "seed": config.critic.seed,
     }
+
+
+def _data_arguments(dataset: str, config: Config) -> dict[str, Any]:
+    num_episodes = config.data.num_episodes if dataset_name(dataset) in GENERATED else None
+    return {"num_episodes": num_episodes, "seed": config.data.seed}
 
 
 def _data_identity(source: Source) -> dict[str, Any]:

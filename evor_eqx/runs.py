@@ -4,6 +4,7 @@ runs/<group>/<kind>-<id>/   config.json      what defines the run; its hash is t
                             manifest.json    data, versions, device, speed, status
                             metrics.jsonl    one row of scalars per fused block
                             checkpoint.eqx   a JSON header line, then the leaves of the training state
+                            snapshot-<step>.eqx   likewise, the model after so many updates
                             results/         evaluations, one JSON line per episode
 """
 
@@ -40,12 +41,16 @@ class Run:
     path: Path
 
     @classmethod
+    def of(cls, group: str, kind: str, definition: dict[str, Any]) -> "Run":
+        """The folder of this definition (any JSON-serialisable record), whether it is there or not."""
+        return cls(paths.runs_dir() / group / f"{kind}-{short_hash(_whole(group, kind, definition))}")
+
+    @classmethod
     def open(cls, group: str, kind: str, definition: dict[str, Any]) -> "Run":
-        """The folder of this definition (any JSON-serialisable record), made if it is new."""
-        definition = {"format": FORMAT, "group": group, "kind": kind, **definition}
-        run = cls(paths.runs_dir() / group / f"{kind}-{short_hash(definition)}")
+        """The folder of this definition, made if it is new."""
+        run, whole = cls.of(group, kind, definition), _whole(group, kind, definition)
         config = run.path / "config.json"
-        make_once(run.path, config.exists, lambda: write_json(config, definition))
+        make_once(run.path, config.exists, lambda: write_json(config, whole))
         return run
 
     @classmethod
@@ -90,12 +95,15 @@ class Run:
         """Say that training came to its end, with the facts worth keeping."""
         write_json(self.path / "manifest.json", {**self.manifest, **facts, "status": "complete"})
 
-    def save(self, state: Any) -> None:
-        """Write a checkpoint of a pytree; the one before stays in place until this one is whole."""
+    def save(self, state: Any, step: int | None = None) -> None:
+        """Write a checkpoint of a pytree; the one before stays in place until this one is whole.
+
+        With `step`, write a snapshot: what is to be kept of that many updates.
+        """
         buffer = io.BytesIO()
         eqx.tree_serialise_leaves(buffer, state)
         header = {"sha256": hashlib.sha256(buffer.getbuffer()).hexdigest(), "num_bytes": buffer.tell()}
-        with replacing(self.path / "checkpoint.eqx") as temporary, open(temporary, "wb") as file:
+        with replacing(self._leaves(step)) as temporary, open(temporary, "wb") as file:
             file.write(json.dumps(header).encode() + b"\n")
             file.write(buffer.getbuffer())
 
@@ -105,9 +113,12 @@ class Run:
         self._drop_metrics_after(-1 if state is None else state.num_updates)  # type: ignore[attr-defined]
         return state
 
-    def read(self, like: State) -> State | None:
-        """The checkpoint, into the structure of `like`; None if there is none; UserError if it is damaged."""
-        path = self.path / "checkpoint.eqx"
+    def read(self, like: State, step: int | None = None) -> State | None:
+        """The checkpoint, or with `step` a snapshot, into the structure of `like`; None if there is none.
+
+        Raises UserError if it is damaged.
+        """
+        path = self._leaves(step)
         if not path.exists():
             return None
         try:
@@ -138,6 +149,9 @@ class Run:
             return None
         rates = np.diff(columns["step"]) / np.diff(columns["time"])
         return float(np.median(rates if num_blocks is None else rates[-num_blocks:]))
+
+    def _leaves(self, step: int | None) -> Path:
+        return self.path / ("checkpoint.eqx" if step is None else f"snapshot-{step}.eqx")
 
     def _drop_metrics_after(self, step: int) -> None:
         rows = [row for row in read_lines(self.path / "metrics.jsonl") if row["step"] <= step]
@@ -176,3 +190,7 @@ def environment() -> dict[str, Any]:
         "device": jax.devices()[0].device_kind,
         "platform": platform.platform(),
     }
+
+
+def _whole(group: str, kind: str, definition: dict[str, Any]) -> dict[str, Any]:
+    return {"format": FORMAT, "group": group, "kind": kind, **definition}

@@ -35,6 +35,20 @@ def test_the_same_definition_is_the_same_folder_and_another_is_not(home):
     assert len(all_runs()) == 2
 
 
+def test_a_folder_can_be_named_without_being_made(home):
+    run = Run.of("cube", "policy", {"seed": 0})
+    assert run.path.parent == home / "runs" / "cube" and not run.path.parent.exists()
+    assert Run.open("cube", "policy", {"seed": 0}) == run and run.path.is_dir()
+
+
+def test_a_snapshot_stays_beside_the_checkpoint(home):
+    run = Run.open("cube", "policy", {})
+    run.save(STATE.weights, step=10)
+    run.save(STATE)
+    np.testing.assert_array_equal(run.read(LIKE.weights, step=10), STATE.weights)
+    assert run.read(LIKE.weights, step=20) is None and run.restore(LIKE).num_updates == 20
+
+
 def test_checkpoints_come_back_as_they_were(home):
     run = Run.open("cube", "policy", {})
     assert run.restore(LIKE) is None

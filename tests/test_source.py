@@ -173,18 +173,27 @@ def put_in_ogbench_folder(folders, names=(f"{MAZE}.npz", f"{MAZE}-val.npz")):
 def test_the_published_pair_in_ogbenchs_folder_comes_first_and_is_not_touched(folders):
     put_in_ogbench_folder(folders)
     found = source.find_or_make("pointmaze-medium-navigate")
+    assert source.find("pointmaze-medium-navigate") == found
     assert (found.origin, found.path.parent, found.val_path.parent) == ("ogbench", *[folders / "ogbench"] * 2)
     assert sorted(os.listdir(folders / "ogbench")) == [f"{MAZE}-val.npz", f"{MAZE}.npz"]
     source.verify(found)
 
 
 def test_a_number_of_episodes_means_generated_data(folders):
+    assert source.find(MAZE) is None
     put_in_ogbench_folder(folders)
+    assert source.find(MAZE, num_episodes=1) is None
     made = source.find_or_make(MAZE, num_episodes=1)
+    assert source.find(MAZE, num_episodes=1) == made and source.find(MAZE, num_episodes=1, seed=1) is None
     assert made.origin == source.find_or_make(MAZE, published=False).origin == "generated"
     assert made.path.parent == made.val_path.parent == folders / "home" / "data"
     assert made.details["versions"]["ogbench"]
     source.verify(made)
+
+
+def test_what_can_only_be_downloaded_and_is_not_there_is_named():
+    with pytest.raises(UserError, match=r"cannot be generated.*download it"):
+        source.find("antmaze-medium-navigate")
 
 
 def test_half_a_published_pair_is_not_mixed_with_generated_data(folders):
@@ -214,7 +223,7 @@ def test_contradictions_are_refused():
         source.find_or_make(MAZE, num_episodes=3, download=True)
     with pytest.raises(UserError, match="no published files"):
         source.find_or_make(MAZE, published=True)
-    with pytest.raises(UserError, match="cannot be generated"):
+    with pytest.raises(UserError, match=r"cannot be generated"):
         source.find_or_make("antmaze-medium-navigate")
 
 

@@ -58,11 +58,19 @@ def generate(
     dataset = dataset_name(dataset)
     recipe = _checked_recipe(dataset, num_episodes, seed, num_workers)
     num_episodes = num_episodes or recipe.num_episodes
-    path = Path(folder).resolve() / f"{dataset}_e{num_episodes}_s{seed}.npz"
+    path = _path(folder, dataset, num_episodes, seed)
     counts = {"train": num_episodes, "val": max(1, num_episodes // 10)}
     make_once(path, lambda: is_made(path, recipe), lambda: _make(path, dataset, recipe, counts, seed, num_workers))
     shutil.rmtree(path.with_suffix(".parts"), ignore_errors=True)
     return path
+
+
+def find_generated(dataset: str, *, num_episodes: int | None = None, seed: int = 0, folder: Path) -> Path | None:
+    """What `generate` would return, if it is there. Raises UserError as `generate` does."""
+    dataset = dataset_name(dataset)
+    recipe = _checked_recipe(dataset, num_episodes, seed)
+    path = _path(folder, dataset, num_episodes or recipe.num_episodes, seed)
+    return path if is_made(path, recipe) else None
 
 
 def val_path(path: Path) -> Path:
@@ -85,7 +93,11 @@ def versions() -> dict[str, str]:
     return {package: version(package) for package in ("ogbench", "mujoco", "numpy")}
 
 
-def _checked_recipe(dataset: str, num_episodes: int | None, seed: int, num_workers: int | None) -> Recipe:
+def _path(folder: Path, dataset: str, num_episodes: int, seed: int) -> Path:
+    return Path(folder).resolve() / f"{dataset}_e{num_episodes}_s{seed}.npz"
+
+
+def _checked_recipe(dataset: str, num_episodes: int | None, seed: int, num_workers: int | None = None) -> Recipe:
     if dataset not in RECIPES:
         raise UserError(f"{dataset} cannot be generated (OGBench does not ship its controller): download it instead")
     for name, value, lowest in (("num_episodes", num_episodes, 1), ("seed", seed, 0), ("num_workers", num_workers, 1)):

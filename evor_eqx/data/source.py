@@ -18,7 +18,7 @@ import numpy as np
 
 from evor_eqx import paths
 from evor_eqx.data import download as downloads
-from evor_eqx.data.generate import generate, val_path, versions
+from evor_eqx.data.generate import find_generated, generate, val_path, versions
 from evor_eqx.errors import UserError
 from evor_eqx.files import read_json, sha256, short_hash, write_json
 from evor_eqx.tasks import Task, dataset_name, make_env
@@ -67,6 +67,18 @@ def find_or_make(
             return found or _refuse(name)
     path = generate(name, num_episodes=num_episodes, seed=seed, num_workers=num_workers, folder=paths.data_dir())
     return _with_manifest(path, "generated")
+
+
+def find(dataset: str, *, num_episodes: int | None = None, seed: int = 0) -> Source | None:
+    """What `find_or_make` returns where nothing has to be made or fetched for it; else None.
+
+    Raises UserError for damaged files, and for what can only be downloaded and is not there.
+    """
+    name = dataset_name(dataset)
+    if num_episodes is None and seed == 0 and (found := _in_ogbench_folder(name) or _downloaded(name, fetch=False)):
+        return found
+    path = find_generated(name, num_episodes=num_episodes, seed=seed, folder=paths.data_dir())
+    return None if path is None else _with_manifest(path, "generated")
 
 
 def by_fingerprint(dataset: str, fingerprint: str) -> Source:
