@@ -5,11 +5,13 @@ SIGTERM that arrive during a block are noted, and obeyed at its end; a second on
 """
 
 import contextlib
+import math
 import os
 import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 
 from evor_eqx.progress import note
@@ -27,6 +29,22 @@ class Stopped(KeyboardInterrupt):
     def __init__(self, message: str = "", signum: int = signal.SIGINT):
         super().__init__(message)
         self.signum = signum
+
+
+class Deadline:
+    """A number of minutes from now, after which `check` raises `TimeUp`; None: there is no end."""
+
+    def __init__(self, minutes: int | float | None):
+        self._end = math.inf if minutes is None else time.monotonic() + 60 * minutes
+
+    def check(self, *_: object) -> None:
+        """Raise `TimeUp` if the time is up. Takes what anything that listens or watches is told."""
+        if time.monotonic() >= self._end:
+            raise TimeUp
+
+
+class TimeUp(Stopped):
+    """Raised by a `Deadline`."""
 
 
 class Held:

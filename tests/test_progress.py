@@ -24,6 +24,21 @@ def test_who_listens_is_told_of_each_step_and_nothing_is_drawn(monkeypatch, capf
     assert "rows of a thing" in capfd.readouterr().err
 
 
+def test_what_is_listened_to_can_be_drawn_too(monkeypatch, capfd):
+    monkeypatch.setattr(progress, "is_quiet", lambda: False)
+    heard = []
+    with progress.listening(lambda bar: heard.append(bar.n), draw=True), progress.bar(10, "rows", "row", done=4) as bar:
+        bar.update(3)
+        bar.set_description("more rows")
+    assert heard == [4, 7]
+    drawn = capfd.readouterr().err
+    assert "more rows" in drawn and "7.00/10.0" in drawn
+
+
+def test_durations_have_two_digits_in_each_unit():
+    assert [progress.duration(seconds) for seconds in (44.6, 720, 12_000)] == ["45 s", "12 min", "3 h 20 min"]
+
+
 def test_another_thread_is_not_listened_to():
     heard = []
 

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from evor_eqx.stopping import Stopped, held_signals, sigterm_as_interrupt
+from evor_eqx.stopping import Deadline, Stopped, TimeUp, held_signals, sigterm_as_interrupt
 
 SCRIPT = """
 import hashlib, signal
@@ -85,3 +85,16 @@ def test_ignored_signals_stay_ignored_and_other_threads_hold_none():
     thread.start()
     thread.join()
     assert seen == [handler]
+
+
+def test_a_deadline_lets_everything_pass_until_its_minutes_are_over(monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    deadline = Deadline(2)
+    Deadline(None).check()
+    for now[0] in (1000.0, 1119.0):
+        deadline.check("what a listener is told")
+    now[0] = 1120.0
+    with pytest.raises(TimeUp):
+        deadline.check()
+    assert issubclass(TimeUp, Stopped)

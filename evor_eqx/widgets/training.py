@@ -208,19 +208,11 @@ def describe(columns: dict[str, np.ndarray], num_updates: int, updates_per_secon
     words = [f"{done:,} of {num_updates:,} updates"]
     if updates_per_second and done < num_updates:
         left = (num_updates - done) / updates_per_second
-        words += [f"{updates_per_second:,.0f} updates/s", f"{_duration(left)} left"]
+        words += [f"{updates_per_second:,.0f} updates/s", f"{progress.duration(left)} left"]
     for name, label in (("loss", "loss"), ("held_out_w1", "W₁"), ("held_out_crps", "CRPS")):
         if name in columns:
             words.append(f"{label} {columns[name][-1]:.3g}")
     return f"{', '.join(words)}."
-
-
-def _duration(seconds: float) -> str:
-    """Two digits at most in each unit: 45 s, 12 min, 3 h 20 min."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _find(task_name: str, preset: str, phase: str, config: Config | None) -> _Job:
