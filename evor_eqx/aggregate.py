@@ -1,0 +1,104 @@
+"""What the record says of each method: means over an environment's tasks and over all tasks, with intervals.
+
+A job's value is its mean success over its last checkpoints, the rows that are `reported`. The checkpoints act on the
+same episodes, so they are not as many independent ones: an interval counts each episode once.
+"""
+
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from evor_eqx.errors import UserError
+from evor_eqx.record import Row
+from evor_eqx.stats import Interval, bootstrap_interval
+from evor_eqx.tasks import environment, parse_task
+
+ALL = "all"
+JobKey = tuple[str, str, int]  # task, method, seed
+
+
+def summary(
+    rows: Sequence[Row], statistic: Callable[..., float] = np.mean, *, seed: int = 0
+) -> dict[str, dict[str, Interval]]:
+    """For each method the `statistic` (mean, or `stats.iqm`) of its values in each environment, and over `all` tasks.
+
+    Values are success rates, 0 to 1. Intervals are 95 % bootstrap, stratified over tasks: over training seeds or, if
+    there is one, over its episodes, which leaves out what another training would change. `seed` is the bootstrap's.
+    Raises UserError as `outcomes` does.
+    """
+    tasks = sorted({row.case.task for row in rows})
+    environments = np.array([environment(parse_task(task).dataset) for task in tasks])
+    groups = {str(name): environments == name for name in np.unique(environments)} | {ALL: np.full(len(tasks), True)}
+    return {
+        method: {name: _interval(values[..., chosen], statistic, seed) for name, chosen in groups.items()}
+        for method, values in outcomes(rows).items()
+    }
+
+
+def outcomes(rows: Sequence[Row]) -> dict[str, Float[np.ndarray, "seeds episodes tasks"]]:
+    """For each method the success of each episode, 0 to 1, as its mean over checkpoints; all axes are sorted.
+
+    The record counts successes and does not say which episodes they were. They are taken to be the same ones at every
+    checkpoint, as far as they are as many: so intervals are as wide as they can be. Raises UserError unless every
+    method has all tasks and seeds at all of its checkpoints, and all rows are of as many episodes.
+    """
+    jobs, counts = _finished(rows), {row.case.episodes for row in rows}
+    tasks, methods, seeds = _axes(rows)
+    missing = [", ".join(map(str, job)) for job in itertools.product(tasks, methods, seeds) if job not in jobs]
+    if missing or len(counts) != 1:
+        raise UserError(
+            f"record: got {len(jobs)} finished jobs, {len(missing)} missing ({'; '.join(missing[:3])}), and episodes "
+            f"{sorted(counts)}, expected all tasks with all methods and seeds, and one number of episodes; go on with "
+            "`evor suite`, or take the `common` rows"
+        )
+    values = {job: np.mean([_episodes(row) for row in checkpoints], axis=0) for job, checkpoints in jobs.items()}
+    return {
+        method: np.array([np.stack([values[task, method, seed] for task in tasks], axis=1) for seed in seeds])
+        for method in methods
+    }
+
+
+def common(rows: Sequence[Row]) -> list[Row]:
+    """The rows of the tasks that all methods have finished with all seeds: what can be compared so far."""
+    jobs, (tasks, methods, seeds) = _finished(rows), _axes(rows)
+    finished = {task for task in tasks if jobs.keys() >= set(itertools.product([task], methods, seeds))}
+    return [row for row in rows if row.case.task in finished]
+
+
+def _axes(rows: Sequence[Row]) -> tuple[list[str], list[str], list[int]]:
+    """All tasks, methods and seeds, sorted."""
+    cases = [row.case for row in rows]
+    return (
+        sorted({case.task for case in cases}),
+        sorted({case.method for case in cases}),
+        sorted({case.seed for case in cases}),
+    )
+
+
+def _finished(rows: Sequence[Row]) -> dict[JobKey, list[Row]]:
+    """The reported rows of each job that has as many as the others of its method."""
+    jobs: dict[JobKey, list[Row]] = defaultdict(list)
+    for row in rows:
+        if row.case.reported:
+            jobs[row.case.job].append(row)
+    most: dict[str, int] = defaultdict(int)
+    for (_, method, _), group in jobs.items():
+        most[method] = max(most[method], len(group))
+    return {job: group for job, group in jobs.items() if len(group) == most[job[1]]}
+
+
+def _episodes(row: Row) -> Float[np.ndarray, " episodes"]:
+    """As many ones as there were successes, then zeros."""
+    num = row.case.episodes
+    return (np.arange(num) < round(row.success * num)).astype(float)
+
+
+def _interval(
+    values: Float[np.ndarray, "seeds episodes tasks"], statistic: Callable[..., float], seed: int
+) -> Interval:
+    if len(values) > 1:
+        return bootstrap_interval(values.mean(axis=1), statistic, seed=seed)
+    return bootstrap_interval(values[0], lambda outcomes: statistic(outcomes.mean(axis=0)), seed=seed)

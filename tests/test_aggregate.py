@@ -1,0 +1,78 @@
+"""Means over tasks and environments: against loops over the rows, and refusals of what cannot be compared."""
+
+import numpy as np
+import pytest
+from test_record import make_row
+
+from evor_eqx.aggregate import ALL, common, outcomes, summary
+from evor_eqx.errors import UserError
+from evor_eqx.stats import iqm
+
+TASKS = [f"{env}-singletask-task{n}-v0" for env in ("cube-single-play", "pointmaze-medium-navigate") for n in (1, 2)]
+
+
+def make_rows(methods=("base", "evor"), seeds=(0, 1, 2)) -> list:
+    """Every job with three checkpoints, and a row of a curve that must not count."""
+    rng, rows = np.random.default_rng(0), []
+    for task in TASKS:
+        for method in methods:
+            for seed in seeds:
+                made = [make_row(task, method, seed, rng.integers(51) / 50, step=step) for step in (80, 90, 100)]
+                rows += [*made, make_row(task, method, seed, 0.0, num_candidates=2, step=100, reported=0)]
+    return rows
+
+
+def value(rows, task, method, seed) -> float:
+    """A job's mean success over its checkpoints, by a loop."""
+    found = [r.success for r in rows if r.case.job == (task, method, seed) and r.case.num_candidates == 32]
+    return sum(found) / len(found)
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1, 2)])
+def test_means_are_those_of_loops_over_the_rows(seeds):
+    rows = make_rows(seeds=seeds)
+    table = summary(rows)
+    for method in ("base", "evor"):
+        values = {task: [value(rows, task, method, seed) for seed in seeds] for task in TASKS}
+        assert list(table[method]) == ["cube-single", "pointmaze-medium", ALL]
+        for name, tasks in (("cube-single", TASKS[:2]), ("pointmaze-medium", TASKS[2:]), (ALL, TASKS)):
+            interval = table[method][name]
+            assert interval.estimate == pytest.approx(np.mean([values[task] for task in tasks]))
+            assert interval.low < interval.estimate < interval.high
+    assert summary(rows, iqm)["evor"][ALL].estimate == pytest.approx(
+        iqm(np.array([[value(rows, task, "evor", seed) for task in TASKS] for seed in seeds]))
+    )
+
+
+def test_with_several_seeds_the_interval_is_over_seeds_and_with_one_over_its_episodes():
+    # Seeds that agree leave no interval; the episodes of one seed do, as wide as the binomial's (1.96 standard errors).
+    rows = [make_row(TASKS[0], "evor", seed, 0.5, step=step) for seed in (0, 1) for step in (90, 100)]
+    assert summary(rows)["evor"][ALL] == (0.5, 0.5, 0.5)
+    low, high = summary([row for row in rows if row.case.seed == 0])["evor"][ALL][1:]
+    assert (high - low) / 2 == pytest.approx(1.96 * np.sqrt(0.25 / 50), rel=0.1)  # a percentile of 2000 draws
+
+
+def test_outcomes_keep_every_jobs_value():
+    rows = make_rows()
+    values = outcomes(rows)["evor"]
+    assert values.shape == (3, 50, 4)
+    np.testing.assert_allclose(
+        values.mean(axis=1), [[value(rows, task, "evor", seed) for task in TASKS] for seed in (0, 1, 2)]
+    )
+
+
+def test_an_unfinished_suite_is_refused_and_its_common_rows_are_not():
+    rows = make_rows(seeds=(0,))
+    last = max(rows, key=lambda row: (row.case.task, row.case.method, row.case.reported, row.case.step))
+    for partial in (
+        [row for row in rows if row != last],  # a checkpoint is missing
+        [row for row in rows if row.case.job != last.case.job],  # a job is
+    ):
+        with pytest.raises(UserError, match=r"1 missing \(pointmaze-medium-navigate-singletask-task2-v0, evor, 0\)"):
+            summary(partial)
+        assert {row.case.task for row in common(partial)} == set(TASKS[:3])
+        assert list(summary(common(partial))) == ["base", "evor"]
+    with pytest.raises(UserError, match="0 finished jobs"):
+        summary([])
+    with pytest.raises(UserError, match=r"episodes \[20, 50\]"):
+        summary([*rows, make_row(TASKS[0], "base", 0, episodes=20, step=70)])
