@@ -1,8 +1,8 @@
-"""`evor data | train | evaluate | figures | course | pack | runs | bench`: the pipeline from the command line.
+"""`evor data | train | evaluate | suite | figures | course | pack | runs | bench`: the pipeline from the command line.
 
-Exit code 0: done; 1: a figure failed; 2: bad input, with one line that says what to do; 130 and 143: stopped by SIGINT
-(Ctrl-C) or SIGTERM. A training stops at the end of its block and is saved there; a second signal stops it at once. The
-same command goes on from what was saved.
+Exit code 0: done; 1: a figure or a job failed; 2: bad input, with one line that says what to do; 130 and 143: stopped
+by SIGINT (Ctrl-C) or SIGTERM. A training stops at the end of its block and is saved there; a second signal stops it at
+once. The same command goes on from what was saved.
 """
 
 import itertools
@@ -122,6 +122,32 @@ class Evaluate(_Experiment):
                 f"{success.low:5.0%} to {success.high:4.0%}  {len(result.episodes):8d}"
             )
         return 0
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Success of every method on every task, into figures/results/; goes on where it was left, prints what is left."""
+
+    tasks: tuple[str, ...] = ()
+    """Tasks (cube-single-play-task2) or datasets (cube-single-play: all five tasks); the suite's 25 if not given."""
+    methods: tuple[str, ...] = ()
+    """Methods, such as base, evor or c51; all if not given."""
+    seeds: tuple[int, ...] = (0,)
+    """Seeds of base policies and critics."""
+    preset: PresetName = "laptop"
+    """How much to train."""
+    episodes_of_data: int | None = None
+    """Training episodes of each dataset; as many as the published set has (usually 1000) if not given."""
+    minutes: float | None = None
+    """Stop after so long, at the end of a block of updates or of a checkpoint's episodes; 0: only say what is left."""
+    tuning: bool = False
+    """Evaluate on other episodes than the reported ones, for the choice of settings; into a record of its own."""
+
+    def run(self) -> int:
+        from evor_eqx import suite
+
+        options = {"preset": self.preset, "episodes_of_data": self.episodes_of_data, "tuning": self.tuning}
+        return suite.Suite.of(self.tasks, self.methods, self.seeds, **options).run(self.minutes)
 
 
 @dataclass(frozen=True)
@@ -256,6 +282,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "data": Data,
             "train": partial(Train, config=start),
             "evaluate": partial(Evaluate, config=start),
+            "suite": Suite,
             "figures": Figures,
             "course": Course,
             "pack": partial(Pack, config=start),

@@ -68,6 +68,11 @@ class Task:
         return f"{self.dataset.removesuffix('-v0')}-singletask-task{self.task_id}-v0"
 
     @property
+    def short_name(self) -> str:
+        """The name without what goes without saying, e.g. cube-single-play-task2; `parse_task` takes it, too."""
+        return self.name.replace("-singletask", "").removesuffix("-v0")
+
+    @property
     def env_id(self) -> str:
         """Gymnasium's name of the environment, e.g. cube-single-singletask-task2-v0."""
         return f"{environment(self.dataset)}-singletask-task{self.task_id}-v0"

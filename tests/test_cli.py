@@ -15,7 +15,7 @@ def run(capsys, *arguments):
     return code, output.out, output.err
 
 
-@pytest.mark.parametrize("command", ["data", "train", "evaluate", "figures", "course", "runs"])
+@pytest.mark.parametrize("command", ["data", "train", "evaluate", "suite", "figures", "course", "runs"])
 def test_help_of_every_command_succeeds(capsys, command):
     code, out, _ = run(capsys, command, "--help")
     assert code == 0
@@ -60,6 +60,8 @@ def test_the_preset_decides_the_other_defaults(capsys):
             ["train", "cube-single-play", "--policy.train.log-every", "300"],
             ["checkpoint_every", "multiple of log_every"],
         ),
+        (["suite", "--methods", "evar"], ["evar", "base, evor"]),
+        (["suite", "--episodes-of-data", "0"], ["num_episodes", "0"]),
         (["figures", "no-such-notebook"], ["no-such-notebook"]),
         (["figures", "01_data_and_returns", "--parameter", "taks=cube"], ["taks", "task"]),
         (["no-such-command"], ["no-such-command"]),

@@ -30,6 +30,7 @@ def test_an_unknown_dataset_is_answered_with_the_nearest_names():
 @pytest.mark.parametrize("name", ["cube-single-play-singletask-task2-v0", "cube-single-play-task2", "cube-single-play"])
 def test_long_short_and_default_names_mean_the_same_task(name):
     task = parse_task(name)
+    assert task.short_name == "cube-single-play-task2"
     assert (task.name, task.env_id) == ("cube-single-play-singletask-task2-v0", "cube-single-singletask-task2-v0")
 
 

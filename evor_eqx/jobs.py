@@ -1,0 +1,132 @@
+"""The suite's jobs: one method on one task, trained with one seed; what each needs made, and its rows of the record.
+
+A job is done when the record has its rows, of the run that its configuration names. Finding out what is left therefore
+trains nothing, makes no folder and needs none but the data's.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+from evor_eqx import pipeline
+from evor_eqx.config import Config, Setting, TrainConfig
+from evor_eqx.data.source import Source
+from evor_eqx.methods import METHODS
+from evor_eqx.progress import listening
+from evor_eqx.record import Case, Row, put_rows
+from evor_eqx.runs import Run
+from evor_eqx.stopping import Deadline
+from evor_eqx.tasks import Task
+
+
+class Station(NamedTuple):
+    """Something that a job needs made; several jobs may name the same one. Those of a kind take about as long."""
+
+    what: str  # data, base policy, critic or episodes
+    method: str  # empty where all methods share it
+    dataset: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """One method on one task, trained with one seed."""
+
+    task: Task
+    method: str
+    seed: int
+    config: Config  # its setting is the reported one
+    command: str  # that does this job
+
+    @property
+    def name(self) -> str:
+        """The job in words."""
+        return f"{self.task.short_name}, {self.method}, seed {self.seed}"
+
+    @property
+    def trains_critic(self) -> bool:
+        """Whether a critic is evaluated, or the base policy alone."""
+        return METHODS[self.method].trains_critic
+
+    @property
+    def train(self) -> TrainConfig:
+        """How what is evaluated is trained."""
+        return self.config.critic.train if self.trains_critic else self.config.policy.train
+
+    def source(self) -> Source | None:
+        """The data, if they are there."""
+        return pipeline.find_source(self.task.dataset, self.config)
+
+    def run(self, source: Source) -> Run:
+        """The run that is evaluated, whether it is there or not."""
+        if self.trains_critic:
+            return pipeline.critic_run(self.task, source, self.config)
+        return pipeline.policy_run(source, self.config)
+
+    def settings(self) -> dict[int | None, list[Setting]]:
+        """What is evaluated at each checkpoint, the reported setting first; None is the end of the training."""
+        reported = self.config.setting
+        snapshots = {step: [reported] for step in self.train.snapshot_steps}
+        return {**snapshots, None: METHODS[self.method].settings(reported)}
+
+    def cases(self, source: Source, step: int | None) -> list[Case]:
+        """What the record says of the evaluations at a checkpoint, but for their outcome."""
+        facts = {
+            "task": self.task.name,
+            "method": self.method,
+            "seed": self.seed,
+            "step": step or self.train.num_updates,
+            "episodes": self.config.evaluation.num_episodes,
+            "evaluation_seed": self.config.evaluation.seed,
+            "dataset_fingerprint": source.fingerprint,
+            "dataset_origin": source.origin,
+            "reward_timing": self.task.reward_timing,
+            "ogbench": version("ogbench"),
+            "run": self.run(source).name,
+        }
+        settings = self.settings()[step]
+        return [Case(**facts, **vars(setting), reported=int(setting == settings[0])) for setting in settings]
+
+    def is_done(self, recorded: set[Case]) -> bool:
+        """Whether all its cases are among the recorded ones."""
+        source = self.source()
+        return source is not None and all(recorded.issuperset(self.cases(source, step)) for step in self.settings())
+
+    def left(self) -> Iterator[Station]:
+        """What a job that is not done needs made, in order; whether it is there is asked when its turn comes."""
+        dataset = self.task.dataset
+        if self.source() is None:
+            yield Station("data", "", dataset, dataset)
+        source = self.source()
+        if source is None or not pipeline.policy_run(source, self.config).complete:
+            chunk_length = self.config.policy.chunk_length
+            yield Station("base policy", "", dataset, f"{dataset}, chunks of {chunk_length}, seed {self.seed}")
+        if self.trains_critic and (source is None or not self.run(source).complete):
+            yield Station("critic", self.method, dataset, self.name)
+        yield Station("episodes", self.method, dataset, self.name)
+
+    def make(self, what: str, record: Path, deadline: Deadline) -> None:
+        """Make a station. When the time is up, episodes are left between two checkpoints, all else at any moment."""
+        if what == "episodes":
+            return self._evaluate(record, deadline)
+        with listening(deadline.check, draw=True):
+            if what == "data":
+                pipeline.ensure_source(self.task.dataset, self.config)
+            elif what == "base policy":
+                pipeline.ensure_policy(self.task.dataset, self.config)
+            else:
+                pipeline.ensure_critic(self.task, self.config)
+
+    def _evaluate(self, record: Path, deadline: Deadline) -> None:
+        """Run its episodes and write its rows, checkpoint by checkpoint; what the run folder holds is not run again."""
+        source, rows = pipeline.ensure_source(self.task.dataset, self.config), []
+        speed = self.run(source).updates_per_second() or float("nan")
+        with pipeline.checkpoint_evaluation(self.task, self.config, with_critic=self.trains_critic) as evaluate:
+            for step, settings in self.settings().items():
+                deadline.check()
+                for case, result in zip(self.cases(source, step), evaluate(step, settings), strict=True):
+                    success = (round(share, 4) for share in result.success)
+                    rows.append(Row(case, *success, wall_s=round(case.step / speed, 1), command=self.command))
+                put_rows(record, rows, self.config.evaluation.seed)

@@ -1,0 +1,59 @@
+"""The methods that the suite compares, in one table: how the configuration of each differs, and what is evaluated.
+
+All share data, base policy, budget and, but for best-of-N methods, the extraction; a method is a critic. What was
+tuned: the preset, and the temperatures below, on two tasks and other evaluation seeds than the reported ones.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from evor_eqx.config import Config, Setting
+from evor_eqx.tasks import Task
+
+CANDIDATES = (1, 2, 4, 8, 16, 32, 64)  # N_pi of EVOR's curve
+
+
+@dataclass(frozen=True)
+class Method:
+    """One line of the table."""
+
+    chunk_length: int | None = None  # the preset's if None
+    trains_critic: bool = True
+    critic: dict[str, Any] = field(default_factory=dict)  # what differs from the preset's critic
+    setting: dict[str, Any] = field(default_factory=dict)  # what differs from the common extraction
+    curve: tuple[int, ...] = ()  # further N_pi, evaluated at the end of training only
+
+    def configure(self, config: Config, task: Task, seed: int) -> Config:
+        """The configuration on a task; `seed` is that of base policy and critic, `setting` is what is reported."""
+        chunk_length = self.chunk_length or config.policy.chunk_length
+        return replace(
+            config,
+            policy=replace(config.policy, chunk_length=chunk_length, seed=seed),
+            critic=replace(config.critic, seed=seed, **self.critic),
+            setting=replace(config.setting, **temperatures(task), **self.setting),
+        )
+
+    def settings(self, reported: Setting) -> list[Setting]:
+        """What is evaluated at the end of training: the reported setting, and those of the curve."""
+        return list(dict.fromkeys([reported, *(replace(reported, num_candidates=n) for n in self.curve)]))
+
+
+def temperatures(task: Task) -> dict[str, float]:
+    """The recommended temperatures in units of return: mazes need the law's tail, arms its mean."""
+    is_maze = task.dataset.startswith(("pointmaze", "antmaze"))
+    return {"tau_r": 3.0, "tau_q": 0.1} if is_maze else {"tau_r": 30.0, "tau_q": 0.3}
+
+
+# In the order in which they are done. A baseline with a critic of its own kind is one more line, such as
+# "qc1": Method(1, critic={"kind": "best_of_n", "n_step": 1, ...}, setting={"num_candidates": 4, "tau_q": 0.0, ...}).
+METHODS = {
+    "base": Method(trains_critic=False, setting={"num_candidates": 1}),
+    "evor": Method(curve=CANDIDATES),
+    "velocity": Method(critic={"target": "velocity"}),
+    "scalar": Method(critic={"kind": "scalar"}),
+    "gaussian": Method(critic={"kind": "gaussian"}),
+    "c51": Method(critic={"kind": "c51"}),
+    "hl_gauss": Method(critic={"kind": "hl_gauss"}),
+    "qr_dqn": Method(critic={"kind": "qr_dqn"}),
+    "iqn": Method(critic={"kind": "iqn"}),
+}

@@ -1,0 +1,196 @@
+"""The suite at a tiny size, with real training and made-up episodes: its order, its sittings, its record."""
+
+import contextlib
+import shutil
+from dataclasses import replace
+
+import pytest
+from test_pipeline import CONFIG
+from test_pipeline import TINY as TRAIN
+
+from evor_eqx import pipeline, presets, suite, train
+from evor_eqx.data.source import Source
+from evor_eqx.errors import UserError
+from evor_eqx.evaluate import Episode, Rollout
+from evor_eqx.jobs import Station
+from evor_eqx.methods import CANDIDATES, METHODS
+from evor_eqx.record import REPORTED_SEED, TUNING_SEED, read_record
+from evor_eqx.stopping import Deadline, TimeUp
+from evor_eqx.suite import SUITE, Suite
+
+TASK = "pointmaze-medium-navigate-task1"
+LONGER = replace(TRAIN, num_updates=100)
+TINY = replace(CONFIG, policy=replace(CONFIG.policy, train=LONGER), critic=replace(CONFIG.critic, train=LONGER))
+
+
+@pytest.fixture(autouse=True)
+def opened(monkeypatch):
+    """The smoke preset is tiny, and episodes take no time: those of even seeds succeed, the others with N_pi > 8.
+
+    Gives the list of environments that were opened for them.
+    """
+    opened = []
+
+    def open_envs(make_env, **sizes):
+        opened.append(sizes)
+        return contextlib.nullcontext()
+
+    def run_episodes(envs, actor, settings, seeds, *, reward_timing):
+        episodes = [
+            Episode(s, seed, 0.0, seed % 2 == 0 or s.num_candidates > 8, 9, "pre") for s in settings for seed in seeds
+        ]
+        return Rollout(episodes, 0.0, 0.0)
+
+    monkeypatch.setitem(presets.PRESETS, "smoke", TINY)
+    monkeypatch.setattr(pipeline, "open_envs", open_envs)
+    monkeypatch.setattr(pipeline, "run_episodes", run_episodes)
+    return opened
+
+
+def small(*methods, **options) -> Suite:
+    return Suite.of([TASK], methods, **{"preset": "smoke", "episodes_of_data": 1, **options})
+
+
+def refuse(*_, **__):
+    raise AssertionError("made again")
+
+
+def test_jobs_go_dataset_by_dataset_cheap_ones_first_and_each_once():
+    jobs = Suite.of(preset="smoke", seeds=(0, 1)).jobs
+    names = [job.name for job in jobs]
+    assert len(names) == len(set(names)) == 25 * len(METHODS) * 2
+    assert [job.task.dataset for job in jobs] == [f"{name}-v0" for name in SUITE for _ in range(5 * len(METHODS) * 2)]
+    assert names[:6] == [f"pointmaze-medium-navigate-task{n}, base, seed 0" for n in range(1, 6)] + [
+        "pointmaze-medium-navigate-task1, evor, seed 0"
+    ]
+    some = Suite.of(["scene-play-task2", "cube-single-play", "scene-play-task2"], ["evor"], preset="smoke").jobs
+    assert [job.task.name[:-3] for job in some] == [
+        *(f"cube-single-play-singletask-task{n}" for n in range(1, 6)),
+        "scene-play-singletask-task2",
+    ]
+    assert some[-1].command == "evor suite --tasks scene-play-task2 --methods evor --seeds 0 --preset smoke"
+
+
+def test_methods_differ_in_their_line_of_the_table_only():
+    for job in Suite.of([TASK], seeds=(3,)).jobs:
+        laptop, method = presets.preset("laptop"), METHODS[job.method]
+        assert job.config.policy == replace(laptop.policy, seed=3)
+        assert job.config.critic == replace(laptop.critic, seed=3, **method.critic)
+        assert job.config.data.num_episodes is None  # as many as were published
+    base, evor = small("base", "evor").jobs
+    assert base.config.setting.num_candidates == 1
+    assert [s.num_candidates for s in evor.settings()[None]] == [4, *(n for n in CANDIDATES if n != 4)]
+    assert evor.settings() | {None: []} == {80: [evor.config.setting], 90: [evor.config.setting], None: []}
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(UserError, match="unknown method 'evar': expected some of base, evor"):
+        Suite.of(methods=["evar"])
+    with pytest.raises(UserError, match="cube-singel-play"):
+        Suite.of(["cube-singel-play-task1"])
+
+
+def test_without_time_it_only_says_what_is_left(home, capsys):
+    assert small("base", "evor").run(minutes=0) == 0
+    assert (
+        "left: 2 of 2 jobs, about 0 s without 5 of their 5 stations, whose kind was never timed"
+        in capsys.readouterr().out
+    )
+    assert not list(home.iterdir())
+
+
+def test_time_left_is_the_median_of_the_kind_on_the_dataset_or_else_on_others():
+    def station(dataset, method, name):
+        return Station("critic", method, dataset, name)
+
+    seconds = {station("maze", "evor", str(n)): float(n) for n in (1, 2, 30)} | {station("cube", "evor", "a"): 50.0}
+    assert suite.time_left({station("maze", "evor", "x"), station("maze", "evor", "y")}, seconds) == (4.0, 0)
+    left = {station("scene", "evor", "x"), station("scene", "c51", "x")}  # the median of 1, 2, 30, 50; and no other c51
+    assert suite.time_left(left, seconds) == (16.0, 1)
+
+
+@pytest.mark.slow
+def test_a_finished_suite_is_found_and_its_record_can_be_made_again_from_its_runs(
+    module_home, monkeypatch, capsys, opened
+):
+    made = small("base", "evor")
+    record = made.record
+    assert made.run() == 0
+    assert "nothing is left of 2 jobs" in capsys.readouterr().out
+    assert opened == [{"horizon": 5, "num_envs": 2}] * 2  # once for all checkpoints of a job
+    rows = {(row.case.method, row.case.num_candidates, row.case.step): row for row in read_record(record)}
+    assert list(rows) == [("base", 1, step) for step in (80, 90, 100)] + [
+        ("evor", n, step) for n in CANDIDATES for step in ((80, 90, 100) if n == 4 else (100,))
+    ]
+    assert all(
+        row.case.reported == (row.case.num_candidates == 4) for row in rows.values() if row.case.method == "evor"
+    )
+    assert [rows["evor", n, 100].success for n in CANDIDATES] == [0.5] * 4 + [1.0] * 3
+    row, source = rows["evor", 4, 80], pipeline.find_source(TASK.removesuffix("-task1"), made.jobs[0].config)
+    assert isinstance(source, Source)
+    assert (row.case.dataset_fingerprint, row.case.dataset_origin) == (source.fingerprint, "generated")
+    assert 0 < row.wall_s <= rows["evor", 4, 100].wall_s + 0.1  # rounded to tenths
+    assert row.command.endswith(f"--tasks {TASK} --methods evor --seeds 0 --preset smoke --episodes-of-data 1")
+    assert row.case.run == made.jobs[1].run(source).name
+
+    monkeypatch.setattr(train, "fit", refuse)
+    monkeypatch.setattr(pipeline, "run_episodes", refuse)
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "ensure_policy", refuse)
+        assert made.run() == 0  # asks the record alone
+    before = record.read_bytes()
+    record.unlink()
+    assert made.run() == 0  # asks the run folders
+    assert record.read_bytes() == before
+
+
+@pytest.mark.slow
+def test_a_suite_that_is_stopped_at_any_moment_ends_with_the_same_record(module_home, monkeypatch):
+    undisturbed = small("scalar")
+    assert undisturbed.run() == 0
+
+    class Countdown(Deadline):
+        """Time for nine looks at the clock."""
+
+        left = 9
+
+        def check(self, *_):
+            self.left -= 1
+            if self.left < 0:
+                raise TimeUp
+
+    again = module_home / "again"
+    shutil.copytree(module_home / "data", again / "data")
+    monkeypatch.setenv("EVOR_HOME", str(again))
+    monkeypatch.setattr(suite, "Deadline", Countdown)
+    stopped, sittings = small("scalar"), 0
+    while stopped.left():
+        assert stopped.run(minutes=1) == 0
+        sittings += 1
+        assert sittings < 10
+    assert sittings > 3  # 20 blocks of updates, the bank, episodes at 3 checkpoints
+    expected = [row for row in undisturbed.rows() if row.case.method == "scalar"]
+    assert [replace(row, wall_s=0.0) for row in stopped.rows()] == [replace(row, wall_s=0.0) for row in expected]
+
+
+@pytest.mark.slow
+def test_a_job_that_fails_does_not_stop_the_others(module_home, monkeypatch, capsys):
+    def fail(task, config):
+        raise UserError("it diverged")
+
+    monkeypatch.setattr(pipeline, "ensure_critic", fail)
+    some = small("base", "gaussian", tuning=True)  # not the record of the other tests
+    assert replace(some, jobs=some.jobs[::-1]).run() == 1
+    said = capsys.readouterr().out
+    assert f"{TASK}, gaussian, seed 0: failed, it diverged" in said and "left: 1 of 2 jobs" in said
+    assert {row.case.method for row in some.rows()} == {"base"}
+
+
+@pytest.mark.slow
+def test_tuning_has_episodes_and_a_record_of_its_own(module_home):
+    tuning = small("base", tuning=True)
+    assert tuning.record != small("base").record
+    assert tuning.run() == 0
+    assert {row.case.evaluation_seed for row in tuning.rows()} == {TUNING_SEED}
+    with pytest.raises(UserError, match=f"expected {REPORTED_SEED}"):
+        read_record(tuning.record)
