@@ -25,7 +25,7 @@ def test_programs_are_kept_in_the_home_folder_unless_the_user_has_a_place(tmp_pa
 
 
 def test_a_model_made_in_one_program_is_the_one_made_step_by_step():
-    config = CriticConfig(num_members=2, network=NetworkConfig(width=8, depth=1, head_width=4))
+    config = CriticConfig(network=NetworkConfig(width=8, depth=1))
 
     def make(key):
         return make_critic(config, 3, 2, key=key)
@@ -33,4 +33,4 @@ def test_a_model_made_in_one_program_is_the_one_made_step_by_step():
     one, steps = initialised(make, jax.random.key(5)), make(jax.random.key(5))
     assert jax.tree.structure(one) == jax.tree.structure(steps)
     for a, b in zip(*(jax.tree.leaves(eqx.filter(model, eqx.is_array)) for model in (one, steps)), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-6)
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
