@@ -8,10 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from evor_eqx.config import CriticConfig, NetworkConfig, PolicyConfig, from_record
+from evor_eqx.config import IMPROVERS, CriticConfig, NetworkConfig, PolicyConfig, from_record
 from evor_eqx.critics.abstract import AbstractCritic, Inputs, ReturnScale
+from evor_eqx.critics.best_of_n import BestOfNCritic
 from evor_eqx.critics.categorical import PADDING, CategoricalCritic, HLGaussCritic, make_support
-from evor_eqx.critics.ensemble import make_ensemble
+from evor_eqx.critics.ensemble import ValueEnsemble, make_ensemble
+from evor_eqx.critics.expectile import ExpectileCritic
 from evor_eqx.critics.flow import FlowCritic
 from evor_eqx.critics.gaussian import GaussianCritic
 from evor_eqx.critics.implicit import ImplicitCritic, LevelNetwork
@@ -60,6 +62,8 @@ def make_critic(
     def member(member_key):
         return make_member(config, obs_size + chunk_size, inputs, scale, key=member_key)
 
+    if config.kind in IMPROVERS:
+        return member(key)  # its members are inside, because each learns from all
     return make_ensemble(member, config.num_members, config.combine, key=key)
 
 
@@ -154,11 +158,27 @@ def _iqn(config, cond_size, inputs, scale, *, key):
     return ImplicitCritic(network, inputs, scale)
 
 
+def _best_of_n(config, cond_size, inputs, scale, *, key):
+    return BestOfNCritic(_value_ensemble(config, cond_size, key=key), inputs, scale)
+
+
+def _expectile(config, cond_size, inputs, scale, *, key):
+    value_key, state_key = jax.random.split(key)
+    state_network = _mlp(config.network, inputs.normalise.mean.shape[0], 1, key=state_key)
+    return ExpectileCritic(_value_ensemble(config, cond_size, key=value_key), state_network, inputs, scale)
+
+
+def _value_ensemble(config: CriticConfig, cond_size: int, *, key: jax.Array) -> ValueEnsemble:
+    keys = jax.random.split(key, config.num_members)
+    networks = eqx.filter_vmap(lambda k: _mlp(config.network, cond_size, 1, key=k))(keys)
+    return ValueEnsemble(networks, config.num_members, config.combine)
+
+
 def _mlp(config: NetworkConfig, in_size: int, out_size: int, *, key: jax.Array) -> MLP:
     return MLP(in_size, out_size, config.width, config.depth, config.use_layer_norm, key=key)
 
 
-# One critic of each kind that `config.CRITICS` names.
+# One critic of each kind that `config.CRITICS` names; an improver with all of its members.
 MEMBERS: dict[str, Callable[..., AbstractCritic]] = {
     "flow": _flow,
     "scalar": _scalar,
@@ -167,6 +187,8 @@ MEMBERS: dict[str, Callable[..., AbstractCritic]] = {
     "hl_gauss": _hl_gauss,
     "qr_dqn": _qr_dqn,
     "iqn": _iqn,
+    "best_of_n": _best_of_n,
+    "expectile": _expectile,
 }
 
 

@@ -13,7 +13,9 @@ from evor_eqx.errors import UserError
 from evor_eqx.flow import SOLVERS
 
 # What a field may be, wherever it appears: the lowest and the highest value, or the choices.
-CRITICS = ("flow", "scalar", "gaussian", "c51", "hl_gauss", "qr_dqn", "iqn")
+EVALUATORS = ("flow", "scalar", "gaussian", "c51", "hl_gauss", "qr_dqn", "iqn")  # learn the law under the base policy
+IMPROVERS = ("best_of_n", "expectile")  # learn the value of a better policy, which exact laws do not judge
+CRITICS = EVALUATORS + IMPROVERS
 RANGES = {
     "num_episodes": (1, 100_000),
     "seed": (0, 2**31 - 1),
@@ -141,7 +143,8 @@ class CriticConfig(Checked):
     """Phase 2, the reward-to-go critic. `target`, its steps and its control variate are for the flow only."""
 
     kind: str = "flow"
-    """How the law is represented: flow (EVOR), scalar, gaussian, c51, hl_gauss, qr_dqn or iqn."""
+    """How the law is represented: flow (EVOR), scalar, gaussian, c51, hl_gauss, qr_dqn or iqn; or a single value that
+    improves on the base policy: best_of_n (Q-chunking), expectile (IFQL)."""
     target: str = "bootstrap"
     """The flow's regression target: velocity (the paper's), bootstrap, coupled, dcfm or mc."""
     control_variate: float = 0.0
@@ -155,7 +158,8 @@ class CriticConfig(Checked):
     n_step: int = 1
     """Rewards of the data per backup, n >= chunk_length; 1 to 50."""
     num_bank_draws: int = 1
-    """Draws of the base policy per state for the next action; 0: the data's own next action; 1 to 32."""
+    """Draws of the base policy per state for the next action; 0: the data's own next action; 1 to 32. For best_of_n
+    they are its N."""
     num_members: int = 1
     """Critics in the ensemble; 1 to 10."""
     seed: int = 0
@@ -164,6 +168,11 @@ class CriticConfig(Checked):
     """How members agree on a law, quantile by quantile: mean or min."""
     network: NetworkConfig = field(default_factory=NetworkConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.kind == "best_of_n" and self.num_bank_draws == 0:
+            raise UserError("num_bank_draws is 0: expected at least 1 for best_of_n, whose N it is; set it to 4 or 32")
 
     @property
     def label(self) -> str:
@@ -223,6 +232,12 @@ class Config(Checked):
         if self.critic.n_step < self.policy.chunk_length:
             chunk_length = self.policy.chunk_length
             raise UserError(f"n_step is {self.critic.n_step}: expected at least the chunk_length, {chunk_length}")
+        if self.critic.kind == "best_of_n" and self.critic.n_step > self.policy.chunk_length:
+            chunk_length = self.policy.chunk_length
+            raise UserError(
+                f"n_step is {self.critic.n_step}: expected the chunk_length, {chunk_length}, for best_of_n, because "
+                f"the data's actions after the chunk are not the best of N; set critic.n_step to {chunk_length}"
+            )
 
 
 Phase = TypeVar("Phase", PolicyConfig, CriticConfig)

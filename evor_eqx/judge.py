@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int
 from evor_eqx import laws, train
 from evor_eqx.build import make_critic
 from evor_eqx.compilation import initialised
-from evor_eqx.config import CriticConfig
+from evor_eqx.config import EVALUATORS, CriticConfig
 from evor_eqx.critics.abstract import AbstractCritic
 from evor_eqx.errors import UserError
 from evor_eqx.exact import PROCESSES
@@ -96,10 +96,15 @@ class Judge(eqx.Module):
 def ensure_judged(name: str, config: CriticConfig, num_seeds: int = 5) -> Judged:
     """Critics of `num_seeds` seeds on the process of this name: trained once, then read from their run folder.
 
-    Raises UserError for an unknown process.
+    Raises UserError for an unknown process, and for a critic that does not evaluate the base policy.
     """
     if name not in PROCESSES:
         raise UserError(f"unknown process {name!r}: expected one of {', '.join(PROCESSES)}")
+    if config.kind not in EVALUATORS:
+        raise UserError(
+            f"kind is {config.kind!r}: expected one of {', '.join(EVALUATORS)}; exact laws are those of the base "
+            f"policy, on which {config.kind} improves"
+        )
     process = PROCESSES[name]()
     exact = return_laws(process)
     keys = jax.random.split(jax.random.key(config.seed), (2, num_seeds))

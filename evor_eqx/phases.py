@@ -174,7 +174,7 @@ def _critic_windows(
         key = jax.random.fold_in(_phase_key(3, policy.run.config["seed"]), split == "val")
         bank = np.moveaxis(action_bank(policy.model, dataset.obs, num_draws, num_steps, path, key=key), 1, 0)
     sizes = {"chunk_length": config.policy.chunk_length, "num_steps": config.critic.n_step}
-    return dataset.windows(gamma=gamma, **sizes, bank=bank)
+    return dataset.windows(gamma=gamma, **sizes, bank=bank, all_draws=config.critic.kind == "best_of_n")
 
 
 def _phase_key(phase: int, seed: int) -> jax.Array:

@@ -36,6 +36,8 @@ METHODS = {
     "hl_gauss": Look("HL-Gauss", "#882255", ":", "X"),
     "qr_dqn": Look("QR-DQN", "#56B4E9", "-", "<"),
     "iqn": Look("IQN", "#56B4E9", "--", ">"),
+    "best_of_n": Look("best of N (Q-chunking)", "#332288", "-", "*"),
+    "expectile": Look("expectile (IFQL)", "#332288", "--", "p"),
 }
 TRUTH: dict[str, Any] = {"color": "black", "linestyle": "--"}
 

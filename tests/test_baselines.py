@@ -12,20 +12,21 @@ from scipy.stats import wasserstein_distance
 
 from evor_eqx import laws, train
 from evor_eqx.build import make_critic
-from evor_eqx.config import CRITICS, CriticConfig, NetworkConfig, TrainConfig
+from evor_eqx.config import CRITICS, IMPROVERS, CriticConfig, NetworkConfig, TrainConfig
 from evor_eqx.critics.abstract import ReturnScale
 from evor_eqx.shapes import Batch
 
 BASELINES = [kind for kind in CRITICS if kind != "flow"]
+OF_NEXT_CHUNK = [kind for kind in BASELINES if kind != "expectile"]  # what is bootstrapped is the law at the next chunk
 DISTRIBUTIONAL = ["c51", "qr_dqn", "iqn"]
 NUM_ATOMS = 51
 SCALE = ReturnScale(*map(jnp.asarray, (1.0, 2.0, -4.0, 4.0)))
 KEY, OTHER_KEY = jax.random.split(jax.random.key(0))
 
 
-def critic_of(kind, key=KEY, scale=SCALE, num_members=1):
-    network = NetworkConfig(width=32, depth=2)
-    config = CriticConfig(kind=kind, num_atoms=NUM_ATOMS, num_members=num_members, network=network)
+def critic_of(kind, key=KEY, scale=SCALE, num_members=1, combine="mean"):
+    network, ensemble = NetworkConfig(width=32, depth=2), {"num_members": num_members, "combine": combine}
+    config = CriticConfig(kind=kind, num_atoms=NUM_ATOMS, network=network, **ensemble)
     return make_critic(config, obs_size=2, chunk_size=1, key=key, scale=scale)
 
 
@@ -40,6 +41,7 @@ def example_of(reward=0.5, mask=1.0):
         next_obs=jnp.zeros(2),
         next_chunk=jnp.ones(1),
         mc_return=jnp.asarray(0.0),
+        next_draws=jnp.ones((1, 1)),
     )
 
 
@@ -53,24 +55,29 @@ def target_return(critic, target, example):
 def test_loss_depends_on_the_target_network_and_sends_it_no_gradient(kind):
     critic, other = critic_of(kind), critic_of(kind, OTHER_KEY)
 
-    def loss(target, mask=1.0):
-        return critic.loss(target, example_of(mask=mask), key=KEY)[0]
+    def loss(target):
+        return critic.loss(target, example_of(), key=KEY)[0]
 
     assert all((leaf == 0).all() for leaf in jax.tree.leaves(eqx.filter_grad(loss)(other)))
     assert loss(other) != loss(critic)
-    assert loss(other, mask=0.0) == pytest.approx(float(loss(critic, mask=0.0)), abs=1e-6)  # nothing is bootstrapped
+
+
+@pytest.mark.parametrize("kind", OF_NEXT_CHUNK)
+def test_where_the_task_ends_nothing_is_bootstrapped(kind):
+    critic, other, example = critic_of(kind), critic_of(kind, OTHER_KEY), example_of(mask=0.0)
+    losses = [float(critic.loss(target, example, key=KEY)[0]) for target in (critic, other)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-6)
 
 
 @pytest.mark.parametrize("kind", BASELINES)
-def test_only_the_network_is_trained(kind):
+def test_only_networks_are_trained(kind):
     critic = critic_of(kind)
     gradient = eqx.filter_grad(lambda own: own.loss(critic, example_of(), key=KEY)[0])(critic)
-    rest = eqx.tree_at(lambda c: c.network, gradient, None)
-    assert all((leaf == 0).all() for leaf in jax.tree.leaves(rest))
-    assert any((leaf != 0).any() for leaf in jax.tree.leaves(gradient.network))
+    for name, part in vars(gradient).items():
+        assert any((leaf != 0).any() for leaf in jax.tree.leaves(part)) == name.endswith("network")
 
 
-@pytest.mark.parametrize("kind", BASELINES)
+@pytest.mark.parametrize("kind", OF_NEXT_CHUNK)
 def test_target_is_the_reward_plus_the_discounted_mean_of_the_next_law(kind):
     wide = ReturnScale(*map(jnp.asarray, (1.0, 2.0, -40.0, 40.0)))  # nothing is clipped
     critic, target = (critic_of(kind, key, wide) for key in (KEY, OTHER_KEY))
@@ -94,11 +101,11 @@ def test_law_is_valid_and_has_the_promised_atoms(kind):
     obs, chunk = jnp.ones(2), jnp.zeros(1)
     law = critic_of(kind).law(obs, chunk, 8, 10)
     laws.check_law(law.atoms, law.weights)
-    promised = {"scalar": 1, "gaussian": 8, "c51": NUM_ATOMS, "hl_gauss": NUM_ATOMS, "qr_dqn": NUM_ATOMS, "iqn": 8}
-    assert law.atoms.shape == (promised[kind],)
+    promised = {"c51": NUM_ATOMS, "hl_gauss": NUM_ATOMS, "qr_dqn": NUM_ATOMS, "gaussian": 8, "iqn": 8}
+    assert law.atoms.shape == (promised.get(kind, 1),)
     several = critic_of(kind, num_members=2).law(obs, chunk, 8, 10)
     laws.check_law(several.atoms, several.weights)
-    assert several.atoms.shape == (8,)
+    assert several.atoms.shape == ((1,) if kind in IMPROVERS else (8,))
 
 
 @pytest.mark.parametrize("kind", BASELINES)
@@ -129,6 +136,7 @@ def two_steps(batch_size, *, key):
         next_obs=jnp.tile(jnp.array([0.0, 1.0]), (batch_size, 1)),
         next_chunk=jnp.zeros((batch_size, 1)),
         mc_return=jnp.zeros(batch_size),
+        next_draws=jnp.zeros((batch_size, 1, 1)),
     )
 
 

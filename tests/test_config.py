@@ -4,7 +4,16 @@ import dataclasses
 
 import pytest
 
-from evor_eqx.config import CHOICES, RANGES, Config, CriticConfig, NetworkConfig, Setting, TrainConfig
+from evor_eqx.config import (
+    CHOICES,
+    RANGES,
+    Config,
+    CriticConfig,
+    NetworkConfig,
+    PolicyConfig,
+    Setting,
+    TrainConfig,
+)
 from evor_eqx.errors import UserError
 from evor_eqx.presets import PRESETS, preset
 
@@ -25,6 +34,11 @@ def leaves(config):
         (lambda: TrainConfig(learning_rate=float("nan")), ["learning_rate", "nan"]),
         (lambda: CriticConfig(target="td"), ["target", "td", "velocity, bootstrap, coupled, dcfm, mc"]),
         (lambda: CriticConfig(combine="max"), ["combine", "max", "mean, min"]),
+        (lambda: CriticConfig(kind="best_of_n", num_bank_draws=0), ["num_bank_draws", "0", "at least 1"]),
+        (
+            lambda: Config(policy=PolicyConfig(chunk_length=5), critic=CriticConfig(kind="best_of_n", n_step=25)),
+            ["n_step", "25", "expected the chunk_length, 5", "set critic.n_step to 5"],
+        ),
         (lambda: Setting(num_candidates=0), ["num_candidates", "0"]),
         (lambda: Setting(tau_r=-1.0), ["tau_r", "-1"]),
         (lambda: NetworkConfig(depth=0), ["depth", "0"]),

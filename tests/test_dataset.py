@@ -1,5 +1,6 @@
 """Windows against a naive loop, on rows whose fields say where they come from."""
 
+import dataclasses
 import operator
 
 import jax
@@ -103,10 +104,23 @@ def test_next_chunks_come_from_the_bank_at_the_bootstrapped_row():
     assert set(draws) == {0, 1, 2}
 
 
-@pytest.mark.parametrize("num_bank_draws", [0, 3])
-def test_windows_on_the_host_draw_what_windows_on_the_device_draw(num_bank_draws, tmp_path):
+def test_all_draws_are_those_of_the_bootstrapped_row_and_nothing_else_of_a_batch_changes():
+    bank = np.random.default_rng(0).normal(size=(3, sum(LENGTHS), 2)).astype(np.float32)
+    options = {"gamma": GAMMA, "chunk_length": 2, "bank": bank}
+    batch = DATASET.windows(**options, all_draws=True).sample(50, key=jax.random.key(2))
+    first_row = np.cumsum((0, *LENGTHS))
+    for next_obs, next_draws in zip(np.asarray(batch.next_obs).astype(int), batch.next_draws, strict=True):
+        np.testing.assert_array_equal(next_draws, bank[:, first_row[next_obs[0]] + next_obs[1]])
+    without = DATASET.windows(**options).sample(50, key=jax.random.key(2))
+    assert without.next_draws is None
+    jax.tree.map(np.testing.assert_array_equal, dataclasses.replace(batch, next_draws=None), without)
+
+
+@pytest.mark.parametrize(("num_bank_draws", "all_draws"), [(0, False), (3, False), (3, True)])
+def test_windows_on_the_host_draw_what_windows_on_the_device_draw(num_bank_draws, all_draws, tmp_path):
     bank = np.random.default_rng(0).normal(size=(num_bank_draws, sum(LENGTHS), 2)).astype(np.float32)
     options = {"gamma": GAMMA, "chunk_length": 2, "num_steps": 3, "bank": bank if num_bank_draws else None}
+    options["all_draws"] = all_draws
     mapped = DATASET.mapped(tmp_path)
     assert isinstance(mapped.obs, np.memmap)
     device, host = DATASET.windows(**options), mapped.windows(**options, device_bytes=0)
@@ -130,5 +144,7 @@ def test_bad_requests_are_named():
         DATASET.windows(gamma=GAMMA, chunk_length=2, num_steps=1)
     with pytest.raises(UserError, match="shorter chunks"):
         DATASET.windows(gamma=GAMMA, chunk_length=20)
+    with pytest.raises(UserError, match="give the bank"):
+        DATASET.windows(gamma=GAMMA, all_draws=True)
     with pytest.raises(UserError, match="cut short"):
         OfflineDataset.from_arrays({**make_arrays(), "valids": np.ones(sum(LENGTHS))})

@@ -1,5 +1,7 @@
 """The judge of critics on exact processes, against laws that are known and errors that are put in."""
 
+from dataclasses import replace
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -8,6 +10,7 @@ import pytest
 from scipy.stats import wasserstein_distance
 
 from evor_eqx import judge
+from evor_eqx.config import IMPROVERS
 from evor_eqx.critics.abstract import AbstractCritic
 from evor_eqx.errors import UserError
 from evor_eqx.exact import PROCESSES
@@ -84,6 +87,13 @@ def test_a_judged_run_is_trained_once_and_records_every_seed(home):
 def test_an_unknown_process_is_refused_with_the_known_names(home):
     with pytest.raises(UserError, match=r"'coin': expected one of bandit, chain"):
         judge.ensure_judged("coin", exact_preset("smoke").critic)
+
+
+@pytest.mark.parametrize("kind", IMPROVERS)
+def test_a_critic_of_another_policy_than_the_base_policy_is_not_judged(home, kind):
+    config = replace(exact_preset("smoke").critic, kind=kind)
+    with pytest.raises(UserError, match=f"'{kind}': expected one of flow, scalar, .* laws are those of the base"):
+        judge.ensure_judged("bandit", config)
 
 
 def test_reading_a_finished_run_compiles_nothing(home, caplog):

@@ -1,7 +1,8 @@
 """Several critics as one: their laws are combined quantile by quantile.
 
 Each member's law is read at the levels (j - 1/2) / N, so the mean over members is the Wasserstein barycentre of their
-laws, and the minimum the highest law that each of them dominates.
+laws, and the minimum the highest law that each of them dominates. There each member bootstraps from itself; members
+that learn from what all of them say are a `ValueEnsemble` inside one critic.
 """
 
 from collections.abc import Callable
@@ -10,13 +11,14 @@ from typing import TypeVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from evor_eqx.critics.abstract import AbstractCritic
 from evor_eqx.laws import mid_quantiles
+from evor_eqx.networks import MLP
 from evor_eqx.shapes import ReturnLaw
 
-Critic = TypeVar("Critic", bound=AbstractCritic)
+Model = TypeVar("Model", bound=eqx.Module)
 COMBINE = {"mean": jnp.mean, "min": jnp.min}
 
 
@@ -49,12 +51,30 @@ class EnsembleCritic(AbstractCritic):
         return over_stacked(function, self.num_members)
 
 
+class ValueEnsemble(eqx.Module):
+    """Networks that each say one number, and the number that they agree on: their mean or minimum.
+
+    `networks` is one network whose arrays carry a leading axis.
+    """
+
+    networks: MLP
+    num_members: int = eqx.field(static=True)
+    combine: str = eqx.field(static=True)
+
+    def __call__(self, cond: Float[Array, " cond"]) -> Float[Array, ""]:
+        return COMBINE[self.combine](self.each(cond))
+
+    def each(self, cond: Float[Array, " cond"]) -> Float[Array, " members"]:
+        """What each member says."""
+        return over_stacked(lambda network: network(cond)[0], self.num_members)(self.networks)
+
+
 def over_stacked(function: Callable, num: int) -> Callable:
     """`function` of one model, mapped over `num` models whose arrays carry a leading axis."""
     return eqx.filter_vmap(function, in_axes=eqx.if_array(0), axis_size=num)
 
 
-def pick(stacked: Critic, index: int) -> Critic:
+def pick(stacked: Model, index: int) -> Model:
     """One of several models whose arrays carry a leading axis."""
     arrays, static = eqx.partition(stacked, eqx.is_array)
     return eqx.combine(jax.tree.map(lambda leaf: leaf[index], arrays), static)

@@ -113,17 +113,21 @@ class OfflineDataset:
         chunk_length: int = 1,
         num_steps: int | None = None,
         bank: Float[np.ndarray, "draws rows chunk"] | None = None,
+        all_draws: bool = False,
         device_bytes: int = DEVICE_BYTES,
     ) -> Windows | HostWindows:
         """Windows of `chunk_length` = h actions and `num_steps` = n >= h rewards (default h), on the device.
 
         `bank` holds draws of the base policy at every row, used as next chunks; without it the next chunk is the
-        data's own. What takes more than `device_bytes` stays on the host, batches only go to the device. Raises
-        UserError if n < h, h < 1, or no episode is long enough.
+        data's own. With `all_draws`, batches also hold every draw at the next state. What takes more than
+        `device_bytes` stays on the host, batches only go to the device. Raises UserError if n < h, h < 1, no episode is
+        long enough, or all draws of no bank are asked for.
         """
         num_steps = chunk_length if num_steps is None else num_steps
         if not 1 <= chunk_length <= num_steps:
             raise UserError(f"need 1 <= chunk_length <= n-step, got chunk_length {chunk_length}, n-step {num_steps}")
+        if all_draws and bank is None:
+            raise UserError("all_draws is True, bank is None: expected draws of the base policy; give the bank")
         rows = np.arange(len(self.obs))
         valid = rows + 2 * chunk_length - 1 <= self.last_row
         if not valid.any():
@@ -142,8 +146,8 @@ class OfflineDataset:
             "bank": bank,
         }
         if sum(array.nbytes for array in arrays.values() if array is not None) > device_bytes:
-            return HostWindows(Windows(chunk_length=chunk_length, **arrays))
-        return Windows(chunk_length=chunk_length, **jax.tree.map(jnp.asarray, arrays))
+            return HostWindows(Windows(chunk_length=chunk_length, all_draws=all_draws, **arrays))
+        return Windows(chunk_length=chunk_length, all_draws=all_draws, **jax.tree.map(jnp.asarray, arrays))
 
 
 def of_tasks(datasets: Sequence[OfflineDataset]) -> OfflineDataset:

@@ -32,6 +32,7 @@ class Windows(eqx.Module):
     starts: Int[AnyArray, " starts"]
     bank: Float[AnyArray, "draws rows chunk"] | None
     chunk_length: int = eqx.field(static=True)
+    all_draws: bool = eqx.field(static=True, default=False)  # whether batches hold `next_draws`
 
     def sample(self, batch_size: int, *, key: PRNGKeyArray) -> Batch:
         """A batch of windows, drawn uniformly from all that are valid."""
@@ -61,6 +62,9 @@ class Windows(eqx.Module):
             "next_chunk": next_chunk,
             "mc_return": self.mc_return[rows],
         }
+        if self.all_draws:
+            assert self.bank is not None
+            arrays["next_draws"] = self.bank[np.arange(len(self.bank)), next_row[..., None]]
         return Batch(**jax.tree.map(jnp.asarray, arrays))
 
     def _chunk(self, rows):

@@ -1,0 +1,69 @@
+"""Baseline: the value of the best of N chunks, Q(x, a), trained by temporal differences (Q-chunking).
+
+Li, Zhou and Levine 2025, "Reinforcement Learning with Action Chunking", arXiv 2507.07969: the variant QC, whose policy
+is the best of N draws of the base policy by Q, at every backup as well as when it acts. Chunks of h actions and h-step
+rewards belong together: all of the h actions are in the chunk whose value is learned, so nothing has to be corrected.
+
+Details are those of its authors' code (github.com/ColinQiyangLi/qc, agent `acfql` with actor type `best-of-n`): two
+networks, whose mean is the value in backup and choice alike (`num_members` 2 and `combine` "mean" here, `q_agg` there);
+the network that is trained chooses among the N draws, and the target network says what the chosen one is worth; N = 32
+at chunks of five actions (QC), 4 at single ones (BFN), when training as when it acts.
+
+Differences from it:
+
+1. the base policy is trained beforehand, and its N draws at a state are always the same ones, from the bank;
+2. backed-up values are clipped to the range that rewards allow;
+3. the moving average of the networks acts, as for every critic here;
+4. windows that would leave their episode are not drawn, instead of masked in the loss.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from evor_eqx.critics.abstract import AbstractCritic, Inputs, ReturnScale
+from evor_eqx.critics.ensemble import ValueEnsemble
+from evor_eqx.shapes import Batch, Metrics, ReturnLaw
+
+
+class BestOfNCritic(AbstractCritic):
+    """The value of a chunk if every later one is the best of N; `network` answers in the units of the model."""
+
+    network: ValueEnsemble
+    inputs: Inputs
+    scale: ReturnScale
+
+    def loss(self, target: "BestOfNCritic", example: Batch, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
+        """Mean over members of (Q_i(x, a) - (r + gamma m Q'(x', a')))^2 for one example, in units of the model.
+
+        Q' is the target network, a' the chunk that this network holds for the best of `example.next_draws`.
+        """
+        backup = jax.lax.stop_gradient(target.backup(example, self.choose(example)))
+        each = self.network.each(self.inputs(example.obs, example.chunk))
+        loss = jnp.mean(jnp.square(each - backup))
+        return loss, {"loss": loss, "target_return": self.scale.to_return(backup)}
+
+    def law(
+        self,
+        obs: Float[Array, " obs"],
+        chunk: Float[Array, " chunk"],
+        num_returns: int,
+        num_steps: int | Int[Array, ""],
+    ) -> ReturnLaw:
+        """One atom of weight 1, the value."""
+        return ReturnLaw(atoms=self.scale.to_return(self.predict(obs, chunk))[None], weights=jnp.ones(1))
+
+    def predict(self, obs: Float[Array, " obs"], chunk: Float[Array, " chunk"]) -> Float[Array, ""]:
+        """The value that the members agree on, in units of the model."""
+        return self.network(self.inputs(obs, chunk))
+
+    def choose(self, example: Batch) -> Float[Array, " chunk"]:
+        """The best of the draws at the next state, argmax_j Q(x', a'_j)."""
+        assert example.next_draws is not None
+        values = jax.vmap(lambda chunk: self.predict(example.next_obs, chunk))(example.next_draws)
+        return example.next_draws[jnp.argmax(values)]
+
+    def backup(self, example: Batch, next_chunk: Float[Array, " chunk"]) -> Float[Array, ""]:
+        """r + gamma m Q(x', a') by this network, in units of the model."""
+        z_next = self.scale.to_return(self.predict(example.next_obs, next_chunk))
+        return self.scale.to_unit(example.reward + example.discount * example.mask * z_next)

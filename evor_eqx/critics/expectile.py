@@ -1,0 +1,81 @@
+"""Baseline: values of the better ones among the data's chunks, by expectile regression (implicit Q-learning, IFQL).
+
+V(x) is the expectile of Q(x, a) over the chunks a of the data, and Q regresses on r + gamma m V(x'), so no chunk beside
+the data's is ever asked about while training (IQL; Kostrikov, Nair and Levine 2021, arXiv 2110.06169). IFQL chooses the
+best of N draws of a flow policy by such a Q (Park, Li and Levine 2025, arXiv 2502.02538, after IDQL, arXiv 2304.10573).
+
+Details are those of IFQL in its authors' code (github.com/seohongpark/fql, agent `ifql`): expectile 0.9; two networks
+for Q, whose minimum teaches V and chooses (`num_members` 2 and `combine` "min" here); Q's target network teaches V; V
+has no target network; N = 32 when it acts.
+
+Differences from it:
+
+1. chunks and n-step rewards. With n above the chunk's length, the actions in between are the data's, not better ones;
+2. backed-up values are clipped to the range that rewards allow;
+3. the moving average of the networks acts, as for every critic here.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from evor_eqx.critics.abstract import AbstractCritic, Inputs, ReturnScale
+from evor_eqx.critics.ensemble import ValueEnsemble
+from evor_eqx.networks import MLP
+from evor_eqx.shapes import Batch, Metrics, ReturnLaw
+
+EXPECTILE = 0.9  # IFQL's; 0.5 is the mean, 1 the maximum over the data's chunks
+
+
+def expectile_loss(
+    predicted: Float[Array, ""], target: Float[Array, ""], expectile: Float[Array, ""] | float
+) -> Float[Array, ""]:
+    """|expectile - 1{d < 0}| d^2 with d = target - predicted, IQL's L_2^tau; its mean is least at the expectile.
+
+    `expectile` lies in (0, 1).
+    """
+    error = target - predicted
+    return jnp.where(error < 0, 1 - expectile, expectile) * jnp.square(error)
+
+
+class ExpectileCritic(AbstractCritic):
+    """Q(x, a) and V(x); `network` and `state_network` answer in the units of the model."""
+
+    network: ValueEnsemble
+    state_network: MLP
+    inputs: Inputs
+    scale: ReturnScale
+
+    def loss(self, target: "ExpectileCritic", example: Batch, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
+        """Mean over members of (Q_i(x, a) - (r + gamma m V(x')))^2, plus the expectile loss of V(x) at Q'(x, a).
+
+        Q' is the target network; for one example, in units of the model.
+        """
+        backup, taught = jax.lax.stop_gradient((self.backup(example), target.predict(example.obs, example.chunk)))
+        each = self.network.each(self.inputs(example.obs, example.chunk))
+        state_loss = expectile_loss(self.predict_state(example.obs), taught, EXPECTILE)
+        loss = jnp.mean(jnp.square(each - backup)) + state_loss
+        return loss, {"loss": loss, "state_loss": state_loss, "target_return": self.scale.to_return(backup)}
+
+    def law(
+        self,
+        obs: Float[Array, " obs"],
+        chunk: Float[Array, " chunk"],
+        num_returns: int,
+        num_steps: int | Int[Array, ""],
+    ) -> ReturnLaw:
+        """One atom of weight 1, the value Q(x, a)."""
+        return ReturnLaw(atoms=self.scale.to_return(self.predict(obs, chunk))[None], weights=jnp.ones(1))
+
+    def predict(self, obs: Float[Array, " obs"], chunk: Float[Array, " chunk"]) -> Float[Array, ""]:
+        """The Q(x, a) that the members agree on, in units of the model."""
+        return self.network(self.inputs(obs, chunk))
+
+    def predict_state(self, obs: Float[Array, " obs"]) -> Float[Array, ""]:
+        """V(x), in units of the model."""
+        return self.state_network(self.inputs.normalise(obs))[0]
+
+    def backup(self, example: Batch) -> Float[Array, ""]:
+        """r + gamma m V(x') by this network, in units of the model."""
+        z_next = self.scale.to_return(self.predict_state(example.next_obs))
+        return self.scale.to_unit(example.reward + example.discount * example.mask * z_next)
