@@ -4,6 +4,7 @@ All share data, base policy, budget and, but for best-of-N methods, the extracti
 tuned: the preset, and the temperatures below, on two tasks and other evaluation seeds than the reported ones.
 """
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,7 +31,7 @@ class Method:
             config,
             policy=replace(config.policy, chunk_length=chunk_length, seed=seed),
             critic=replace(config.critic, seed=seed, **self.critic),
-            setting=replace(config.setting, **temperatures(task), **self.setting),
+            setting=replace(config.setting, **(temperatures(task) | self.setting)),
         )
 
     def settings(self, reported: Setting) -> list[Setting]:
@@ -44,8 +45,17 @@ def temperatures(task: Task) -> dict[str, float]:
     return {"tau_r": 3.0, "tau_q": 0.1} if is_maze else {"tau_r": 30.0, "tau_q": 0.3}
 
 
-# In the order in which they are done. A baseline with a critic of its own kind is one more line, such as
-# "qc1": Method(1, critic={"kind": "best_of_n", "n_step": 1, ...}, setting={"num_candidates": 4, "tau_q": 0.0, ...}).
+def _best_of(num_candidates: int) -> dict[str, Any]:
+    return {"num_candidates": num_candidates, "tau_q": 0.0, "tau_r": math.inf}
+
+
+def _q_chunking(chunk_length: int, num: int) -> Method:
+    """QC with its authors' N for this length of chunks."""
+    critic = {"kind": "best_of_n", "n_step": chunk_length, "num_bank_draws": num, "num_members": 2, "combine": "mean"}
+    return Method(chunk_length, critic=critic, setting=_best_of(num))
+
+
+# In the order in which they are done.
 METHODS = {
     "base": Method(trains_critic=False, setting={"num_candidates": 1}),
     "evor": Method(curve=CANDIDATES),
@@ -56,4 +66,7 @@ METHODS = {
     "hl_gauss": Method(critic={"kind": "hl_gauss"}),
     "qr_dqn": Method(critic={"kind": "qr_dqn"}),
     "iqn": Method(critic={"kind": "iqn"}),
+    "qc1": _q_chunking(1, 4),
+    "qc5": _q_chunking(5, 32),
+    "ifql": Method(critic={"kind": "expectile", "num_members": 2, "combine": "min"}, setting=_best_of(32)),
 }

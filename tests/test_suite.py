@@ -74,7 +74,8 @@ def test_jobs_go_dataset_by_dataset_cheap_ones_first_and_each_once():
 def test_methods_differ_in_their_line_of_the_table_only():
     for job in Suite.of([TASK], seeds=(3,)).jobs:
         laptop, method = presets.preset("laptop"), METHODS[job.method]
-        assert job.config.policy == replace(laptop.policy, seed=3)
+        chunk_length = method.chunk_length or laptop.policy.chunk_length
+        assert job.config.policy == replace(laptop.policy, seed=3, chunk_length=chunk_length)
         assert job.config.critic == replace(laptop.critic, seed=3, **method.critic)
         assert job.config.data.num_episodes is None  # as many as were published
     base, evor = small("base", "evor").jobs
