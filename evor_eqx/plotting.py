@@ -93,6 +93,24 @@ def maze(ax: Axes, layout: MazeLayout) -> Axes:
     return ax
 
 
+def maze_values(
+    ax: Axes,
+    layout: MazeLayout,
+    places: Float[np.ndarray, "places 2"],
+    values: Float[np.ndarray, " places"],
+    label: str,
+    limit: float,
+) -> Axes:
+    """A maze with a number at each place, in figures and in colours from -limit (blue) over 0 (white) to limit (red)."""
+    maze(ax, layout)
+    dots = ax.scatter(*places.T, c=values, s=230, cmap="RdBu_r", vmin=-limit, vmax=limit, edgecolors="0.4", zorder=6)
+    ax.figure.colorbar(dots, ax=ax, label=label)
+    for place, value in zip(places, values, strict=True):
+        color = "white" if abs(value) > 0.6 * limit else "black"
+        ax.annotate(f"{value:.0f}", place, ha="center", va="center", fontsize=7, color=color, zorder=7)
+    return ax
+
+
 def histogram_pair(
     ax: Axes, data: Float[np.ndarray, " n"], model: Float[np.ndarray, " m"], name: str, bins: int = 41
 ) -> Axes:

@@ -13,6 +13,7 @@ from typing import Any, Literal, cast, get_args
 
 import gymnasium
 import numpy as np
+from jaxtyping import Float
 
 from evor_eqx.errors import UserError
 
@@ -156,6 +157,12 @@ class MazeLayout:
     unit: float
     offset: float
     goal: np.ndarray  # [2]
+
+    @property
+    def free_cells(self) -> Float[np.ndarray, "cells 2"]:
+        """The middles of the cells that are not wall, row by row."""
+        i, j = np.nonzero(self.walls == 0)
+        return np.stack([j, i], axis=1) * self.unit - self.offset
 
 
 def maze_layout(task: Task) -> MazeLayout:

@@ -9,6 +9,7 @@ import pytest
 from evor_eqx import plotting
 from evor_eqx.config import CRITICS
 from evor_eqx.critics.targets import TARGETS
+from evor_eqx.tasks import MazeLayout
 
 
 @pytest.fixture
@@ -66,3 +67,13 @@ def test_a_learning_curve_is_the_median_inside_the_range_of_the_seeds(ax):
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), [2.0, 4.0])
     band = ax.collections[0].get_paths()[0].vertices[:, 1]
     assert (band.min(), band.max()) == (0.0, 9.0)
+
+
+def test_a_maze_shows_each_places_value_in_figures_and_in_colour(ax):
+    layout = MazeLayout(np.array([[1, 1, 1], [1, 0, 0], [1, 1, 1]]), 4.0, 4.0, np.array([4.0, 0.0]))
+    plotting.maze_values(ax, layout, layout.free_cells, np.array([-50.0, 80.4]), "gap", limit=100)
+    assert {text.get_text(): text.xy for text in ax.texts} == {"-50": (0.0, 0.0), "80": (4.0, 0.0)}
+    ax.figure.canvas.draw()
+    (red, _, blue, _), (more_red, _, less_blue, _) = ax.collections[1].get_facecolors()
+    assert blue > red and more_red > less_blue
+    assert ax.figure.axes[1].get_ylabel() == "gap"

@@ -9,7 +9,16 @@ import pytest
 
 from evor_eqx.data.controllers import RECIPES, make_collector
 from evor_eqx.errors import UserError
-from evor_eqx.tasks import DATASETS, NUM_TASKS, SlipperyActions, Task, dataset_name, make_env, parse_task
+from evor_eqx.tasks import (
+    DATASETS,
+    NUM_TASKS,
+    SlipperyActions,
+    Task,
+    dataset_name,
+    make_env,
+    maze_layout,
+    parse_task,
+)
 
 
 def rollout(env: gymnasium.Env, seed: int, num_steps: int = 25) -> np.ndarray:
@@ -125,3 +134,18 @@ def test_making_a_maze_leaves_no_file_behind(tmp_path, monkeypatch):
     env.close()
     assert list(tmp_path.iterdir()) == []
     assert tempfile.gettempdir() == str(tmp_path)
+
+
+@pytest.mark.parametrize("maze", ["medium", "teleport"])
+def test_free_cells_are_those_where_ogbench_sees_no_wall(maze):
+    task = parse_task(f"pointmaze-{maze}-navigate-task1")
+    layout, env = maze_layout(task), make_env(task)
+    env.reset(seed=0)
+    world = env.unwrapped
+    ijs = [world.xy_to_ij(xy) for xy in layout.free_cells]
+    assert len(set(ijs)) == len(ijs) == np.sum(np.array(world.maze_map) == 0)
+    for ij, xy in zip(ijs, layout.free_cells, strict=True):
+        assert world.maze_map[ij] == 0
+        np.testing.assert_array_equal(world.ij_to_xy(ij), xy)
+    assert any((layout.free_cells == layout.goal).all(axis=1))
+    env.close()
