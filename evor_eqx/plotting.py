@@ -99,9 +99,9 @@ def maze_values(
     places: Float[np.ndarray, "places 2"],
     values: Float[np.ndarray, " places"],
     label: str,
-    limit: float,
+    limit: int | float,
 ) -> Axes:
-    """A maze with a number at each place, in figures and in colours from -limit (blue) over 0 (white) to limit (red)."""
+    """A maze with a number at each place, in figures and in colours from -limit (blue) over white to limit (red)."""
     maze(ax, layout)
     dots = ax.scatter(*places.T, c=values, s=230, cmap="RdBu_r", vmin=-limit, vmax=limit, edgecolors="0.4", zorder=6)
     ax.figure.colorbar(dots, ax=ax, label=label)
