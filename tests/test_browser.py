@@ -73,10 +73,11 @@ def test_sliders_move_by_keyboard_and_pictures_and_sentence_follow(lab, width):
 
 
 def key_to_picture(page):
-    """Seconds from a key press to a changed picture, each press on its own: two at once could cancel out."""
+    """Seconds from a key press to a changed picture, once the last one's work is done: two at once could cancel out."""
     page.locator(".evor-tau-r .noUi-handle").focus()
     seconds = []
     for press in range(NUM_PRESSES):
+        settle(page)
         before = sources(page)[2]
         start = time.perf_counter()
         page.keyboard.press("ArrowRight" if press % 2 else "ArrowLeft")
