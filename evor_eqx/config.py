@@ -43,6 +43,7 @@ RANGES = {
     "tau_q": (0.0, float("inf")),
     "num_flow_steps": (1, 1000),
     "num_envs": (1, 1024),
+    "num_devices": (1, 1024),
 }
 CHOICES: dict[str, Collection[str]] = {
     "kind": CRITICS,
@@ -226,6 +227,8 @@ class Config(Checked):
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     num_flow_steps: int = 10
     """Steps in flow time of both flows when the agent acts and when the action bank is drawn; 5 to 50."""
+    num_devices: int = 1
+    """Devices (GPUs) that each batch of a training is spread over; no part of a run's identity."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

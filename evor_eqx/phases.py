@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Key
 
 from evor_eqx import train
 from evor_eqx.bank import action_bank
@@ -26,6 +27,7 @@ from evor_eqx.critics.shared import of_task
 from evor_eqx.data.dataset import DEVICE_BYTES, OfflineDataset, of_tasks
 from evor_eqx.data.source import Source, Split, load_arrays
 from evor_eqx.data.windows import HostWindows, Windows
+from evor_eqx.devices import over_devices
 from evor_eqx.errors import UserError
 from evor_eqx.leases import lease
 from evor_eqx.policy import FlowPolicy
@@ -69,7 +71,8 @@ def train_policy(run: Run, source: Source, config: Config, watch: train.Watch = 
     normalise = observation_statistics(dataset)
     model = initialised(lambda key: make_policy(config.policy, **sizes, key=key, normalise=normalise), init_key)
     windows = tuple(split.windows(gamma=1.0, chunk_length=h) for split in (dataset, validation))
-    fit_in_run(run, model, windows, config.policy.train, sizes, key=train_key, watch=watch)
+    options = {"key": train_key, "watch": watch, "num_devices": config.num_devices}
+    fit_in_run(run, model, windows, config.policy.train, sizes, **options)
 
 
 def train_critic(
@@ -94,7 +97,8 @@ def train_critic(
         for name, split in (("train", dataset), ("val", validation))
     )
     judge = HeldOut.of(validation, task.gamma, config.policy.chunk_length)
-    fit_in_run(run, model, both, config.critic.train, sizes, key=train_key, measure=judge, watch=watch)
+    options = {"key": train_key, "measure": judge, "watch": watch, "num_devices": config.num_devices}
+    fit_in_run(run, model, both, config.critic.train, sizes, **options)
 
 
 def train_shared_critics(
@@ -116,7 +120,8 @@ def train_shared_critics(
         rows = [judge(of_task(critic, index)) for index, judge in enumerate(judges)]
         return {name: jnp.stack([row[name] for row in rows]) for name in rows[0]}
 
-    fit_in_run(run, model, both, config.critic.train, sizes, key=train_key, measure=measure)
+    options = {"key": train_key, "measure": measure, "num_devices": config.num_devices}
+    fit_in_run(run, model, both, config.critic.train, sizes, **options)
 
 
 def fit_in_run(
@@ -126,18 +131,26 @@ def fit_in_run(
     config: TrainConfig,
     sizes: dict[str, int],
     *,
+    key: Key[Array, "*seeds"],
     watch: train.Watch = train.unwatched,
+    num_devices: int = 1,
     **options: Any,
 ) -> None:
     """`train.fit` in a run folder, with a progress bar; `sizes` is what rebuilding the model needs besides its config.
 
-    `samplers` are those of training and validation; `options` are the key and what else `train.fit` takes by name.
+    `samplers` are those of training and validation; `options` are what else `train.fit` takes by name. Batches, or
+    seeds if `key` is a row, are spread over `num_devices`.
     The moving average at `config.snapshot_steps` is kept beside the checkpoint.
     SIGINT and SIGTERM stop it between two blocks by `Stopped`, with the state saved.
     """
     run.begin()
     sampler, val_sampler = samplers
-    with held_signals() as held, bar(config.num_updates, run.name, "update") as progress:
+    spread = {"num_seeds": len(key)} if key.ndim else {"batch_size": config.batch_size}
+    with (
+        over_devices(num_devices, **spread),
+        held_signals() as held,
+        bar(config.num_updates, run.name, "update") as progress,
+    ):
 
         def watch_all(step, scalars, model):
             if step in config.snapshot_steps:
@@ -147,8 +160,8 @@ def fit_in_run(
             if held.signum is not None:
                 raise Stopped(f"stopped, {run.name} is saved at {step} updates", held.signum)
 
-        train.fit(model, sampler, val_sampler, config, run, watch=watch_all, **options)
-        run.finish(sizes=sizes, updates_per_second=run.updates_per_second())
+        train.fit(model, sampler, val_sampler, config, run, key=key, watch=watch_all, **options)
+        run.finish(sizes=sizes, updates_per_second=run.updates_per_second(), num_devices=num_devices)
 
 
 def moving_average(run: Run, like: Callable[[], train.TrainState], step: int | None = None) -> Any:

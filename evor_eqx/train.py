@@ -16,6 +16,7 @@ import optax
 from jaxtyping import Array, ArrayLike, Float, Int, Key, PRNGKeyArray
 
 from evor_eqx.config import TrainConfig
+from evor_eqx.devices import spread
 from evor_eqx.divergence import check_finite
 from evor_eqx.shapes import Batch, Metrics
 from evor_eqx.stopping import Stopped
@@ -158,8 +159,12 @@ def block(
     state: TrainState,
     config: TrainConfig,
     num_updates: int,
+    place: Callable[[Batch], Batch] = spread,
 ) -> tuple[TrainState, Metrics]:
-    """`num_updates` updates, and the means of their scalars; `val_loss` is that of the moving average."""
+    """`num_updates` updates, and the means of their scalars; `val_loss` is that of the moving average.
+
+    `place` says where a batch lies: over the devices in use, unless seeds are spread over them.
+    """
     key, val_key = keys
     arrays, static = eqx.partition(state, eqx.is_array)
 
@@ -168,7 +173,7 @@ def block(
         batch_key, loss_key = update_keys(key, state.step)
         if isinstance(sampler, Sampler):
             batch = sampler.sample(config.batch_size, key=batch_key)
-        state, metrics = update(state, batch, config, key=loss_key)
+        state, metrics = update(state, place(batch), config, key=loss_key)
         return eqx.filter(state, eqx.is_array), metrics
 
     staged = None if isinstance(sampler, Sampler) else sampler.batches
@@ -187,11 +192,14 @@ def run_block(
 ) -> tuple[TrainState, dict[str, Float[Array, "*seeds"]]]:
     """A `block` in one compiled call; with a row of keys, one for each of as many models side by side."""
     sampler, validation, keys, val_key = inputs
+    if not keys.ndim:
+        return block(sampler, validation, (keys, val_key), state, config, num_updates)
 
     def one(key, state):
-        return block(sampler, validation, (key, val_key), state, config, num_updates)
+        return block(sampler, validation, (key, val_key), state, config, num_updates, place=lambda batch: batch)
 
-    return eqx.filter_vmap(one)(keys, state) if keys.ndim else one(keys, state)
+    arrays, static = eqx.partition(state, eqx.is_array)
+    return eqx.filter_vmap(one)(spread(keys), eqx.combine(spread(arrays), static))
 
 
 def fit(
@@ -212,6 +220,8 @@ def fit(
     `watch` is called before the first block, without scalars, and after each; the next block gives the arrays of the
     model that it sees away. It may raise `Stopped`: the state is saved, and the exception goes on. A loss or a state
     that is not finite raises UserError and leaves the last checkpoint in place.
+
+    Inside `devices.over_devices` each batch is spread over the devices or, with a row of keys, the seeds are.
     """
     train_key, val_rows_key, val_key = _split(key, 3)
     state = init_states(model, config) if key.ndim else init_state(model, config)
@@ -258,7 +268,7 @@ def _batches(sampler: Sampler | HostSampler, config: TrainConfig, step: int, *, 
     if not isinstance(sampler, HostSampler) or step >= config.num_updates:
         return sampler
     keys = jax.vmap(lambda k: update_keys(key, k)[0])(jnp.arange(step, step + _block_size(config, step)))
-    return Staged(sampler.stage(config.batch_size, keys=keys))
+    return Staged(spread(sampler.stage(config.batch_size, keys=keys), axis=1))
 
 
 @functools.partial(jax.jit, static_argnums=1)
