@@ -5,13 +5,14 @@ PRESET ?= laptop
 TASKS := pointmaze-medium-navigate-task1 cube-single-play-task2
 BIN := .venv/bin
 STAMP := .venv/locked
+PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 LOCKED := --requirement requirements.lock --editable .
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 # What takes longer than the rest together has a target of its own.
 STUDIES := 04_flow_td_targets 07_stochastic_transitions 08_critics_compared 09_results 10_velocity_architecture \
 	12_action_bank
 
-.PHONY: help figures studies agents course test lab lint format gate lock clean
+.PHONY: help figures studies agents course test faults lab lint format gate lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -31,8 +32,11 @@ agents: $(STAMP) ## the agents that the package ships for the explorer, trained 
 course: $(STAMP) ## notebooks 00 to 09 as web pages in course/ (PRESET=smoke: minutes)
 	$(BIN)/evor course --preset $(PRESET) $(ARGS)
 
-test: $(STAMP) ## all tests, smoke notebooks included
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+test: $(STAMP) ## all tests but those of faults, smoke notebooks included
+	$(PYTEST) -m "not fault" $(ARGS)
+
+faults: $(STAMP) ## tests that kill, interrupt and race whole processes, and run studies
+	$(PYTEST) -m fault $(ARGS)
 
 lab: $(STAMP) ## JupyterLab on notebooks/, opened at the explorer, for this machine only and with a token
 	$(BIN)/jupyter lab --notebook-dir=notebooks --LabApp.default_url=/lab/tree/explorer.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
@@ -48,10 +52,10 @@ format: $(STAMP) ## mend what `make lint` can mend by itself
 	$(BIN)/ruff format
 	$(if $(NOTEBOOKS),$(BIN)/nbstripout $(NOTEBOOKS))
 
-gate: lint test ## everything that must hold before a commit lands
+gate: lint test faults ## everything that must hold before a commit lands
 
 lock: $(STAMP) ## choose exact versions anew, from pyproject.toml
-	$(BIN)/uv pip compile --universal --python-version 3.11 --fork-strategy fewest --extra test --upgrade --quiet \
+	$(BIN)/uv pip compile --universal --python-version 3.11 --fork-strategy fewest --extra test --extra workflow --upgrade --quiet \
 		--no-header --no-annotate --no-emit-index-url pyproject.toml -o requirements.lock
 
 clean: ## remove the environment and caches (data/, runs/ and figures/ stay)

@@ -17,6 +17,7 @@ import numpy as np
 
 from evor_eqx import flops, inference, train
 from evor_eqx.build import make_critic, make_policy, make_shared_critic
+from evor_eqx.compilation import initialised
 from evor_eqx.config import CriticConfig, NetworkConfig, PolicyConfig, TrainConfig
 from evor_eqx.critics.abstract import AbstractCritic, ReturnScale
 from evor_eqx.data.dataset import OfflineDataset, of_tasks
@@ -57,7 +58,7 @@ def run_training(width: int = 512, depth: int = 4, batch_size: int = 256, num_ro
     mlp = NetworkConfig(width=width, depth=depth)
     factorised = replace(mlp, head_width=64)
     windows = random_windows()
-    policy = make_policy(PolicyConfig(network=mlp), OBS_SIZE, ACT_SIZE, key=jax.random.key(0))
+    policy = _policy(mlp)
     cases = [update_case("phase 1, MLP", policy, windows, batch_size, 20)]
     for target, network, label, num_updates in (
         ("velocity", mlp, "MLP", 20),
@@ -66,12 +67,12 @@ def run_training(width: int = 512, depth: int = 4, batch_size: int = 256, num_ro
         ("bootstrap", factorised, "factorised", 20),
         ("coupled", factorised, "factorised", 20),
     ):
-        config = CriticConfig(target=target, network=network)
-        critic = make_critic(config, OBS_SIZE, ACT_SIZE, key=jax.random.key(0), scale=_SCALE)
+        critic = _critic(CriticConfig(target=target, network=network))
         cases.append(update_case(f"phase 2, {target}, {label}", critic, windows, batch_size, num_updates))
     scales = jax.tree.map(lambda leaf: jnp.full(NUM_TASKS, leaf), _SCALE)
     config = CriticConfig(target="bootstrap", network=factorised)
-    critic = make_shared_critic(config, OBS_SIZE, ACT_SIZE, scales, key=jax.random.key(0))
+    sizes = (OBS_SIZE, ACT_SIZE, scales)
+    critic = initialised(lambda key: make_shared_critic(config, *sizes, key=key), jax.random.key(0))
     tasks = random_windows(num_tasks=NUM_TASKS)
     cases.append(update_case(f"phase 2, bootstrap, {NUM_TASKS} tasks", critic, tasks, batch_size, 20))
     return interleave(cases, num_rounds)
@@ -82,12 +83,17 @@ def run_decisions(
 ) -> list[dict[str, Any]]:
     """Latency of one decision (N = 16, 10 + 10 steps) of `inference.act` for one environment: p50 and p99 in ms."""
     networks = {"MLP": NetworkConfig(width, depth), "factorised": NetworkConfig(width, depth, head_width=64)}
-    agents = {}
-    for label, network in networks.items():
-        policy = make_policy(PolicyConfig(network=network), OBS_SIZE, ACT_SIZE, key=jax.random.key(0))
-        config = CriticConfig(network=network)
-        agents[label] = policy, make_critic(config, OBS_SIZE, ACT_SIZE, key=jax.random.key(1), scale=_SCALE)
+    agents = {label: (_policy(network), _critic(CriticConfig(network=network))) for label, network in networks.items()}
     return time_decisions(agents, candidates, num_rounds)
+
+
+def _policy(network: NetworkConfig) -> FlowPolicy:
+    config = PolicyConfig(network=network)
+    return initialised(lambda key: make_policy(config, OBS_SIZE, ACT_SIZE, key=key), jax.random.key(0))
+
+
+def _critic(config: CriticConfig) -> AbstractCritic:
+    return initialised(lambda key: make_critic(config, OBS_SIZE, ACT_SIZE, key=key, scale=_SCALE), jax.random.key(1))
 
 
 def time_decisions(

@@ -1,4 +1,4 @@
-"""`evor data | train | evaluate | suite | figures | course | pack | runs | bench`: the pipeline from the command line.
+"""`evor data | train | evaluate | suite | study | figures | course | pack | runs | bench`: the pipeline as a command.
 
 Exit code 0: done; 1: a figure or a job failed; 2: bad input, with one line that says what to do; 130 and 143: stopped
 by SIGINT (Ctrl-C) or SIGTERM. A training stops at the end of its block and is saved there; a second signal stops it at
@@ -142,12 +142,34 @@ class Suite:
     """Stop after so long, at the end of a block of updates or of a checkpoint's episodes; 0: only say what is left."""
     tuning: bool = False
     """Evaluate on other episodes than the reported ones, for the choice of settings; into a record of its own."""
+    until: str = "episodes"
+    """The last station to make of each job: data, policy, bank, critic or episodes."""
+    num_devices: int = 1
+    """Devices (GPUs) that each batch of a training is spread over."""
 
     def run(self) -> int:
         from evor_eqx import suite
 
-        options = {"preset": self.preset, "episodes_of_data": self.episodes_of_data, "tuning": self.tuning}
-        return suite.Suite.of(self.tasks, self.methods, self.seeds, **options).run(self.minutes)
+        names = ("preset", "episodes_of_data", "tuning", "num_devices")
+        options = {name: getattr(self, name) for name in names}
+        return suite.Suite.of(self.tasks, self.methods, self.seeds, **options).run(self.minutes, self.until)
+
+
+@dataclass(frozen=True)
+class Study:
+    """Write a study's YAML, which the Snakemake workflow runs on this machine or on a cluster, and print its plan."""
+
+    name: tyro.conf.Positional[str]
+    """full (25 tasks, all methods), seeds (a task of each dataset, three seeds) or small (two by two)."""
+    to: Path | None = None
+    """The file to write; <name>.yaml in the current folder if not given."""
+
+    def run(self) -> int:
+        from evor_eqx.study import STUDIES, write_study
+
+        path = write_study(self.name, self.to or Path(f"{self.name}.yaml"))
+        print(STUDIES[self.name].plan(path))
+        return 0
 
 
 @dataclass(frozen=True)
@@ -283,6 +305,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "train": partial(Train, config=start),
             "evaluate": partial(Evaluate, config=start),
             "suite": Suite,
+            "study": Study,
             "figures": Figures,
             "course": Course,
             "pack": partial(Pack, config=start),

@@ -20,11 +20,13 @@ from evor_eqx.runs import Run
 from evor_eqx.stopping import Deadline
 from evor_eqx.tasks import Task
 
+STATIONS = ("data", "policy", "bank", "critic", "episodes")
+
 
 class Station(NamedTuple):
     """Something that a job needs made; several jobs may name the same one. Those of a kind take about as long."""
 
-    what: str  # data, base policy, critic or episodes
+    what: str  # one of STATIONS
     method: str  # empty where all methods share it
     dataset: str
     name: str
@@ -44,6 +46,16 @@ class Job:
     def name(self) -> str:
         """The job in words."""
         return f"{self.task.short_name}, {self.method}, seed {self.seed}"
+
+    @property
+    def policy_name(self) -> str:
+        """Which base policy it needs, in a word."""
+        return f"{self.task.dataset}.h{self.config.policy.chunk_length}.seed{self.seed}"
+
+    @property
+    def bank_name(self) -> str:
+        """Which draws of that policy its critic learns from, in a word."""
+        return f"{self.policy_name}.draws{self.config.critic.num_bank_draws}"
 
     @property
     def trains_critic(self) -> bool:
@@ -101,8 +113,9 @@ class Job:
             yield Station("data", "", dataset, dataset)
         source = self.source()
         if source is None or not pipeline.policy_run(source, self.config).complete:
-            chunk_length = self.config.policy.chunk_length
-            yield Station("base policy", "", dataset, f"{dataset}, chunks of {chunk_length}, seed {self.seed}")
+            yield Station("policy", "", dataset, self.policy_name)
+        if self.trains_critic and (source is None or not pipeline.has_banks(source, self.config)):
+            yield Station("bank", "", dataset, self.bank_name)
         if self.trains_critic and (source is None or not self.run(source).complete):
             yield Station("critic", self.method, dataset, self.name)
         yield Station("episodes", self.method, dataset, self.name)
@@ -114,8 +127,10 @@ class Job:
         with listening(deadline.check, draw=True):
             if what == "data":
                 pipeline.ensure_source(self.task.dataset, self.config)
-            elif what == "base policy":
+            elif what == "policy":
                 pipeline.ensure_policy(self.task.dataset, self.config)
+            elif what == "bank":
+                pipeline.ensure_banks(self.task.dataset, self.config)
             else:
                 pipeline.ensure_critic(self.task, self.config)
 

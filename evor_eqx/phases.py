@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Array, Float, Key
 
 from evor_eqx import train
 from evor_eqx.bank import action_bank
@@ -177,15 +178,26 @@ def moving_average(run: Run, like: Callable[[], train.TrainState], step: int | N
     return found.target if step is None else found
 
 
+def bank_path(policy_run: Run, split: str, config: Config) -> Path:
+    """Where the base policy's draws at the rows of a split lie, for all critics that take as many."""
+    name = f"{split}-{config.critic.num_bank_draws}draws-{config.num_flow_steps}steps.npy"
+    return policy_run.path / "bank" / name
+
+
+def ensure_bank(
+    policy: Trained[FlowPolicy], obs: Float[np.ndarray, "rows obs"], split: str, config: Config
+) -> Float[np.ndarray, "rows draws chunk"]:
+    """The base policy's draws at the rows of a split, made once."""
+    key = jax.random.fold_in(_phase_key(3, policy.run.config["seed"]), split == "val")
+    counts = (config.critic.num_bank_draws, config.num_flow_steps)
+    return action_bank(policy.model, obs, *counts, bank_path(policy.run, split, config), key=key)
+
+
 def _critic_windows(
     dataset: OfflineDataset, split: str, gamma: float, policy: Trained[FlowPolicy], config: Config
 ) -> Windows | HostWindows:
     """The n-step windows of a split with the policy's bank, which lies in its run folder for all critics."""
-    num_draws, num_steps, bank = config.critic.num_bank_draws, config.num_flow_steps, None
-    if num_draws:
-        path = policy.run.path / "bank" / f"{split}-{num_draws}draws-{num_steps}steps.npy"
-        key = jax.random.fold_in(_phase_key(3, policy.run.config["seed"]), split == "val")
-        bank = np.moveaxis(action_bank(policy.model, dataset.obs, num_draws, num_steps, path, key=key), 1, 0)
+    bank = np.moveaxis(ensure_bank(policy, dataset.obs, split, config), 1, 0) if config.critic.num_bank_draws else None
     sizes = {"chunk_length": config.policy.chunk_length, "num_steps": config.critic.n_step}
     return dataset.windows(gamma=gamma, **sizes, bank=bank, all_draws=config.critic.kind == "best_of_n")
 

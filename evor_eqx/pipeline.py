@@ -21,11 +21,20 @@ from evor_eqx.build import blank_critic, blank_policy, make_shared_critic
 from evor_eqx.config import Config, CriticConfig, PolicyConfig, Setting, from_record
 from evor_eqx.critics.abstract import AbstractCritic, ReturnScale
 from evor_eqx.critics.shared import of_task
-from evor_eqx.data.source import Source, find, find_or_make
+from evor_eqx.data.source import SPLITS, Source, find, find_or_make
 from evor_eqx.envs import ParallelEnvs, open_envs
 from evor_eqx.evaluate import Actor, Episode, run_episodes
 from evor_eqx.leases import make_once
-from evor_eqx.phases import Trained, moving_average, train_critic, train_policy, train_shared_critics
+from evor_eqx.phases import (
+    Trained,
+    bank_path,
+    ensure_bank,
+    load_dataset,
+    moving_average,
+    train_critic,
+    train_policy,
+    train_shared_critics,
+)
 from evor_eqx.policy import FlowPolicy
 from evor_eqx.runs import Run, read_lines, write_lines
 from evor_eqx.stats import Interval, wilson_interval
@@ -71,6 +80,19 @@ def ensure_policy(dataset: str, config: Config, *, watch: train.Watch = train.un
     run = Run.open(*_policy_definition(source, config))
     run.train_once(lambda: train_policy(run, source, config, watch))
     return load_policy(run)
+
+
+def has_banks(source: Source, config: Config) -> bool:
+    """Whether the draws of the base policy that critics learn from are there, or none are wanted."""
+    run = policy_run(source, config)
+    return not config.critic.num_bank_draws or all(bank_path(run, split, config).exists() for split in SPLITS)
+
+
+def ensure_banks(dataset: str, config: Config) -> None:
+    """The draws of the base policy at a dataset's rows, for the critics of all its tasks."""
+    source, policy = ensure_source(dataset, config), ensure_policy(dataset, config)
+    for split in SPLITS if not has_banks(source, config) else ():
+        ensure_bank(policy, load_dataset(source, None, split).obs, split, config)
 
 
 def ensure_critic(task: Task, config: Config, *, watch: train.Watch = train.unwatched) -> Trained[AbstractCritic]:

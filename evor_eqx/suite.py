@@ -18,7 +18,7 @@ import numpy as np
 from evor_eqx import paths
 from evor_eqx.config import Config
 from evor_eqx.errors import UserError
-from evor_eqx.jobs import Job, Station
+from evor_eqx.jobs import STATIONS, Job, Station
 from evor_eqx.methods import METHODS
 from evor_eqx.presets import preset as named_preset
 from evor_eqx.progress import duration
@@ -54,6 +54,7 @@ class Suite:
         preset: str = "laptop",
         episodes_of_data: int | None = None,
         tuning: bool = False,
+        num_devices: int = 1,
     ) -> "Suite":
         """Dataset by dataset, the cheap ones first, so that a part of the suite is complete early.
 
@@ -65,7 +66,7 @@ class Suite:
             if method not in METHODS:
                 raise UserError(f"unknown method {method!r}: expected some of {', '.join(METHODS)}")
         base = named_preset(preset)
-        base = replace(base, data=replace(base.data, num_episodes=episodes_of_data))
+        base = replace(base, data=replace(base.data, num_episodes=episodes_of_data), num_devices=num_devices)
         if tuning:
             base = replace(base, evaluation=replace(base.evaluation, seed=TUNING_SEED))
         options = f"--preset {preset}"
@@ -77,18 +78,21 @@ class Suite:
         record = paths.figures_dir() / "results" / f"{'-'.join(word for word in words if word)}.csv"
         return cls(sorted(jobs, key=_order), record, base.evaluation.seed)
 
-    def run(self, minutes: int | float | None = None) -> int:
+    def run(self, minutes: int | float | None = None, until: str = STATIONS[-1]) -> int:
         """Do what is left, for so many minutes; print the plan, each job's value, and what is left then.
 
-        A job that fails does not stop the others. Returns the exit code, 1 if any failed.
+        `until` is the last station of each job that is made. A job that fails does not stop the others. Returns the
+        exit code, 1 if any failed. Raises UserError for an unknown station.
         """
+        if until not in STATIONS:
+            raise UserError(f"until is {until!r}: expected one of {', '.join(STATIONS)}")
         deadline, num_failed = Deadline(minutes), 0
         print(f"{self.record}\n{self.table()}\n{self.describe_left()}", flush=True)
         try:
             for job in self.left():
                 try:
-                    self._do(job, deadline)
-                    print(f"{job.name}: {self._value(job):.0%}", flush=True)
+                    self._do(job, deadline, until)
+                    print(f"{job.name}: {self._value(job) if until == STATIONS[-1] else until + ' made'}", flush=True)
                 except UserError as error:
                     print(f"{job.name}: failed, {error}", flush=True)
                     num_failed += 1
@@ -136,15 +140,17 @@ class Suite:
     def _times(self) -> Path:
         return paths.runs_dir() / f"{self.record.stem}.jsonl"
 
-    def _do(self, job: Job, deadline: Deadline) -> None:
+    def _do(self, job: Job, deadline: Deadline, until: str) -> None:
         for station in job.left():
+            if STATIONS.index(station.what) > STATIONS.index(until):
+                return
             deadline.check()
             with _timing(station, self._times):
                 job.make(station.what, self.record, deadline)
 
-    def _value(self, job: Job) -> float:
+    def _value(self, job: Job) -> str:
         key = (job.task.name, job.method, job.seed)
-        return float(np.mean([row.success for row in self.rows() if row.case.job == key and row.case.reported]))
+        return f"{np.mean([row.success for row in self.rows() if row.case.job == key and row.case.reported]):.0%}"
 
 
 def timed(path: Path) -> dict[Station, float]:

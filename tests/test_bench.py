@@ -4,11 +4,12 @@ import json
 
 import pytest
 
-from evor_eqx import bench, cli
+from evor_eqx import bench, bench_explorer, cli
 
 
 @pytest.mark.slow
-def test_bench_prints_a_table_and_writes_what_it_printed(tmp_path, capsys):
+def test_bench_prints_a_table_and_writes_what_it_printed(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(bench_explorer, "run_explorer", lambda: [{"what": "a move", "p50_ms": 1.0, "p95_ms": 2.0}])
     file = tmp_path / "bench.json"
     arguments = ["--width", "16", "--depth", "1", "--batch-size", "8", "--num-rounds", "1", "--no-physics"]
     assert cli.main(["bench", "--json", str(file), *arguments]) == 0

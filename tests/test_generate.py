@@ -235,7 +235,7 @@ generate.generate("{MAZE}", num_episodes=30, num_workers=2, folder=Path(sys.argv
 """
 
 
-@pytest.mark.slow
+@pytest.mark.fault
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_generation_is_taken_up_again_and_ends_the_same(short, monkeypatch, tmp_path, how):
     short(MAZE, 1500)

@@ -166,7 +166,7 @@ def assert_same(home: Path, undisturbed: Path) -> None:
     assert not list(home.rglob("*.lock")) and not list(home.rglob(".writing-*"))
 
 
-@pytest.mark.slow
+@pytest.mark.fault
 @pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_stops_a_run_at_its_blocks_end_and_nothing_is_lost(undisturbed, tmp_path, how, code):
     home = with_its_data(undisturbed, tmp_path / "home")
@@ -182,7 +182,7 @@ def test_a_signal_stops_a_run_at_its_blocks_end_and_nothing_is_lost(undisturbed,
     assert_same(home, undisturbed)
 
 
-@pytest.mark.slow
+@pytest.mark.fault
 def test_two_processes_that_want_one_run_make_it_once(undisturbed, tmp_path):
     home = tmp_path / "home"
     pair = [start(home), start(home)]
@@ -190,7 +190,7 @@ def test_two_processes_that_want_one_run_make_it_once(undisturbed, tmp_path):
     assert_same(home, undisturbed)  # a second training would have written each row twice
 
 
-@pytest.mark.slow
+@pytest.mark.fault
 def test_a_killed_run_is_taken_over_by_who_waits_for_it_and_ends_the_same_bit_for_bit(undisturbed, tmp_path):
     home = with_its_data(undisturbed, tmp_path / "home")
     pair = [start(home), start(home)]

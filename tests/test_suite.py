@@ -94,7 +94,7 @@ def test_unknown_names_are_refused():
 def test_without_time_it_only_says_what_is_left(home, capsys):
     assert small("base", "evor").run(minutes=0) == 0
     assert (
-        "left: 2 of 2 jobs, about 0 s without 5 of their 5 stations, whose kind was never timed"
+        "left: 2 of 2 jobs, about 0 s without 6 of their 6 stations, whose kind was never timed"
         in capsys.readouterr().out
     )
     assert not list(home.iterdir())

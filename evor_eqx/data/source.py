@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from evor_eqx.tasks import Task, dataset_name, make_env
 
 Origin = Literal["generated", "ogbench", "downloaded"]
 Split = Literal["train", "val"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 _KEYS = ("observations", "actions", "terminals", "valids", "rewards", "masks", "qpos", "qvel", "button_states")
 
 

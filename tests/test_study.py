@@ -1,0 +1,159 @@
+"""Studies: their steps and files, and, on Snakemake itself, one that runs, is done, is killed, fails, and goes on."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from evor_eqx import cli, paths
+from evor_eqx.errors import UserError
+from evor_eqx.jobs import STATIONS
+from evor_eqx.methods import METHODS
+from evor_eqx.study import STUDIES, read_study, write_study
+
+ROOT = Path(__file__).parent.parent
+SMALL = STUDIES["small"]
+
+
+def test_steps_share_what_jobs_share_and_come_after_what_they_need():
+    steps = STUDIES["full"].steps()
+    counts = {rule: sum(step.rule == rule for step in steps.values()) for rule in STATIONS}
+    # Base policies with chunks of 5, and of 1 for QC-1; banks of 1 draw, of 4 for QC-1 and of 32 for QC-5.
+    assert counts["data"] == 5 and counts["policy"] == 10 and counts["bank"] == 15
+    assert counts["critic"] == 25 * (len(METHODS) - 1) and counts["episodes"] == 25 * len(METHODS)
+    done = set()
+    for path, step in steps.items():
+        assert done.issuperset(step.needs), path
+        done.add(path)
+
+
+def test_a_step_is_the_command_of_its_job_up_to_its_station():
+    steps = SMALL.steps()
+    options = "--preset smoke --episodes-of-data 5"
+    task = "pointmaze-medium-navigate-task2"
+    critic = steps["critic/pointmaze-medium-navigate-v0-task2.scalar.seed0"]
+    assert critic.command == f"evor suite --tasks {task} --methods scalar --seeds 0 {options} --until critic"
+    assert critic.needs == ("bank/pointmaze-medium-navigate-v0.h5.seed0.draws1",)
+    base = steps["episodes/pointmaze-medium-navigate-v0-task2.base.seed0"]
+    assert base.needs == ("policy/pointmaze-medium-navigate-v0.h5.seed0",)
+    assert steps["figures/00_flow_matching"].needs == tuple(p for p in steps if p.startswith("episodes/"))
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_is_read_as_it_was_written(name, tmp_path):
+    assert read_study(write_study(name, tmp_path / "study.yaml")) == STUDIES[name]
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("tasks: [cube-single-play]", "no name"),
+        ("name: x\nmethod: evor", "got method"),
+        ("name: x\ntasks: cube-single-play", "tasks of the study is 'cube-single-play': expected a list of str"),
+        ("name: x\nseeds: [0.5]", r"seeds of the study is \[0.5\]: expected a list of int"),
+        ("name: x\ntuning: 1", "tuning of the study is 1: expected bool"),
+        ("name: x\nmethods: [dqn]", "unknown method 'dqn'"),
+        ("name: x\ntasks: [cube]", "cube"),
+        ("name: x\npreset: huge", "unknown preset 'huge'"),
+        ("- name", "holds list"),
+        ("name: [", "is no YAML"),
+        ("name: !!python/object/apply:os.system [true]", "is no YAML"),
+    ],
+)
+def test_a_study_that_makes_no_sense_is_refused_in_one_line(text, named, tmp_path):
+    (tmp_path / "study.yaml").write_text(text)
+    with pytest.raises(UserError, match=named) as raised:
+        read_study(tmp_path / "study.yaml")
+    assert "\n" not in str(raised.value)
+
+
+def test_the_command_writes_the_file_and_prints_the_plan(tmp_path, home, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["study", "small"]) == 0
+    plan = capsys.readouterr().out
+    assert "small.yaml: 1 data, 1 policy, 1 bank, 2 critic, 4 episodes, 1 figures" in plan
+    assert read_study(tmp_path / "small.yaml") == SMALL
+    assert cli.main(["study", "huge"]) == 2
+    assert "unknown study 'huge': expected one of full, seeds, small" in capsys.readouterr().err
+
+
+def snakemake(folder: Path, *arguments: str, profile: str = "local") -> list[str]:
+    """The command line of a study's workflow."""
+    workflow = ROOT / "workflow"
+    program = [str(Path(sys.executable).with_name("snakemake")), "--snakefile", str(workflow / "Snakefile")]
+    options = ["--configfile", str(folder / "study.yaml"), "--profile", str(workflow / "profiles" / profile)]
+    return [*program, *options, "--directory", str(folder), *arguments]
+
+
+def run(folder: Path, *arguments: str, **options) -> subprocess.CompletedProcess:
+    return subprocess.run(snakemake(folder, *arguments, **options), capture_output=True, text=True, timeout=900)
+
+
+@pytest.mark.fault
+def test_a_study_runs_is_killed_goes_on_and_is_done(module_home, tmp_path):
+    write_study("small", tmp_path / "study.yaml")
+    policy = paths.runs_dir() / "pointmaze-medium-navigate-v0"
+    with subprocess.Popen(snakemake(tmp_path), start_new_session=True) as process:
+        while not list(policy.glob("policy-*/checkpoint.eqx")):  # in the middle of a training
+            assert process.poll() is None
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+    subprocess.run(["pkill", "-KILL", "-f", str(tmp_path)], check=False)
+    assert not list(module_home.glob("studies/small/policy/*"))
+    run(tmp_path, "--unlock")
+    whole = run(tmp_path)
+    assert whole.returncode == 0, whole.stderr
+    assert {str(path.relative_to(module_home / "studies" / "small")) for path in _marks(module_home)} == set(
+        SMALL.steps()
+    )
+    suite = SMALL.suite()
+    assert suite.left() == [] and len(suite.rows()) == 2 * 3 * 2  # three checkpoints of each job
+    assert (module_home / "figures" / "smoke" / "flow-field.png").exists()
+    again = run(tmp_path)
+    assert again.returncode == 0 and "Nothing to be done" in again.stderr
+
+
+def marks(home: Path) -> set[str]:
+    """The steps that are done."""
+    folder = home / "studies" / "small"
+    return {f"{rule}/{path.name}" for rule in (*STATIONS, "figures") for path in (folder / rule).iterdir()}
+
+
+@pytest.mark.fault
+def test_a_step_that_fails_fails_the_study_names_its_log_and_keeps_the_others(module_home, tmp_path):
+    """After the study above: one damaged checkpoint stops its own critic's episodes, not those of the other task."""
+    write_study("small", tmp_path / "study.yaml")
+    (checkpoint,) = paths.runs_dir().glob(
+        "pointmaze-medium-navigate-singletask-task1-v0/critic-scalar-*/checkpoint.eqx"
+    )
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-7])
+    SMALL.suite().record.unlink()
+    for results in paths.runs_dir().glob("*/*/results"):
+        for file in results.iterdir():
+            file.unlink()
+    for mark in (module_home / "studies" / "small" / "episodes").iterdir():
+        mark.unlink()
+    failed = run(tmp_path)
+    assert failed.returncode != 0
+    hurt = "pointmaze-medium-navigate-v0-task1.scalar.seed0"
+    log = module_home / "studies" / "small" / "logs" / f"episodes.{hurt}.log"
+    assert str(log) in failed.stderr and str(checkpoint) in log.read_text()
+    assert marks(module_home) == set(SMALL.steps()) - {f"episodes/{hurt}"}  # the figures were drawn before
+
+
+@pytest.mark.fault
+def test_the_kubernetes_profile_plans_a_study(home, tmp_path):
+    """No cluster here: a dry run reads the profile, its plugin's options and the plan."""
+    write_study("small", tmp_path / "study.yaml")
+    planned = run(tmp_path, "--dry-run", profile="kubernetes")
+    assert planned.returncode == 0, planned.stderr
+    assert "total" in planned.stdout + planned.stderr
+
+
+def test_the_study_of_a_missing_file_says_how_to_write_one(tmp_path):
+    with pytest.raises(UserError, match=r"no study .*evor study"):
+        read_study(tmp_path / "none.yaml")
