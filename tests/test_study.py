@@ -1,6 +1,7 @@
 """Studies: their steps and files, and, on Snakemake itself, one that runs, is done, is killed, fails, and goes on."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -143,6 +144,33 @@ def test_a_step_that_fails_fails_the_study_names_its_log_and_keeps_the_others(mo
     log = module_home / "studies" / "small" / "logs" / f"episodes.{hurt}.log"
     assert str(log) in failed.stderr and str(checkpoint) in log.read_text()
     assert marks(module_home) == set(SMALL.steps()) - {f"episodes/{hurt}"}  # the figures were drawn before
+
+
+SLURM = all(map(shutil.which, ("slurmctld", "slurmd", "sbatch", "munged", "unshare"))) and os.geteuid() == 0
+
+
+@pytest.mark.fault
+@pytest.mark.skipif(not SLURM, reason="needs root and `apt-get install slurmctld slurmd slurm-client munge`")
+def test_the_slurm_profile_runs_a_study_on_one_node(module_home, tmp_path):
+    """After the studies above: a dataset and a base policy are there, all steps are submitted anew."""
+    write_study("small", tmp_path / "study.yaml")
+    shutil.rmtree(module_home / "studies")
+    # One node has no accounting database, whose absence the default way of asking for a job's state waits for.
+    options = [
+        "--slurm-status-command",
+        "squeue",
+        "--slurm-init-seconds-before-status-checks",
+        "2",
+        "--latency-wait",
+        "5",
+    ]
+    command = [str(ROOT / "tests" / "one_node_slurm.sh"), str(tmp_path / "slurm")]
+    command = ["unshare", "--mount", *command, *snakemake(tmp_path, *options, profile="slurm")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert marks(module_home) == set(SMALL.steps())
+    assert "SLURM" in done.stderr or "slurm" in done.stderr
+    assert SMALL.suite().left() == []
 
 
 @pytest.mark.fault

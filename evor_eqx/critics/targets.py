@@ -42,12 +42,12 @@ FlowTarget = Callable[..., PathPoint]
 def velocity(step: BellmanStep, z_0: ReturnState, t: Float[Array, ""], *, key: PRNGKeyArray) -> PathPoint:
     """r + gamma m s(z_t | x', a', t), the paper's formula.
 
-    The formula leaves z_t open. Here it is the point of the line from z_0 to the backup of one Euler step,
-    z_1 = r + gamma m (z_0 + s(z_0, 0 | x', a')). Where reward and next state are certain, the fixed point is a field
-    constant in (z, t), and one step is exact there.
+    The formula leaves z_t open. Here it knows nothing of the transition, z_t = z_0 + t e with e ~ N(0, 1) (returns have
+    unit variance in the units of the flow), so the target's mean at any (z, t) is r + gamma m E s(z, t | x', a'): the
+    fixed point is a field constant in (z, t), the mean of the return. On the way to a backup that was sampled, z_t would
+    give the reward away, and the mean would be wrong where rewards are random.
     """
-    z_1 = step.backup(z_0 + step.velocity(z_0, jnp.zeros(())))
-    z_t = flow.interpolate(z_0, z_1, t)
+    z_t = z_0 + t * jax.random.normal(key, z_0.shape)
     return z_t, step.backup(step.velocity(z_t, t))
 
 
