@@ -44,7 +44,7 @@ def velocity(step: BellmanStep, z_0: ReturnState, t: Float[Array, ""], *, key: P
 
     The formula leaves z_t open. Here it knows nothing of the transition, z_t = z_0 + t e with e ~ N(0, 1) (returns have
     unit variance in the units of the flow), so the target's mean at any (z, t) is r + gamma m E s(z, t | x', a'): the
-    fixed point is a field constant in (z, t), the mean of the return. On the way to a sampled backup, z_t would give the
+    fixed point is a field constant in (z, t), the mean return. On the way to a sampled backup, z_t would give the
     reward away, and the mean would be wrong where rewards are random.
     """
     z_t = z_0 + t * jax.random.normal(key, z_0.shape)
