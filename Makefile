@@ -35,7 +35,7 @@ course: $(STAMP) ## notebooks 00 to 09 as web pages in course/ (PRESET=smoke: mi
 test: $(STAMP) ## all tests but those of faults, smoke notebooks included
 	$(PYTEST) -m "not fault" $(ARGS)
 
-faults: $(STAMP) ## tests that kill, interrupt and race whole processes, and run studies
+faults: $(STAMP) ## tests that kill, interrupt and race whole processes, over devices and clusters
 	$(PYTEST) -m fault $(ARGS)
 
 lab: $(STAMP) ## JupyterLab on notebooks/, opened at the explorer, for this machine only and with a token

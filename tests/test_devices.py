@@ -24,6 +24,7 @@ def found(tmp_path_factory):
     return json.loads((folder / "found.json").read_text())
 
 
+@pytest.mark.fault
 @pytest.mark.parametrize(("case", "num_devices"), [("batch", "2"), ("batch", "8"), ("host", "8"), ("seeds", "8")])
 def test_losses_and_weights_are_those_of_one_device_but_for_rounding(found, case, num_devices):
     alone, spread_out = found[case]["1"], found[case][num_devices]
@@ -32,10 +33,12 @@ def test_losses_and_weights_are_those_of_one_device_but_for_rounding(found, case
     np.testing.assert_allclose(spread_out["weights"], alone["weights"], rtol=1e-4)
 
 
+@pytest.mark.fault
 def test_gradients_are_all_that_travels_and_with_seeds_spread_nothing_does(found):
     assert found["collectives"] == {"batch": ["all-reduce"], "seeds": []}
 
 
+@pytest.mark.fault
 def test_a_training_over_devices_resumes_bit_for_bit(found):
     assert found["resumed"] == found["batch"]["8"]
 
