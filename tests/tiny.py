@@ -5,11 +5,8 @@ import numpy as np
 
 from evor_eqx.agents import STRIDE, Agent, Entry, States
 from evor_eqx.build import make_critic, make_policy
-from evor_eqx.compilation import initialised
 from evor_eqx.config import CriticConfig, NetworkConfig, PolicyConfig, Setting
-from evor_eqx.critics.abstract import AbstractCritic
 from evor_eqx.data.dataset import OfflineDataset
-from evor_eqx.policy import FlowPolicy
 from evor_eqx.tasks import make_env, parse_task
 
 TASK = parse_task("pointmaze-medium-navigate-task1")
@@ -30,7 +27,10 @@ def tiny_agent(name: str = "tiny", chunk_length: int = CHUNK_LENGTH) -> Agent:
         "rewards": np.where(np.arange(num_rows) > 2000, 0.0, -1.0),
         "masks": np.where(np.arange(num_rows) > 2000, 0.0, 1.0),
     }
-    policy, critic = tiny_models(2, 2 * chunk_length, chunk_length)
+    network = NetworkConfig(width=16, depth=1)
+    config = PolicyConfig(network=network, chunk_length=chunk_length)
+    policy = make_policy(config, 2, 2 * chunk_length, key=jax.random.key(0))
+    critic = make_critic(CriticConfig(network=network), 2, 2 * chunk_length, key=jax.random.key(1))
     rows = np.flatnonzero(valids > 0)[::STRIDE]
     states = States(rows, {"qpos": obs[rows], "qvel": np.zeros_like(obs[rows])})
     facts = {"dataset": TASK.dataset, "origin": "made up", "fingerprint": "00000000"}
@@ -39,24 +39,14 @@ def tiny_agent(name: str = "tiny", chunk_length: int = CHUNK_LENGTH) -> Agent:
     )
 
 
-def tiny_models(obs_size: int, chunk_size: int, chunk_length: int) -> tuple[FlowPolicy, AbstractCritic]:
-    """An untrained policy and critic of one narrow layer."""
-    network = NetworkConfig(width=16, depth=1)
-    configs = PolicyConfig(network=network, chunk_length=chunk_length), CriticConfig(network=network)
-    makers = (make_policy, make_critic)
-    policy, critic = (
-        initialised(lambda key, make=make, config=config: make(config, obs_size, chunk_size, key=key), key)
-        for make, config, key in zip(makers, configs, jax.random.split(jax.random.key(0)), strict=True)
-    )
-    return policy, critic
-
-
 def agent_without_data(name: str, chunk_length: int = CHUNK_LENGTH) -> Agent:
     """An agent of any task, with no rows to look at: for rollouts."""
     env = make_env(task := parse_task(name))
     obs_size, act_size = env.observation_space.shape[0], env.action_space.shape[0]
     env.close()
-    policy, critic = tiny_models(obs_size, act_size * chunk_length, chunk_length)
+    sizes, network = (obs_size, act_size * chunk_length), NetworkConfig(width=16, depth=1)
+    policy = make_policy(PolicyConfig(network=network, chunk_length=chunk_length), *sizes, key=jax.random.key(0))
+    critic = make_critic(CriticConfig(network=network), *sizes, key=jax.random.key(1))
     arrays = {"observations": np.zeros((2, obs_size)), "actions": np.zeros((2, act_size)), "valids": np.array([1, 0])}
     setting = Setting(num_candidates=3, tau_r=1.0, tau_q=0.2, num_returns=4)
     dataset, states = OfflineDataset.from_arrays(arrays), States(np.zeros(0, np.int32), {})
