@@ -168,7 +168,7 @@ def test_the_slurm_profile_runs_a_study_on_one_node(module_home, tmp_path):
     command = [str(ROOT / "tests" / "one_node_slurm.sh"), str(folder)]
     command = ["unshare", "--mount", *command, *snakemake(tmp_path, *options, profile="slurm")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900)
-    shutil.rmtree(folder)
+    shutil.rmtree(folder, ignore_errors=True)  # its daemons are on their way out
     assert done.returncode == 0, done.stderr[-3000:]
     study = read_study(tmp_path / "study.yaml")
     assert marks(module_home, "slurm") == set(study.steps()) and study.suite().left() == []
