@@ -149,7 +149,7 @@ def calibration(
     ends = [min(predicted.min(), recorded.min()), max(predicted.max(), recorded.max())]
     ax.plot(ends, ends, label="perfect", **TRUTH)
     ax.set(xlabel="predicted mean return", ylabel="recorded return")
-    ax.legend()
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3)  # points may lie anywhere inside
     return ax
 
 

@@ -144,8 +144,8 @@ def write_study(name: str, path: Path) -> Path:
     """Write a named study; returns the path. Raises UserError for an unknown name."""
     if name not in STUDIES:
         raise UserError(f"unknown study {name!r}: expected one of {', '.join(STUDIES)}")
-    fields_of = asdict(STUDIES[name]).items()
-    record = {key: list(value) if isinstance(value, tuple) else value for key, value in fields_of}
+    record = asdict(STUDIES[name])
+    record |= {key: list(value) for key, value in record.items() if isinstance(value, tuple)}  # YAML has no tuples
     with replacing(path) as temporary:
         temporary.write_text(yaml.safe_dump(record, sort_keys=False))
     return path

@@ -92,7 +92,8 @@ class Suite:
             for job in self.left():
                 try:
                     self._do(job, deadline, until)
-                    print(f"{job.name}: {self._value(job) if until == STATIONS[-1] else until + ' made'}", flush=True)
+                    done = f"{self._value(job):.0%}" if until == STATIONS[-1] else f"{until} made"
+                    print(f"{job.name}: {done}", flush=True)
                 except UserError as error:
                     print(f"{job.name}: failed, {error}", flush=True)
                     num_failed += 1
@@ -148,9 +149,9 @@ class Suite:
             with _timing(station, self._times):
                 job.make(station.what, self.record, deadline)
 
-    def _value(self, job: Job) -> str:
+    def _value(self, job: Job) -> float:
         key = (job.task.name, job.method, job.seed)
-        return f"{np.mean([row.success for row in self.rows() if row.case.job == key and row.case.reported]):.0%}"
+        return float(np.mean([row.success for row in self.rows() if row.case.job == key and row.case.reported]))
 
 
 def timed(path: Path) -> dict[Station, float]:
