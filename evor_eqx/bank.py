@@ -5,8 +5,10 @@ its next chunk instead of integrating the policy's flow. Each row has a key of i
 the block size, and a bank that a kill cut off is taken up where it stopped.
 """
 
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -14,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
+from evor_eqx.errors import UserError
 from evor_eqx.files import read_json, write_json
 from evor_eqx.leases import make_once
 from evor_eqx.policy import FlowPolicy
@@ -21,6 +24,7 @@ from evor_eqx.progress import bar
 
 BLOCK = 512  # rows; 512 of 256 units stay in the processor's cache, larger blocks were up to 1.6 times slower
 _SAVE_EVERY = 64  # blocks, some seconds
+_CHECKED_ROWS = 1 << 16  # at once, so that a check of a large bank needs little memory
 
 
 def action_bank(
@@ -35,28 +39,58 @@ def action_bank(
     """The bank in `path`, a .npy file: opened if it is there, else made, in parts that survive a kill.
 
     The caller's path names all that determines the draws (policy, split, `num_draws`, `num_steps`); the array is read
-    from disk as it is used.
+    from disk as it is used. Raises UserError if it is damaged.
     """
-    make_once(path, path.exists, lambda: _make(policy, obs, num_draws, num_steps, path, key))
-    return np.load(path, mmap_mode="r")
+    seal, shape = path.with_suffix(".seal"), (len(obs), num_draws, policy.chunk_size)
+    make_once(path, lambda: is_made(path), lambda: _make(policy, obs, num_draws, num_steps, path, key))
+    return _opened(path, shape, read_json(seal), "r")
+
+
+def is_made(path: Path) -> bool:
+    """Whether a bank lies there, whole and with its seal; those of earlier versions had none."""
+    return path.exists() and path.with_suffix(".seal").exists()
 
 
 def _make(policy: FlowPolicy, obs: np.ndarray, num_draws: int, num_steps: int, path: Path, key: PRNGKeyArray) -> None:
-    partial, progress_file = path.with_suffix(".partial"), path.with_suffix(".json")
-    resumed = partial.exists() and progress_file.exists()
-    done = read_json(progress_file)["num_rows_done"] if resumed else 0
-    shape = (len(obs), num_draws, policy.chunk_size)
-    bank = np.lib.format.open_memmap(partial, "r+" if resumed else "w+", np.float32, None if resumed else shape)
+    """Write the rows into a partial file, renamed at the end; the seal beside it tells how far they are whole."""
+    partial, seal = path.with_suffix(".partial"), path.with_suffix(".seal")
+    shape, done, crc = (len(obs), num_draws, policy.chunk_size), 0, 0
+    if partial.exists() and seal.exists():
+        saved = read_json(seal)
+        bank, done, crc = _opened(partial, shape, saved, "r+"), saved["num_rows"], saved["crc32"]
+    else:
+        bank = np.lib.format.open_memmap(partial, "w+", np.float32, shape)
     with bar(len(obs), f"action bank {path.stem}", "row", done) as progress:
         for count, (start, block) in enumerate(_blocks(policy, obs, num_draws, num_steps, done, key), start=1):
             bank[start : start + len(block)] = block
+            crc = _checksum(block, crc)
             progress.update(len(block))
             if count % _SAVE_EVERY == 0:
                 bank.flush()
-                write_json(progress_file, {"num_rows_done": start + len(block)})
+                write_json(seal, {"num_rows": start + len(block), "crc32": crc})
     bank.flush()
+    write_json(seal, {"num_rows": len(obs), "crc32": crc})
     partial.replace(path)
-    progress_file.unlink(missing_ok=True)
+
+
+def _opened(path: Path, shape: tuple[int, ...], seal: dict[str, Any], mode: Literal["r", "r+"]) -> np.memmap:
+    """The array in a file, whose first rows must be those that the seal was made for. Raises UserError if not."""
+    try:
+        array = np.lib.format.open_memmap(path, mode)
+        if array.shape != shape or array.dtype != np.float32:
+            raise ValueError(f"got {array.dtype} of shape {array.shape}, expected float32 of shape {shape}")
+        if _checksum(array[: seal["num_rows"]]) != seal["crc32"]:
+            raise ValueError("its bytes do not match the checksum in the .seal beside it")
+    except (OSError, ValueError) as error:
+        raise UserError(f"damaged action bank {path} ({error}): delete it and make it again") from None
+    return array
+
+
+def _checksum(rows: np.ndarray, before: int = 0) -> int:
+    """CRC-32 of rows, behind those that have the checksum `before`."""
+    for start in range(0, len(rows), _CHECKED_ROWS):
+        before = zlib.crc32(np.ascontiguousarray(rows[start : start + _CHECKED_ROWS]).data, before)
+    return before
 
 
 def _blocks(

@@ -74,7 +74,8 @@ def blank_policy(record: dict[str, Any], sizes: dict[str, Any]) -> FlowPolicy:
 
 def blank_critic(record: dict[str, Any], sizes: dict[str, Any]) -> AbstractCritic:
     """A critic of a recorded configuration, as `blank_policy`."""
-    scale = ReturnScale(*map(jnp.asarray, (0.0, 1.0, -1.0, 1.0)))
+    with jax.ensure_compile_time_eval():  # numbers also where only shapes are asked for: histograms check their range
+        scale = ReturnScale(*map(jnp.asarray, (0.0, 1.0, -1.0, 1.0)))
     return make_critic(from_record(CriticConfig, record), **sizes, key=jax.random.key(0), scale=scale)
 
 

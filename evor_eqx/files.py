@@ -46,22 +46,75 @@ def remove_leftovers(path: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, atomically."""
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write `value` with its checksum as indented JSON, atomically."""
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
+        temporary.write_text(json.dumps(sealed(value), indent=1, sort_keys=True) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file; raises UserError with the file's name if it is absent or damaged."""
+def read_json(path: Path) -> dict[str, Any]:
+    """Read what `write_json` wrote; raises UserError with the file's name if it is absent or damaged."""
     try:
-        return json.loads(path.read_text())
+        return unsealed(json.loads(path.read_text()))
     except FileNotFoundError:
         raise UserError(
             f"no file {path}: expected a JSON file; make it again with the command that writes it"
         ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise UserError(f"damaged file {path}: expected JSON ({error}); delete it and make it again") from None
+
+
+def append_line(path: Path, row: dict[str, Any]) -> None:
+    """Append a row with its checksum to a JSON-lines file."""
+    with open(path, "a") as file:
+        file.write(json.dumps(sealed(row)) + "\n")
+
+
+def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write a JSON-lines file, each row with its checksum, atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text("".join(json.dumps(sealed(row)) + "\n" for row in rows))
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Rows of a JSON-lines file, none if it is absent; a last line cut off by a kill is left out.
+
+    Raises UserError that names the file and the line if it is damaged.
+    """
+    if not path.exists():
+        return
+    *lines, rest = path.read_bytes().split(b"\n")
+    if _is_row(rest[:-1]):  # whole, but for its line end
+        lines.append(rest)
+    for number, line in enumerate(lines, start=1):
+        try:
+            yield unsealed(json.loads(line))
+        except ValueError as error:
+            raise UserError(
+                f"damaged line {number} of {path} ({error}): delete that line, or the file to make it again"
+            ) from None
+
+
+def sealed(value: dict[str, Any]) -> dict[str, Any]:
+    """The record with a checksum of all the rest."""
+    return {**value, "checksum": short_hash(value)}
+
+
+def unsealed(value: Any) -> dict[str, Any]:
+    """The record without its checksum, which must be right; earlier versions wrote none. Raises ValueError if not."""
+    if not isinstance(value, dict):
+        raise ValueError(f"got {type(value).__name__}, expected a record")
+    rest = {name: part for name, part in value.items() if name != "checksum"}
+    if "checksum" in value and value["checksum"] != short_hash(rest):
+        raise ValueError("it does not match its checksum")
+    return rest
+
+
+def _is_row(line: bytes) -> bool:
+    try:
+        return bool(unsealed(json.loads(line)))
+    except ValueError:
+        return False
 
 
 def sha256(path: Path) -> str:

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from evor_eqx import inference, train
+from evor_eqx.bank import is_made
 from evor_eqx.build import blank_critic, blank_policy, make_shared_critic
 from evor_eqx.config import Config, CriticConfig, PolicyConfig, Setting, from_record
 from evor_eqx.critics.abstract import AbstractCritic, ReturnScale
@@ -24,6 +25,7 @@ from evor_eqx.critics.shared import of_task
 from evor_eqx.data.source import SPLITS, Source, find, find_or_make
 from evor_eqx.envs import ParallelEnvs, open_envs
 from evor_eqx.evaluate import Actor, Episode, run_episodes
+from evor_eqx.files import read_lines, write_lines
 from evor_eqx.leases import make_once
 from evor_eqx.phases import (
     Trained,
@@ -36,7 +38,7 @@ from evor_eqx.phases import (
     train_shared_critics,
 )
 from evor_eqx.policy import FlowPolicy
-from evor_eqx.runs import Run, read_lines, write_lines
+from evor_eqx.runs import Run
 from evor_eqx.stats import Interval, wilson_interval
 from evor_eqx.tasks import GENERATED, Task, all_tasks, dataset_name, make_env
 
@@ -85,7 +87,7 @@ def ensure_policy(dataset: str, config: Config, *, watch: train.Watch = train.un
 def has_banks(source: Source, config: Config) -> bool:
     """Whether the draws of the base policy that critics learn from are there, or none are wanted."""
     run = policy_run(source, config)
-    return not config.critic.num_bank_draws or all(bank_path(run, split, config).exists() for split in SPLITS)
+    return not config.critic.num_bank_draws or all(is_made(bank_path(run, split, config)) for split in SPLITS)
 
 
 def ensure_banks(dataset: str, config: Config) -> None:

@@ -13,7 +13,7 @@ import io
 import json
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -25,7 +25,7 @@ import numpy as np
 
 from evor_eqx import paths
 from evor_eqx.errors import UserError
-from evor_eqx.files import read_json, replacing, short_hash, write_json
+from evor_eqx.files import append_line, read_json, read_lines, replacing, short_hash, write_json, write_lines
 from evor_eqx.leases import make_once
 
 FORMAT = 1  # of the run folder; part of the id, so a new format never reads an old folder
@@ -93,6 +93,7 @@ class Run:
 
     def finish(self, **facts: Any) -> None:
         """Say that training came to its end, with the facts worth keeping."""
+        facts["num_rows"] = len(list(read_lines(self._metrics)))
         write_json(self.path / "manifest.json", {**self.manifest, **facts, "status": "complete"})
 
     def save(self, state: Any, step: int | None = None) -> None:
@@ -131,12 +132,17 @@ class Run:
 
     def log(self, step: int, scalars: dict[str, Any]) -> None:
         """Append one row of metrics."""
-        with open(self.path / "metrics.jsonl", "a") as file:
-            file.write(json.dumps({"step": step, "time": time.time(), **scalars}) + "\n")
+        append_line(self._metrics, {"step": step, "time": time.time(), **scalars})
 
     def metrics(self) -> dict[str, np.ndarray]:
-        """All rows of metrics as columns, `step` first."""
-        rows = list(read_lines(self.path / "metrics.jsonl"))
+        """All rows of metrics as columns, `step` first. Raises UserError if they are damaged."""
+        rows, manifest = list(read_lines(self._metrics)), self.manifest
+        expected = manifest.get("num_rows", len(rows)) if manifest.get("status") == "complete" else len(rows)
+        if len(rows) != expected:
+            raise UserError(
+                f"damaged file {self._metrics}: got {len(rows)} rows, expected {expected}; delete its folder to train "
+                "it again"
+            )
         return {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else {})}
 
     def updates_per_second(self, num_blocks: int | None = None) -> float | None:
@@ -150,32 +156,15 @@ class Run:
         rates = np.diff(columns["step"]) / np.diff(columns["time"])
         return float(np.median(rates if num_blocks is None else rates[-num_blocks:]))
 
+    @property
+    def _metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
     def _leaves(self, step: int | None) -> Path:
         return self.path / ("checkpoint.eqx" if step is None else f"snapshot-{step}.eqx")
 
     def _drop_metrics_after(self, step: int) -> None:
-        rows = [row for row in read_lines(self.path / "metrics.jsonl") if row["step"] <= step]
-        write_lines(self.path / "metrics.jsonl", rows)
-
-
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Rows of a JSON-lines file, none if it is absent; a last line cut off by a kill is left out."""
-    if not path.exists():
-        return
-    *lines, _ = path.read_text().split("\n")
-    for number, line in enumerate(lines, start=1):
-        try:
-            yield json.loads(line)
-        except json.JSONDecodeError:
-            raise UserError(
-                f"damaged line {number} of {path}: delete that line, or the file to make it again"
-            ) from None
-
-
-def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write a JSON-lines file, atomically."""
-    with replacing(path) as temporary:
-        temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        write_lines(self._metrics, [row for row in read_lines(self._metrics) if row["step"] <= step])
 
 
 def all_runs() -> list[Run]:

@@ -18,12 +18,12 @@ import numpy as np
 from evor_eqx import paths
 from evor_eqx.config import Config
 from evor_eqx.errors import UserError
+from evor_eqx.files import read_lines, write_lines
 from evor_eqx.jobs import STATIONS, Job, Station
 from evor_eqx.methods import METHODS
 from evor_eqx.presets import preset as named_preset
 from evor_eqx.progress import duration
 from evor_eqx.record import TUNING_SEED, Row, read_record
-from evor_eqx.runs import read_lines, write_lines
 from evor_eqx.stopping import Deadline, TimeUp
 from evor_eqx.tasks import DATASETS, Task, all_tasks, is_task, parse_task
 

@@ -14,8 +14,8 @@ from evor_eqx import paths
 from evor_eqx.figures import executed_copy, run_all
 
 NOTEBOOKS = sorted(paths.notebooks_dir().glob("*.ipynb"))
-# Those that train on exact processes alone, but for 08; they share runs with each other, and the others their data.
-ON_EXACT_PROCESSES = ("00", "03", "04", "08", "10")
+# Those that train on exact processes alone share runs with each other, and the others their data and base policies.
+ON_EXACT_PROCESSES = ("00", "03", "04", "10")
 SOLUTION = re.compile(r"<details><summary>Solution</summary>\n\n```python\n(.*?)\n```\n.*\n</details>", re.DOTALL)
 
 

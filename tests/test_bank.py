@@ -55,4 +55,4 @@ def test_one_that_was_cut_off_is_taken_up_where_it_stopped(tmp_path, monkeypatch
     assert not (tmp_path / "bank.npy").exists()
     np.testing.assert_array_equal(make(tmp_path / "bank.npy"), whole)
     assert started == [0, 4 * 64]  # saved after every second block
-    assert [file.name for file in sorted(tmp_path.iterdir())] == ["bank.npy", "whole.npy"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["bank.npy", "bank.seal", "whole.npy", "whole.seal"]

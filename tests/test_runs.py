@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from evor_eqx.errors import UserError
-from evor_eqx.runs import Run, all_runs, environment, read_lines
+from evor_eqx.files import read_lines
+from evor_eqx.runs import Run, all_runs, environment
 
 
 class State(eqx.Module):
