@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
 from evor_eqx.errors import UserError
-from evor_eqx.files import read_json, write_json
+from evor_eqx.files import read_json, reserve, write_json
 from evor_eqx.leases import make_once
 from evor_eqx.policy import FlowPolicy
 from evor_eqx.progress import bar
@@ -60,6 +60,7 @@ def _make(policy: FlowPolicy, obs: np.ndarray, num_draws: int, num_steps: int, p
         bank, done, crc = _opened(partial, shape, saved, "r+"), saved["num_rows"], saved["crc32"]
     else:
         bank = np.lib.format.open_memmap(partial, "w+", np.float32, shape)
+        reserve(partial)
     with bar(len(obs), f"action bank {path.stem}", "row", done) as progress:
         for count, (start, block) in enumerate(_blocks(policy, obs, num_draws, num_steps, done, key), start=1):
             bank[start : start + len(block)] = block

@@ -5,6 +5,7 @@ by SIGINT (Ctrl-C) or SIGTERM. A training stops at the end of its block and is s
 once. The same command goes on from what was saved.
 """
 
+import errno
 import itertools
 import signal
 import sys
@@ -316,7 +317,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with sigterm_as_interrupt():
             return command.run()
     except (UserError, OSError) as error:  # OSError: a full disk, a folder that must not be written to
-        print(f"evor: {error}", file=sys.stderr)
+        kept = "; make room, what was saved is kept, the same command goes on from there"
+        print(f"evor: {error}{kept if getattr(error, 'errno', None) == errno.ENOSPC else ''}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
         said = str(stop) or "interrupted, what was saved is kept"

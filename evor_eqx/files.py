@@ -46,6 +46,21 @@ def remove_leftovers(path: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
+def reserve(path: Path) -> None:
+    """Give a sparse file all its bytes on the disk now: writing to its memory map on a full one would be a crash.
+
+    Raises OSError if there is no room; the file is removed then.
+    """
+    if not hasattr(os, "posix_fallocate"):  # macOS
+        return
+    try:
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError:
+        path.unlink()
+        raise
+
+
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Write `value` with its checksum as indented JSON, atomically."""
     with replacing(path) as temporary:

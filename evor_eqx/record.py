@@ -77,7 +77,8 @@ def read_record(path: Path, evaluation_seed: int = REPORTED_SEED) -> list[Row]:
     """
     if not path.is_file():
         raise UserError(f"no record {path}: `evor suite` makes it")
-    reader = csv.DictReader(io.StringIO(path.read_text()), restkey="more", restval="")
+    text = path.read_bytes().decode(errors="replace")  # what is no text is no number either, and is named below
+    reader = csv.DictReader(io.StringIO(text, newline=""), restkey="more", restval="")
     if set(reader.fieldnames or ()) != set(COLUMNS):
         got = ", ".join(reader.fieldnames or ()) or "none"
         raise UserError(f"columns of {path}: got {got}, expected {', '.join(COLUMNS)}; restore the file")

@@ -157,7 +157,7 @@ def read_study(path: Path) -> Study:
         raise UserError(f"no study {path}: `evor study` writes one")
     try:
         record = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(
             f"{path} is no YAML ({' '.join(str(error).split())}): write it again with `evor study`"
         ) from None

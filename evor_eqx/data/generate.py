@@ -158,7 +158,7 @@ def _collect(parts: list[Part], dataset: str, num_workers: int) -> None:
 
 def _raise_worker_error(job: Future, part: Part) -> None:
     error = job.exception()
-    if isinstance(error, Exception):
+    if isinstance(error, Exception) and not isinstance(error, OSError):  # a full disk speaks for itself
         episodes = f"{part.split} episodes {part.first} to {part.first + part.num_episodes - 1}"
         raise RuntimeError(f"a worker failed at {episodes} of {part.recipe.env_id}: {error!r}") from error
     if error is not None:
