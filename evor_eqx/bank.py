@@ -5,7 +5,6 @@ its next chunk instead of integrating the policy's flow. Each row has a key of i
 the block size, and a bank that a kill cut off is taken up where it stopped.
 """
 
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -17,14 +16,13 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
 from evor_eqx.errors import UserError
-from evor_eqx.files import read_json, reserve, write_json
+from evor_eqx.files import crc32, read_json, reserve, write_json
 from evor_eqx.leases import make_once
 from evor_eqx.policy import FlowPolicy
 from evor_eqx.progress import bar
 
 BLOCK = 512  # rows; 512 of 256 units stay in the processor's cache, larger blocks were up to 1.6 times slower
 _SAVE_EVERY = 64  # blocks, some seconds
-_CHECKED_ROWS = 1 << 16  # at once, so that a check of a large bank needs little memory
 
 
 def action_bank(
@@ -64,7 +62,7 @@ def _make(policy: FlowPolicy, obs: np.ndarray, num_draws: int, num_steps: int, p
     with bar(len(obs), f"action bank {path.stem}", "row", done) as progress:
         for count, (start, block) in enumerate(_blocks(policy, obs, num_draws, num_steps, done, key), start=1):
             bank[start : start + len(block)] = block
-            crc = _checksum(block, crc)
+            crc = crc32(block, crc)
             progress.update(len(block))
             if count % _SAVE_EVERY == 0:
                 bank.flush()
@@ -80,18 +78,11 @@ def _opened(path: Path, shape: tuple[int, ...], seal: dict[str, Any], mode: Lite
         array = np.lib.format.open_memmap(path, mode)
         if array.shape != shape or array.dtype != np.float32:
             raise ValueError(f"got {array.dtype} of shape {array.shape}, expected float32 of shape {shape}")
-        if _checksum(array[: seal["num_rows"]]) != seal["crc32"]:
+        if crc32(array[: seal["num_rows"]]) != seal["crc32"]:
             raise ValueError("its bytes do not match the checksum in the .seal beside it")
     except (OSError, ValueError) as error:
         raise UserError(f"damaged action bank {path} ({error}): delete it and make it again") from None
     return array
-
-
-def _checksum(rows: np.ndarray, before: int = 0) -> int:
-    """CRC-32 of rows, behind those that have the checksum `before`."""
-    for start in range(0, len(rows), _CHECKED_ROWS):
-        before = zlib.crc32(np.ascontiguousarray(rows[start : start + _CHECKED_ROWS]).data, before)
-    return before
 
 
 def _blocks(

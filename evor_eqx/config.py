@@ -73,6 +73,9 @@ class DataConfig(Checked):
     """Training episodes to generate (validation: a tenth); None: as many as the published set has (usually 1000)."""
     seed: int = 0
     """Seed of the generated data; 0 to 2^31 - 1."""
+    folder: str | None = None
+    """A folder of training files, each with its validation file beside it, to use in place of any others: OGBench's
+    sets of 100M transitions come so."""
 
 
 @dataclass(frozen=True)

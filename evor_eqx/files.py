@@ -6,13 +6,17 @@ import hashlib
 import json
 import os
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from evor_eqx.errors import UserError
 
 _TEMPORARY = ".writing-"  # what temporary names begin with
+_CHECKED_ROWS = 1 << 16  # at once, so that a check of a large array needs little memory
 
 
 @contextlib.contextmanager
@@ -136,6 +140,13 @@ def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def crc32(rows: np.ndarray, before: int = 0) -> int:
+    """CRC-32 of an array's rows, which may be many, behind those that have the checksum `before`."""
+    for start in range(0, len(rows), _CHECKED_ROWS):
+        before = zlib.crc32(np.ascontiguousarray(rows[start : start + _CHECKED_ROWS]).data, before)
+    return before
 
 
 def short_hash(value: Any) -> str:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from evor_eqx import train
+from evor_eqx import paths, train
 from evor_eqx.bank import action_bank
 from evor_eqx.build import (
     make_critic,
@@ -26,7 +26,7 @@ from evor_eqx.config import Config, TrainConfig
 from evor_eqx.critics.categorical import check_support
 from evor_eqx.critics.shared import of_task
 from evor_eqx.data.dataset import DEVICE_BYTES, OfflineDataset, of_tasks
-from evor_eqx.data.source import Source, Split, load_arrays
+from evor_eqx.data.source import Source, Split, load_parts
 from evor_eqx.data.windows import HostWindows, Windows
 from evor_eqx.devices import over_devices
 from evor_eqx.errors import UserError
@@ -53,14 +53,17 @@ class Trained(Generic[Model]):
 def load_dataset(source: Source, task: Task | None, split: Split) -> OfflineDataset:
     """The "train" or "val" rows of a source, with the task's reward and mask if a task is given.
 
-    Rows that take more than the device should hold are memory-mapped from files beside the source.
+    Rows of many files, or that take more than the device should hold, are memory-mapped from files in the data folder.
     """
-    dataset = OfflineDataset.from_arrays(load_arrays(source, task, split))
-    if dataset.num_bytes <= DEVICE_BYTES:
-        return dataset
-    folder = source.path.with_suffix(".rows") / split
+    parts = map(OfflineDataset.from_arrays, load_parts(source, task, split))
+    folder = paths.data_dir() / f"{source.dataset}-{source.fingerprint}.rows" / split
+    if len(source.files(split)) == 1:
+        (dataset,) = parts
+        if dataset.num_bytes <= DEVICE_BYTES:
+            return dataset
+        parts = [dataset]
     with lease(folder):
-        return dataset.mapped(folder)
+        return OfflineDataset.mapped(parts, folder)
 
 
 def train_policy(run: Run, source: Source, config: Config, watch: train.Watch = train.unwatched) -> None:

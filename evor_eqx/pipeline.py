@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -260,6 +261,8 @@ def _critic_identity(source: Source, config: Config) -> dict[str, Any]:
 
 
 def _data_arguments(dataset: str, config: Config) -> dict[str, Any]:
+    if config.data.folder is not None:
+        return {"folder": Path(config.data.folder)}
     num_episodes = config.data.num_episodes if dataset_name(dataset) in GENERATED else None
     return {"num_episodes": num_episodes, "seed": config.data.seed}
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 
 from evor_eqx.data.dataset import OfflineDataset
 from evor_eqx.data.windows import HostWindows
@@ -121,7 +122,7 @@ def test_windows_on_the_host_draw_what_windows_on_the_device_draw(num_bank_draws
     bank = np.random.default_rng(0).normal(size=(num_bank_draws, sum(LENGTHS), 2)).astype(np.float32)
     options = {"gamma": GAMMA, "chunk_length": 2, "num_steps": 3, "bank": bank if num_bank_draws else None}
     options["all_draws"] = all_draws
-    mapped = DATASET.mapped(tmp_path)
+    mapped = OfflineDataset.mapped([DATASET], tmp_path)
     assert isinstance(mapped.obs, np.memmap)
     device, host = DATASET.windows(**options), mapped.windows(**options, device_bytes=0)
     assert isinstance(host, HostWindows)
@@ -131,6 +132,25 @@ def test_windows_on_the_host_draw_what_windows_on_the_device_draw(num_bank_draws
         batch = device.sample(50, key=key)
         for other in (jax.tree.map(operator.itemgetter(index), staged), host.sample(50, key=key)):
             jax.tree.map(np.testing.assert_array_equal, other, batch)
+
+
+def test_a_block_of_many_windows_is_drawn_from_one_segment_and_all_windows_are_as_likely():
+    options = {"gamma": GAMMA, "chunk_length": 1}
+    windows = DATASET.windows(**options, device_bytes=0).windows
+    num, segment = len(windows.starts), 6
+    assert num % segment  # the last one is shorter
+    host, counts = HostWindows(windows, segment), np.zeros(num)
+    place = {tuple(windows.obs[row]): index for index, row in enumerate(windows.starts)}
+    for key in jax.random.split(jax.random.key(0), 400):
+        batches = host.stage(4, keys=jax.random.split(key, 5))
+        drawn = np.array([place[tuple(obs)] for obs in np.asarray(batches.obs).reshape(-1, 2)])
+        assert len(np.unique(drawn // segment)) == 1
+        np.add.at(counts, drawn, 1)
+    in_segment = np.minimum(np.arange(num) // segment * segment + segment, num) - np.arange(num) // segment * segment
+    share = np.bincount(np.arange(num) // segment, counts) / counts.sum()
+    np.testing.assert_allclose(share, np.bincount(np.arange(num) // segment) / num, atol=4 * np.sqrt(0.25 / 400))
+    expected = share[np.arange(num) // segment] / in_segment
+    assert scipy.stats.chisquare(counts, expected * counts.sum()).pvalue > 1e-3
 
 
 def test_data_without_a_task_never_end_and_pay_nothing():

@@ -6,14 +6,18 @@ import http.server
 import io
 import os
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from evor_eqx import paths
+from evor_eqx import paths, phases, pipeline
+from evor_eqx.config import DataConfig, TrainConfig
 from evor_eqx.data import controllers, source
 from evor_eqx.data.download import download
+from evor_eqx.data.source import SPLITS
 from evor_eqx.errors import UserError
+from evor_eqx.presets import preset
 from evor_eqx.tasks import parse_task
 
 MAZE = "pointmaze-medium-navigate-v0"
@@ -174,7 +178,7 @@ def test_the_published_pair_in_ogbenchs_folder_comes_first_and_is_not_touched(fo
     put_in_ogbench_folder(folders)
     found = source.find_or_make("pointmaze-medium-navigate")
     assert source.find("pointmaze-medium-navigate") == found
-    assert (found.origin, found.path.parent, found.val_path.parent) == ("ogbench", *[folders / "ogbench"] * 2)
+    assert found.origin == "ogbench" and {file.parent for file in found.files(*SPLITS)} == {folders / "ogbench"}
     assert sorted(os.listdir(folders / "ogbench")) == [f"{MAZE}-val.npz", f"{MAZE}.npz"]
     source.verify(found)
 
@@ -186,7 +190,7 @@ def test_a_number_of_episodes_means_generated_data(folders):
     made = source.find_or_make(MAZE, num_episodes=1)
     assert source.find(MAZE, num_episodes=1) == made and source.find(MAZE, num_episodes=1, seed=1) is None
     assert made.origin == source.find_or_make(MAZE, published=False).origin == "generated"
-    assert made.path.parent == made.val_path.parent == folders / "home" / "data"
+    assert {file.parent for file in made.files(*SPLITS)} == {folders / "home" / "data"}
     assert made.details["versions"]["ogbench"]
     source.verify(made)
 
@@ -262,3 +266,60 @@ def test_damaged_files_are_named():
     with pytest.raises(UserError, match=rf"{made.path.name}.*no file"):
         source.load_arrays(made, TASK, "train")
     assert source.find_or_make(MAZE, num_episodes=1).fingerprint == made.fingerprint
+
+
+# A folder of many files.
+
+
+def shards(folder, *seeds):
+    """Pairs of files of two episodes each, and one for validation."""
+    folder.mkdir()
+    for number, seed in enumerate(seeds):
+        (folder / f"{MAZE}-{number:03d}.npz").write_bytes(dataset_bytes(seed))
+        (folder / f"{MAZE}-{number:03d}-val.npz").write_bytes(dataset_bytes(100 + seed, 1))
+    return folder
+
+
+def test_a_folder_is_one_dataset_with_the_rows_of_all_its_files(folders):
+    many = source.find_or_make(MAZE, folder=shards(folders / "many", 0, 1, 2))
+    assert many.origin == "folder" and len(many.files("train")) == len(many.files("val")) == 3
+    alone = [source.find_or_make(MAZE, folder=shards(folders / str(seed), seed)) for seed in (0, 1, 2)]
+    assert len({many.fingerprint, *(one.fingerprint for one in alone)}) == 4
+    for split in SPLITS:
+        rows, parts = source.load_arrays(many, TASK, split), [source.load_arrays(one, TASK, split) for one in alone]
+        for name, array in rows.items():
+            np.testing.assert_array_equal(array, np.concatenate([part[name] for part in parts]))
+        dataset, pieces = (
+            phases.load_dataset(many, TASK, split),
+            [phases.load_dataset(one, TASK, split) for one in alone],
+        )
+        assert isinstance(dataset.obs, np.memmap)
+        for name in ("obs", "act", "reward", "mask"):
+            np.testing.assert_array_equal(getattr(dataset, name), np.concatenate([getattr(p, name) for p in pieces]))
+        lengths = np.cumsum([0, *(len(piece.obs) for piece in pieces)])
+        ends = [piece.last_row + first for piece, first in zip(pieces, lengths, strict=False)]
+        np.testing.assert_array_equal(dataset.last_row, np.concatenate(ends))
+
+
+def test_a_folder_without_pairs_is_named(folders):
+    with pytest.raises(UserError, match=r"no dataset in .*nothing.*NAME-val.npz"):
+        source.find_or_make(MAZE, folder=folders / "nothing")
+    (shards(folders / "many", 0, 1) / f"{MAZE}-001-val.npz").unlink()
+    with pytest.raises(UserError, match=f"no file .*{MAZE}-001-val.npz"):
+        source.find_or_make(MAZE, folder=folders / "many")
+
+
+@pytest.mark.slow
+def test_training_on_many_files_is_training_on_their_rows(folders):
+    def losses(folder):
+        train = TrainConfig(num_updates=20, batch_size=16, log_every=10, checkpoint_every=20)
+        smoke = preset("smoke")
+        config = replace(smoke, data=DataConfig(folder=str(folder)), policy=replace(smoke.policy, train=train))
+        return pipeline.ensure_policy(MAZE, config).run.metrics()["loss"]
+
+    many, one = shards(folders / "many", 0, 1), folders / "one"
+    one.mkdir()
+    for kind in ("", "-val"):
+        files = [dict(np.load(many / f"{MAZE}-{number:03d}{kind}.npz")) for number in (0, 1)]
+        np.savez(one / f"{MAZE}{kind}.npz", **{k: np.concatenate([file[k] for file in files]) for k in files[0]})
+    np.testing.assert_allclose(losses(many), losses(one), rtol=1e-4)

@@ -6,7 +6,7 @@ is a draw of the behaviour. Three flags are three different things: `mask` 0 say
 that is its episode's `last_row`) that the recording ends here, `valid` that a window lies inside one episode.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -55,15 +55,30 @@ class OfflineDataset:
         """Of all rows."""
         return sum(array.nbytes for array in (self.obs, self.act, self.reward, self.mask, self.last_row))
 
-    def mapped(self, folder: Path) -> "OfflineDataset":
-        """The same rows with observations and actions memory-mapped from files that are written into `folder`."""
-        folder.mkdir(parents=True, exist_ok=True)
-        maps = {}
-        for name in ("obs", "act"):
-            with replacing(folder / f"{name}.npy") as temporary, temporary.open("wb") as file:
-                np.save(file, getattr(self, name))
-            maps[name] = np.load(folder / f"{name}.npy", mmap_mode="r")
-        return replace(self, **maps)
+    @classmethod
+    def mapped(cls, parts: Iterable["OfflineDataset"], folder: Path) -> "OfflineDataset":
+        """The rows of all parts, one behind the other, with observations and actions memory-mapped from `folder`.
+
+        They are written there; only one part at a time is in memory, but for its rewards, masks and episodes' ends.
+        """
+        small: dict[str, list[np.ndarray]] = {"reward": [], "mask": [], "last_row": []}
+        num_rows, sizes = 0, {}
+        with (
+            replacing(folder / "obs.float32") as obs,
+            replacing(folder / "act.float32") as act,
+            obs.open("wb") as obs_file,
+            act.open("wb") as act_file,
+        ):
+            for part in parts:
+                obs_file.write(np.ascontiguousarray(part.obs).data)
+                act_file.write(np.ascontiguousarray(part.act).data)
+                small["reward"].append(part.reward)
+                small["mask"].append(part.mask)
+                small["last_row"].append(num_rows + part.last_row)
+                num_rows += len(part.obs)
+                sizes = {"obs": part.obs.shape[1], "act": part.act.shape[1]}
+        maps = {n: np.memmap(folder / f"{n}.float32", np.float32, "r", shape=(num_rows, sizes[n])) for n in sizes}
+        return cls(**maps, **{name: np.concatenate(arrays, axis=-1) for name, arrays in small.items()})
 
     @cached_property
     def transitions(self) -> Int[np.ndarray, " transitions"]:

@@ -1,7 +1,10 @@
 """Finds a dataset, makes it or downloads it, and says which it was: origin and fingerprint go into every result.
 
+A dataset is a training and a validation file, or as many such pairs as lie in a folder, as OGBench's largest sets do.
+
 The rule, in this order; training and validation always come from one place:
 
+0. with `folder`: all pairs in it, whatever else lies around;
 1. with `num_episodes`, a `seed` other than 0, or `published=False`: generated here, whatever else lies around;
 2. the published pair in OGBench's own folder;
 3. the published pair downloaded earlier by this project, or now, with `download`;
@@ -10,7 +13,8 @@ The rule, in this order; training and validation always come from one place:
 
 import zipfile
 import zlib
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -23,7 +27,7 @@ from evor_eqx.errors import UserError
 from evor_eqx.files import read_json, sha256, short_hash, write_json
 from evor_eqx.tasks import Task, dataset_name, make_env
 
-Origin = Literal["generated", "ogbench", "downloaded"]
+Origin = Literal["generated", "ogbench", "downloaded", "folder"]
 Split = Literal["train", "val"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 _KEYS = ("observations", "actions", "terminals", "valids", "rewards", "masks", "qpos", "qvel", "button_states")
@@ -31,14 +35,19 @@ _KEYS = ("observations", "actions", "terminals", "valids", "rewards", "masks", "
 
 @dataclass(frozen=True)
 class Source:
-    """A training and a validation file of one origin."""
+    """Training and validation files of one origin."""
 
     dataset: str  # full name, e.g. cube-single-play-v0
-    origin: Origin  # generated here, found in OGBench's folder, or downloaded by this project
-    path: Path
-    val_path: Path
-    fingerprint: str  # eight hexadecimal characters from the SHA-256 of both files
+    origin: Origin  # generated here, found in OGBench's folder, downloaded by this project, or a folder that was given
+    path: Path  # the training file, or the folder of many
+    fingerprint: str  # eight hexadecimal characters from the SHA-256 of all files
     details: dict[str, Any] = field(hash=False)  # files with size and SHA-256; if generated: recipe, seed, versions
+
+    def files(self, *splits: Split) -> list[Path]:
+        """The files of these splits."""
+        folder = self.path if self.path.is_dir() else self.path.parent
+        names = sorted(self.details["files"])
+        return [folder / name for split in splits for name in names if name.endswith("-val.npz") == (split == "val")]
 
 
 def find_or_make(
@@ -49,14 +58,18 @@ def find_or_make(
     num_workers: int | None = None,
     download: bool = False,
     published: bool | None = None,
+    folder: Path | None = None,
 ) -> Source:
     """The dataset by the rule above.
 
     Arguments: `num_episodes` training episodes to generate (None: the published number, or the published files);
     `seed` and `num_workers` of the generation; `download` fetches published files that are not there; `published`
-    True insists on published files, False on generated ones. Raises UserError for contradictions and damaged files.
+    True insists on published files, False on generated ones; `folder` of pairs. Raises UserError for contradictions
+    and damaged files.
     """
     name = dataset_name(dataset)
+    if folder is not None:
+        return _in_folder(name, folder)
     generated = num_episodes is not None or seed != 0 or published is False
     if (download or published) and generated:
         raise UserError(
@@ -70,12 +83,14 @@ def find_or_make(
     return _with_manifest(path, "generated")
 
 
-def find(dataset: str, *, num_episodes: int | None = None, seed: int = 0) -> Source | None:
+def find(dataset: str, *, num_episodes: int | None = None, seed: int = 0, folder: Path | None = None) -> Source | None:
     """What `find_or_make` returns where nothing has to be made or fetched for it; else None.
 
     Raises UserError for damaged files, and for what can only be downloaded and is not there.
     """
     name = dataset_name(dataset)
+    if folder is not None:
+        return _in_folder(name, folder)
     if num_episodes is None and seed == 0 and (found := _in_ogbench_folder(name) or _downloaded(name, fetch=False)):
         return found
     path = find_generated(name, num_episodes=num_episodes, seed=seed, folder=paths.data_dir())
@@ -98,11 +113,11 @@ def by_fingerprint(dataset: str, fingerprint: str) -> Source:
 
 
 def verify(source: Source) -> None:
-    """Compare the SHA-256 of both files with the manifest's. Raises UserError that names the file.
+    """Compare the SHA-256 of all files with the manifest's. Raises UserError that names the file.
 
     A file is read again only if its size or time of change differs from what was seen last.
     """
-    for file in (source.path, source.val_path):
+    for file in source.files(*SPLITS):
         _check_size(file, source.details)
         expected, got = source.details["files"][file.name]["sha256"], _hash_once(file)["sha256"]
         if got != expected:
@@ -110,21 +125,27 @@ def verify(source: Source) -> None:
 
 
 def load_arrays(source: Source, task: Task | None, split: Split) -> dict[str, np.ndarray]:
-    """Rows of one split in OGBench's compact layout, read and rewarded by OGBench's own code.
+    """All rows of one split in OGBench's compact layout, read and rewarded by OGBench's own code.
 
     Keys: observations, actions, terminals, valids (0 at an episode's last row), the physics (qpos, qvel and, where
     there are buttons, button_states), and with a task rewards and masks (0 where the task is solved), both read from
     the row's own state. Raises UserError for a wrong or damaged
     file, or a task of another dataset.
     """
+    parts = list(load_parts(source, task, split))
+    return parts[0] if len(parts) == 1 else {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+
+def load_parts(source: Source, task: Task | None, split: Split) -> Iterator[dict[str, np.ndarray]]:
+    """What `load_arrays` returns, file by file: one at a time is in memory."""
     if task is not None and task.dataset != source.dataset:
         raise UserError(f"task {task.name} is not one of {source.dataset}: expected a task of the same dataset")
-    file = {"train": source.path, "val": source.val_path}[split]
-    _check_size(file, source.details)
-    arrays = _read(file)
-    if task is not None:
-        _add_rewards(arrays, task)
-    return {key: arrays[key] for key in _KEYS if key in arrays}
+    for file in source.files(split):
+        _check_size(file, source.details)
+        arrays = _read(file)
+        if task is not None:
+            _add_rewards(arrays, task)
+        yield {key: arrays[key] for key in _KEYS if key in arrays}
 
 
 def _read(file: Path) -> dict[str, np.ndarray]:
@@ -160,11 +181,26 @@ def _with_manifest(path: Path, origin: Origin) -> Source:
 
 
 def _source(path: Path, origin: Origin, details: dict[str, Any]) -> Source:
-    files = (path, val_path(path))
-    for file in files:
+    source = Source(path.stem.partition("_")[0], origin, path, "", details)
+    for file in source.files(*SPLITS):
         _check_size(file, details)
-    fingerprint = short_hash([details["files"][file.name]["sha256"] for file in files])
-    return Source(path.stem.partition("_")[0], origin, *files, fingerprint, details)
+    return replace(source, fingerprint=_fingerprint(source))
+
+
+def _fingerprint(source: Source) -> str:
+    return short_hash([source.details["files"][file.name]["sha256"] for file in source.files(*SPLITS)])
+
+
+def _in_folder(dataset: str, folder: Path) -> Source:
+    """All pairs of a folder, as one dataset. Raises UserError if there is none, or one without its validation file."""
+    pairs = [(path, val_path(path)) for path in sorted(folder.glob("*.npz")) if not path.stem.endswith("-val")]
+    if not pairs:
+        raise UserError(f"no dataset in {folder}: expected files NAME.npz, each with NAME-val.npz")
+    for _, missing in ((path, val) for path, val in pairs if not val.is_file()):
+        raise UserError(f"no file {missing}: expected one beside each training file; bring it back")
+    details = {"dataset": dataset, "files": {file.name: _hash_once(file) for pair in pairs for file in pair}}
+    source = Source(dataset, "folder", folder, "", details)
+    return replace(source, fingerprint=_fingerprint(source))
 
 
 def _check_size(file: Path, details: dict[str, Any]) -> None:

@@ -10,6 +10,9 @@ from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
 from evor_eqx.shapes import AnyArray, Batch
 
+SEGMENT = 4_000_000  # windows; some 700 MB of an arm's observations and actions
+_SEGMENT_KEY = 0x5E6
+
 
 class Draw(NamedTuple):
     """Which windows make a batch."""
@@ -75,21 +78,33 @@ class Windows(eqx.Module):
 class HostWindows:
     """Windows whose arrays stay on the host, in memory or memory-mapped: a `train.HostSampler`.
 
-    The same key draws the same batch as from `Windows` on the device.
+    The same key draws the same batch as from `Windows` on the device, if there are at most `segment` windows. Of more,
+    the batches of a block of updates are drawn from one run of so many neighbours, itself drawn at random: what a block
+    reads lies close together on the disk, and over blocks every window is as likely as any other.
     """
 
-    def __init__(self, windows: Windows):
+    def __init__(self, windows: Windows, segment: int = SEGMENT):
         self.windows = windows  # its arrays are numpy's
+        self.segment = segment
 
     def sample(self, batch_size: int, *, key: PRNGKeyArray) -> Batch:
-        """A batch of windows, drawn uniformly from all that are valid, on the device."""
+        """A batch of windows, on the device."""
         return jax.tree.map(lambda array: array[0], self.stage(batch_size, keys=key[None]))
 
     def stage(self, batch_size: int, *, keys: Key[Array, " updates"]) -> Batch:
         """A batch for each key, on the device: arrays are [updates, batch, ...]."""
-        counts = (batch_size, len(self.windows.starts), self.windows.num_bank_draws)
-        drawn = jax.vmap(lambda key: draw(*counts, key=key))(keys)
-        return self.windows.gather(Draw(*map(np.asarray, drawn)))
+        first, num_starts = self._segment(keys[0])
+        drawn = jax.vmap(lambda key: draw(batch_size, num_starts, self.windows.num_bank_draws, key=key))(keys)
+        return self.windows.gather(Draw(first + np.asarray(drawn.start), np.asarray(drawn.bank_draw)))
+
+    def _segment(self, key: PRNGKeyArray) -> tuple[int, int]:
+        """The first window of the segment that a uniformly drawn window lies in, and how many it has."""
+        num_starts = len(self.windows.starts)
+        if num_starts <= self.segment:
+            return 0, num_starts
+        drawn = jax.random.randint(jax.random.fold_in(key, _SEGMENT_KEY), (), 0, num_starts)
+        first = int(drawn) // self.segment * self.segment
+        return first, min(self.segment, num_starts - first)
 
 
 def draw(batch_size: int, num_starts: int, num_bank_draws: int, *, key: PRNGKeyArray) -> Draw:
