@@ -125,35 +125,72 @@ def returns_from_each(
     return np.moveaxis(by_seed, 1, 2)
 
 
-def _episodes_from(places, policy, actor, task, settings, seeds, max_steps, num_envs) -> list[Episode]:
-    """An episode for every setting and seed, with discounted rewards; seed k starts at place k modulo their number."""
+def returns_after(
+    policy: FlowPolicy,
+    task: Task,
+    places: Sequence[Physics],
+    chunks: Float[np.ndarray, "places cand chunk"],
+    num_flow_steps: int,
+    *,
+    num_rollouts: int = 4,
+    max_steps: int = 300,
+    num_envs: int = 16,
+) -> Float[np.ndarray, "places cand rollouts"]:
+    """Discounted returns of rollouts that begin with a given chunk and go on with the base policy.
+
+    Their mean over rollouts is the Monte-Carlo value of each candidate, which is what a critic of the base policy
+    should say of it. Every rollout has a seed of its own; otherwise as `returns_from`.
+    """
+    num_places, num_candidates, _ = chunks.shape
+    starts = [physics for physics in places for _ in range(num_candidates)]
+    firsts = chunks.reshape(num_places * num_candidates, -1)
+    actor, setting = base_agent(policy, num_flow_steps), Setting(num_candidates=1)
+    seeds = range(len(starts) * num_rollouts)
+    episodes = _episodes_from(starts, policy, actor, task, [setting], seeds, max_steps, num_envs, firsts)
+    returns = np.array([episode.ret for episode in episodes])
+    return np.moveaxis(returns.reshape(num_rollouts, num_places, num_candidates), 0, 2)
+
+
+def _episodes_from(places, policy, actor, task, settings, seeds, max_steps, num_envs, firsts=None) -> list[Episode]:
+    """An episode for every setting and seed, with discounted rewards; seed k starts at place k modulo their number.
+
+    With `firsts` it begins with the chunk of that place, whatever the actor says.
+    """
     counts = {"max_steps": max_steps, "num_envs": num_envs, "number of seeds": len(seeds), "places": len(places)}
     for name, count in counts.items():
         if count < 1:
             raise UserError(f"{name}: got {count}, expected at least 1; give a positive count")
     starts = _starts(task, min(num_envs, len(settings) * len(seeds)))
     for start in starts:
-        start.places, start.max_steps = places, max_steps
+        start.places, start.firsts, start.max_steps = places, firsts, max_steps
     envs = LocalEnvs(iter(starts).__next__, chunk_length(policy, starts[0], task), len(starts))
     return run_episodes(envs, actor, settings, seeds, reward_timing=task.reward_timing, quiet=True).episodes
 
 
 class _Start(gymnasium.Wrapper):
-    """A reset with seed k starts at place k modulo their number; rewards are discounted; it ends after `max_steps`."""
+    """A reset with seed k starts at place k modulo their number; rewards are discounted; it ends after `max_steps`.
+
+    With `firsts`, the first actions are those of the place's chunk.
+    """
 
     places: Sequence[Physics]
+    firsts: Float[np.ndarray, "places chunk"] | None
     max_steps: int
 
     def __init__(self, task: Task):
         super().__init__(make_env(task, max_episode_steps=_NO_LIMIT))
         self.gamma, self.steps = task.gamma, 0
+        self.first = np.zeros((0, *self.action_space.shape))
 
     def reset(self, *, seed=None, options=None):
         _, info = self.env.reset(seed=seed, options=options)
-        self.steps = 0
-        return place(self.env, **self.places[0 if seed is None else seed % len(self.places)]), info
+        self.steps, index = 0, 0 if seed is None else seed % len(self.places)
+        self.first = self.first[:0] if self.firsts is None else self.firsts[index].reshape(-1, *self.first.shape[1:])
+        return place(self.env, **self.places[index]), info
 
     def step(self, action):
+        if self.steps < len(self.first):
+            action = self.first[self.steps]
         obs, reward, terminated, truncated, info = self.env.step(action)
         discounted = float(reward) * self.gamma**self.steps
         self.steps += 1

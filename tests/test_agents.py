@@ -1,6 +1,5 @@
 """Agents: packed and opened again, from run folders, and refused where something is missing or was changed."""
 
-import json
 from dataclasses import replace
 
 import jax
@@ -9,6 +8,7 @@ import pytest
 
 from evor_eqx import agents, pipeline
 from evor_eqx.errors import UserError
+from evor_eqx.files import read_json, write_json
 from evor_eqx.presets import preset
 from evor_eqx.runs import Run
 from evor_eqx.tasks import parse_task
@@ -77,7 +77,7 @@ def test_a_run_that_is_not_finished_or_whose_data_are_gone_is_refused_when_opene
     manifest = run.path / "manifest.json"
     content = manifest.read_text()
     try:
-        manifest.write_text(json.dumps({**json.loads(content), "status": "running"}))
+        write_json(manifest, {**read_json(manifest), "status": "running"})
         with pytest.raises(UserError, match="is running, expected a complete one"):
             entries[run.path.name].load()
     finally:

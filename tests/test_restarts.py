@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 import time
 
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ from evor_eqx.data.source import find_or_make, load_arrays
 from evor_eqx.errors import UserError
 from evor_eqx.evaluate import decision_keys
 from evor_eqx.inference import act_base
-from evor_eqx.restarts import place, returns_from, returns_from_each
+from evor_eqx.restarts import place, returns_after, returns_from, returns_from_each
 from evor_eqx.tasks import make_env, maze_layout, parse_task
 
 MAZE = "pointmaze-medium-navigate-task1"
@@ -166,6 +167,33 @@ def test_returns_from_several_states_are_those_of_each_alone(module_home):
             seeds = [index, index + len(places)]
             alone = returns_from(*models, where, setting, agent.num_flow_steps, seeds=seeds, max_steps=60)
             np.testing.assert_allclose(got[number, index], alone.values)
+
+
+def test_returns_after_a_chunk_are_those_of_the_naive_loop(module_home):
+    agent, (task, arrays) = agent_without_data(MAZE), held_out(MAZE, module_home)
+    chunks = np.random.default_rng(0).uniform(-1, 1, (2, 3, 10)).astype(np.float32)
+    rows = (500, 700)
+    got = returns_after(
+        agent.policy, task, [physics(arrays, row) for row in rows], chunks, 3, num_rollouts=2, max_steps=12
+    )
+    assert got.shape == (2, 3, 2) and len(np.unique(got)) == 1  # far from the goal: every step costs the same
+    near = near_the_goal(agent, 1.1, 1.4)
+    places = [physics(near, index) for index in (0, 1)]
+    got = returns_after(agent.policy, task, places, chunks, 3, num_rollouts=2, max_steps=40, num_envs=5)
+    for place_index, candidate, rollout in itertools.product(range(2), range(3), range(2)):
+        seed = rollout * 6 + place_index * 3 + candidate
+        env = make_env(task)
+        env.reset(seed=seed)
+        obs, total, step, terminated = place(env, **places[place_index]), 0.0, 0, False
+        while step < 40 and not terminated:
+            key = decision_keys(np.array([seed], np.uint32), np.array([step // 5], np.uint32))
+            chunk = act_base(agent.policy, jnp.asarray(obs, jnp.float32)[None], key, jnp.asarray(3))[0]
+            for act in np.reshape(chunks[place_index, candidate] if step == 0 else chunk, (5, 2)):
+                obs, reward, terminated, *_ = env.step(act)
+                total, step = total + task.gamma**step * reward, step + 1
+                if terminated:
+                    break
+        assert got[place_index, candidate, rollout] == pytest.approx(total, rel=1e-6)
 
 
 @pytest.mark.parametrize("options", [{"max_steps": 0}, {"seeds": []}, {"num_envs": 0}, {"seeds": [-1]}])
