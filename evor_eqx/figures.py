@@ -211,16 +211,21 @@ def _run_if_changed(notebook: Path, parameters: Mapping[str, Any], force: bool) 
 
 
 def _stamp(key: str, figures: Iterable[str]) -> dict[str, Any]:
-    """What must stay for a notebook to be skipped: its inputs (`key`), the files it wrote, the runs it read."""
+    """What must stay for a notebook to be skipped: its inputs (`key`), what it wrote, and the runs and records it read."""
     written = [paths.figures_dir() / name for name in figures]
-    runs = [name for path in written if path.suffix == ".json" and path.exists() for name in read_json(path)["runs"]]
-    read = [paths.runs_dir() / name / "manifest.json" for name in runs]
-    digests = {path: sha256(path) if path.exists() else "" for path in (*written, *read)}
+    sidecars = [read_json(path) for path in written if path.suffix == ".json" and path.exists()]
+    read = {name: paths.runs_dir() / name / "manifest.json" for sidecar in sidecars for name in sidecar["runs"]}
+    records = {sidecar["parameters"].get("record") for sidecar in sidecars} - {None}
+    read |= {name: paths.figures_dir() / name for name in records}
     return {
         "key": key,
-        "figures": {str(path.relative_to(paths.figures_dir())): digests[path] for path in written},
-        "runs": {name: digests[path] for name, path in zip(runs, read, strict=True)},
+        "figures": {str(path.relative_to(paths.figures_dir())): _digest(path) for path in written},
+        "read": {name: _digest(path) for name, path in read.items()},
     }
+
+
+def _digest(path: Path) -> str:
+    return sha256(path) if path.exists() else ""
 
 
 def _key(notebook: Path, parameters: Mapping[str, Any]) -> str:

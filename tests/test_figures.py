@@ -129,7 +129,8 @@ def drawn(folder, home, monkeypatch):
         if "fail" in name:
             raise FigureError(f"{name}, cell [1]: ValueError: no (see copy)")
         write_notebook(executed_copy(name), PARAMETERS)
-        picture = save_figure(a_figure(), name, parameters=parameters, numbers={}, runs=[run])
+        reads = {**parameters, "record": "results/suite.csv"}
+        picture = save_figure(a_figure(), name, parameters=reads, numbers={}, runs=[run])
         return [picture.with_suffix(suffix) for suffix in (".png", ".pdf", ".json")]
 
     monkeypatch.setattr(figures, "run_notebook", draw)
@@ -158,6 +159,9 @@ def test_an_unchanged_notebook_is_skipped_and_a_changed_one_is_not(folder, home,
     write_notebook(folder / "a.ipynb", PARAMETERS, "1 + 1")
     assert is_drawn()
     write_json(manifest, {**read_json(manifest), "status": "complete"})
+    assert is_drawn()
+    (home / "figures" / "results").mkdir()
+    (home / "figures" / "results" / "suite.csv").write_text("task,method\n")
     assert is_drawn()
     ran = nbformat.read(notebook, as_version=4)  # outputs are no change
     ran.cells[1].execution_count = 5

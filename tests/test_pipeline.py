@@ -184,10 +184,11 @@ def test_a_signal_stops_a_run_at_its_blocks_end_and_nothing_is_lost(undisturbed,
 
 
 @pytest.mark.fault
-def test_two_processes_that_want_one_run_make_it_once(undisturbed, tmp_path):
+@pytest.mark.parametrize("num_processes", [2, 8])
+def test_processes_that_want_one_dataset_and_one_run_make_them_once(undisturbed, tmp_path, num_processes):
     home = tmp_path / "home"
-    pair = [start(home), start(home)]
-    assert [process.wait() for process in pair] == [0, 0]
+    processes = [start(home) for _ in range(num_processes)]
+    assert [process.wait() for process in processes] == [0] * num_processes
     assert_same(home, undisturbed)  # a second training would have written each row twice
 
 
