@@ -200,8 +200,12 @@ def identity_normaliser(obs_size: int) -> Normaliser:
 
 def observation_statistics(dataset: OfflineDataset) -> Normaliser:
     """Mean and standard deviation of the dataset's observations; a constant coordinate keeps its unit."""
-    std = dataset.obs.std(axis=0)
-    return Normaliser(jnp.asarray(dataset.obs.mean(axis=0)), jnp.asarray(np.where(std > 1e-6, std, 1.0)))
+    counts = np.array([len(piece.obs) for piece in dataset.pieces])[:, None]
+    means = np.array([piece.obs.mean(axis=0) for piece in dataset.pieces], np.float64)
+    variances = np.array([piece.obs.std(axis=0) for piece in dataset.pieces], np.float64) ** 2
+    mean = np.sum(counts * means, axis=0) / counts.sum()
+    std = np.sqrt(np.sum(counts * (variances + (means - mean) ** 2), axis=0) / counts.sum())
+    return Normaliser(jnp.asarray(mean, jnp.float32), jnp.asarray(np.where(std > 1e-6, std, 1.0), jnp.float32))
 
 
 def return_statistics(dataset: OfflineDataset, gamma: float) -> ReturnScale:

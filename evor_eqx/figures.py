@@ -211,7 +211,7 @@ def _run_if_changed(notebook: Path, parameters: Mapping[str, Any], force: bool) 
 
 
 def _stamp(key: str, figures: Iterable[str]) -> dict[str, Any]:
-    """What must stay for a notebook to be skipped: its inputs (`key`), what it wrote, and the runs and records it read."""
+    """What must stay for a notebook to be skipped: its inputs (`key`), what it wrote, the runs and records it read."""
     written = [paths.figures_dir() / name for name in figures]
     sidecars = [read_json(path) for path in written if path.suffix == ".json" and path.exists()]
     read = {name: paths.runs_dir() / name / "manifest.json" for sidecar in sidecars for name in sidecar["runs"]}

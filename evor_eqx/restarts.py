@@ -180,16 +180,16 @@ class _Start(gymnasium.Wrapper):
     def __init__(self, task: Task):
         super().__init__(make_env(task, max_episode_steps=_NO_LIMIT))
         self.gamma, self.steps = task.gamma, 0
-        self.first = np.zeros((0, *self.action_space.shape))
+        self.first: np.ndarray | None = None
 
     def reset(self, *, seed=None, options=None):
         _, info = self.env.reset(seed=seed, options=options)
         self.steps, index = 0, 0 if seed is None else seed % len(self.places)
-        self.first = self.first[:0] if self.firsts is None else self.firsts[index].reshape(-1, *self.first.shape[1:])
+        self.first = None if self.firsts is None else self.firsts[index].reshape(-1, *(self.action_space.shape or ()))
         return place(self.env, **self.places[index]), info
 
     def step(self, action):
-        if self.steps < len(self.first):
+        if self.first is not None and self.steps < len(self.first):
             action = self.first[self.steps]
         obs, reward, terminated, truncated, info = self.env.step(action)
         discounted = float(reward) * self.gamma**self.steps

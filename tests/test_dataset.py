@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from evor_eqx.build import observation_statistics
 from evor_eqx.data.dataset import OfflineDataset
 from evor_eqx.data.windows import HostWindows
 from evor_eqx.errors import UserError
@@ -132,6 +133,18 @@ def test_windows_on_the_host_draw_what_windows_on_the_device_draw(num_bank_draws
         batch = device.sample(50, key=key)
         for other in (jax.tree.map(operator.itemgetter(index), staged), host.sample(50, key=key)):
             jax.tree.map(np.testing.assert_array_equal, other, batch)
+
+
+def test_what_is_computed_piece_by_piece_is_what_is_computed_at_once(monkeypatch):
+    whole = DATASET.windows(gamma=GAMMA, chunk_length=2, num_steps=3)
+    statistics = observation_statistics(DATASET)
+    monkeypatch.setattr("evor_eqx.data.dataset.PIECE_ROWS", 8)
+    again = OfflineDataset.from_arrays(make_arrays())
+    assert [len(piece.obs) for piece in again.pieces] == [7, 3 + 12]
+    jax.tree.map(np.testing.assert_array_equal, again.windows(gamma=GAMMA, chunk_length=2, num_steps=3), whole)
+    for one, other in zip(again.mc_returns(GAMMA), DATASET.mc_returns(GAMMA), strict=True):
+        np.testing.assert_array_equal(one, other)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), observation_statistics(again), statistics)
 
 
 def test_a_block_of_many_windows_is_drawn_from_one_segment_and_all_windows_are_as_likely():

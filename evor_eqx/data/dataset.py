@@ -6,7 +6,8 @@ is a draw of the behaviour. Three flags are three different things: `mask` 0 say
 that is its episode's `last_row`) that the recording ends here, `valid` that a window lies inside one episode.
 """
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,7 @@ from evor_eqx.errors import UserError
 from evor_eqx.files import replacing
 
 DEVICE_BYTES = 4 * 10**9  # windows that take more stay on the host
+PIECE_ROWS = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,29 @@ class OfflineDataset:
         """Rows that start a transition: all but the last row of each episode."""
         return np.flatnonzero(np.arange(len(self.obs)) < self.last_row)
 
+    @cached_property
+    def pieces(self) -> list["OfflineDataset"]:
+        """The dataset, cut between episodes if it has more than some four million rows.
+
+        What is computed piece by piece needs little memory for what it leaves behind.
+        """
+        ends = np.unique(self.last_row) + 1
+        cuts = ends[np.flatnonzero(np.diff(ends // PIECE_ROWS, append=-1))].tolist()  # the last end in each stretch
+        return [self._part(first, end) for first, end in itertools.pairwise([0, *cuts])] if len(cuts) > 1 else [self]
+
+    def _part(self, first: int, end: int) -> "OfflineDataset":
+        rows = slice(first, end)
+        scalars = {
+            "reward": self.reward[..., rows],
+            "mask": self.mask[..., rows],
+            "last_row": self.last_row[rows] - first,
+        }
+        return OfflineDataset(self.obs[rows], self.act[rows], **scalars)
+
+    def _piecewise(self, function: Callable[["OfflineDataset"], tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
+        """What the function returns for each piece, joined along the rows."""
+        return tuple(np.concatenate(arrays, axis=-1) for arrays in zip(*map(function, self.pieces), strict=True))
+
     def chunks(self, rows: Int[np.ndarray, " some"], chunk_length: int) -> Float[np.ndarray, "some chunk"]:
         """The chunk of `chunk_length` actions that was taken from each row on; all of it must lie in the episode."""
         acts = self.act[rows[:, None] + np.arange(chunk_length)]
@@ -96,13 +121,8 @@ class OfflineDataset:
         The weight is 0 where the task ended inside the recording; elsewhere the true return differs from the recorded
         one by at most weight * max |return|. Both are 0 at the last row of an episode (weight 1 there).
         """
-        returns, tails = np.zeros(self.reward.shape), np.ones(self.reward.shape)
-        last_rows, num_rows = np.unique(self.last_row, return_counts=True)
-        for distance in range(1, num_rows.max()):  # from the episodes' ends, all of them at once
-            row = last_rows[num_rows > distance] - distance
-            returns[..., row] = self.reward[..., row] + gamma * self.mask[..., row] * returns[..., row + 1]
-            tails[..., row] = gamma * self.mask[..., row] * tails[..., row + 1]
-        return returns.astype(np.float32), tails.astype(np.float32)
+        returns, weights = self._piecewise(lambda piece: _mc_returns(piece, gamma))
+        return returns, weights
 
     def n_step(
         self, num_steps: int, gamma: float, chunk_length: int = 1
@@ -111,15 +131,8 @@ class OfflineDataset:
 
         Near an episode's end n shrinks so that the chunk after the window still lies inside the episode.
         """
-        rows = np.arange(len(self.obs))
-        next_row = np.clip(rows + num_steps, rows, np.maximum(self.last_row - chunk_length + 1, rows))
-        reward, alive = np.zeros(self.reward.shape), np.ones(self.reward.shape)
-        for step in range(num_steps):
-            row = np.minimum(rows + step, self.last_row)
-            inside = rows + step < next_row
-            reward += np.where(inside, gamma**step * alive * self.reward[..., row], 0.0)
-            alive *= np.where(inside, self.mask[..., row], 1.0)
-        return reward.astype(np.float32), alive.astype(np.float32), next_row.astype(np.int32)
+        reward, mask, steps = self._piecewise(lambda piece: _n_step(piece, num_steps, gamma, chunk_length))
+        return reward, mask, np.arange(len(self.obs), dtype=np.int32) + steps
 
     def windows(
         self,
@@ -143,7 +156,7 @@ class OfflineDataset:
             raise UserError(f"need 1 <= chunk_length <= n-step, got chunk_length {chunk_length}, n-step {num_steps}")
         if all_draws and bank is None:
             raise UserError("all_draws is True, bank is None: expected draws of the base policy; give the bank")
-        rows = np.arange(len(self.obs))
+        rows = np.arange(len(self.obs), dtype=np.int32)
         valid = rows + 2 * chunk_length - 1 <= self.last_row
         if not valid.any():
             raise UserError(f"no episode holds two chunks of {chunk_length} actions: use shorter chunks")
@@ -169,3 +182,29 @@ def of_tasks(datasets: Sequence[OfflineDataset]) -> OfflineDataset:
     """The same rows under several rewards as one dataset: reward and mask get a leading axis of tasks."""
     reward, mask = (np.stack([getattr(each, name) for each in datasets]) for name in ("reward", "mask"))
     return replace(datasets[0], reward=reward, mask=mask)
+
+
+def _mc_returns(dataset: OfflineDataset, gamma: float) -> tuple[np.ndarray, np.ndarray]:
+    """`OfflineDataset.mc_returns`, all rows at once."""
+    returns, tails = np.zeros(dataset.reward.shape), np.ones(dataset.reward.shape)
+    last_rows, num_rows = np.unique(dataset.last_row, return_counts=True)
+    for distance in range(1, num_rows.max()):  # from the episodes' ends, all of them at once
+        row = last_rows[num_rows > distance] - distance
+        returns[..., row] = dataset.reward[..., row] + gamma * dataset.mask[..., row] * returns[..., row + 1]
+        tails[..., row] = gamma * dataset.mask[..., row] * tails[..., row + 1]
+    return returns.astype(np.float32), tails.astype(np.float32)
+
+
+def _n_step(
+    dataset: OfflineDataset, num_steps: int, gamma: float, chunk_length: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`OfflineDataset.n_step`, all rows at once; last the number of steps to the row to bootstrap from."""
+    rows = np.arange(len(dataset.obs))
+    next_row = np.clip(rows + num_steps, rows, np.maximum(dataset.last_row - chunk_length + 1, rows))
+    reward, alive = np.zeros(dataset.reward.shape), np.ones(dataset.reward.shape)
+    for step in range(num_steps):
+        row = np.minimum(rows + step, dataset.last_row)
+        inside = rows + step < next_row
+        reward += np.where(inside, gamma**step * alive * dataset.reward[..., row], 0.0)
+        alive *= np.where(inside, dataset.mask[..., row], 1.0)
+    return reward.astype(np.float32), alive.astype(np.float32), (next_row - rows).astype(np.int32)
