@@ -140,7 +140,7 @@ def test_what_is_computed_piece_by_piece_is_what_is_computed_at_once(monkeypatch
     statistics = observation_statistics(DATASET)
     monkeypatch.setattr("evor_eqx.data.dataset.PIECE_ROWS", 8)
     again = OfflineDataset.from_arrays(make_arrays())
-    assert [len(piece.obs) for piece in again.pieces] == [7, 3 + 12]
+    assert [len(piece.obs) for piece in again.pieces] == [7, 3, 12]
     jax.tree.map(np.testing.assert_array_equal, again.windows(gamma=GAMMA, chunk_length=2, num_steps=3), whole)
     for one, other in zip(again.mc_returns(GAMMA), DATASET.mc_returns(GAMMA), strict=True):
         np.testing.assert_array_equal(one, other)
