@@ -147,9 +147,9 @@ class OfflineDataset:
         """Windows of `chunk_length` = h actions and `num_steps` = n >= h rewards (default h), on the device.
 
         `bank` holds draws of the base policy at every row, used as next chunks; without it the next chunk is the
-        data's own. With `all_draws`, batches also hold every draw at the next state. What takes more than
-        `device_bytes` stays on the host, batches only go to the device. Raises UserError if n < h, h < 1, no episode is
-        long enough, or all draws of no bank are asked for.
+        data's own. With `all_draws`, batches also hold every draw at the next state. What is memory-mapped, or takes
+        more than `device_bytes`, stays on the host; batches only go to the device. Raises UserError if n < h, h < 1,
+        no episode is long enough, or all draws of no bank are asked for.
         """
         num_steps = chunk_length if num_steps is None else num_steps
         if not 1 <= chunk_length <= num_steps:
@@ -173,7 +173,8 @@ class OfflineDataset:
             "starts": np.flatnonzero(valid).astype(np.int32),
             "bank": bank,
         }
-        if sum(array.nbytes for array in arrays.values() if array is not None) > device_bytes:
+        too_large = sum(array.nbytes for array in arrays.values() if array is not None) > device_bytes
+        if too_large or isinstance(self.obs, np.memmap):
             return HostWindows(Windows(chunk_length=chunk_length, all_draws=all_draws, **arrays))
         return Windows(chunk_length=chunk_length, all_draws=all_draws, **jax.tree.map(jnp.asarray, arrays))
 
