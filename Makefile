@@ -12,7 +12,7 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 STUDIES := 04_flow_td_targets 07_stochastic_transitions 08_critics_compared 09_results 10_velocity_architecture \
 	12_action_bank 13_more_candidates 14_suite 15_devices
 
-.PHONY: help figures studies agents course test faults lab lint format gate lock clean
+.PHONY: help figures studies agents course test faults lab lint audit format gate lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -46,6 +46,12 @@ lint: $(STAMP) ## style, format, types, and no outputs in notebooks
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
 	$(if $(NOTEBOOKS),$(BIN)/nbstripout --verify $(NOTEBOOKS))
+
+# Each with its reason: `--ignore-vuln ID`. None is needed.
+AUDIT_IGNORE :=
+
+audit: $(STAMP) ## known vulnerabilities of the locked versions, by PyPI's advisories (says what it could not look up)
+	$(BIN)/uv tool run pip-audit@2.10.1 --requirement requirements.lock --no-deps --disable-pip --progress-spinner off $(AUDIT_IGNORE)
 
 format: $(STAMP) ## mend what `make lint` can mend by itself
 	$(BIN)/ruff check --fix
