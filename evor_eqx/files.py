@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: written beside their place under a temporary name, then renamed."""
+"""Files that are either whole or absent: written beside their place, then renamed; records carry a checksum."""
 
 import contextlib
 import glob
