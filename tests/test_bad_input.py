@@ -147,7 +147,7 @@ def test_datasets(tmp_path, data):
     np.savez(path, allow_pickle=False, **rows)
     path.write_bytes(data.draw(mangled(path.read_bytes())))
     details = {"files": {path.name: {"bytes": path.stat().st_size}}}
-    source = Source("pointmaze-medium-navigate-v0", "ogbench", path, path, "00000000", details)
+    source = Source("pointmaze-medium-navigate-v0", "ogbench", path, "00000000", details)
     with contextlib.suppress(UserError):
         assert len(load_arrays(source, None, "train")["observations"]) == 4
 
