@@ -5,8 +5,7 @@ PRESET ?= laptop
 TASKS := pointmaze-medium-navigate-task1 cube-single-play-task2
 BIN := .venv/bin
 STAMP := .venv/locked
-# Three on two cores: there is always one that waits, for a kernel or for a browser.
-PYTEST := $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 LOCKED := --requirement requirements.lock --editable .
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 # What takes longer than the rest together has a target of its own.
