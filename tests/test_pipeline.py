@@ -13,23 +13,12 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from tiny import CONFIG, TASK
 
 from evor_eqx import pipeline, train
-from evor_eqx.config import EVALUATORS, IMPROVERS, TrainConfig
+from evor_eqx.config import EVALUATORS, IMPROVERS
 from evor_eqx.errors import UserError
-from evor_eqx.presets import preset
 from evor_eqx.tasks import parse_task
-
-TASK = parse_task("pointmaze-medium-navigate-task1")
-TINY = TrainConfig(num_updates=40, batch_size=16, log_every=10, checkpoint_every=20)
-SMOKE = preset("smoke")
-CONFIG = replace(
-    SMOKE,
-    data=replace(SMOKE.data, num_episodes=1),
-    policy=replace(SMOKE.policy, train=TINY),
-    critic=replace(SMOKE.critic, train=TINY),
-    evaluation=replace(SMOKE.evaluation, num_episodes=2, num_envs=2),
-)
 
 
 @pytest.mark.slow

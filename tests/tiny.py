@@ -1,16 +1,28 @@
-"""Small untrained agents, on made-up rows of a point maze or on none, for tests of what looks at agents."""
+"""What tests share: the smallest experiment; untrained agents, on made-up rows of a point maze or on none."""
+
+from dataclasses import replace
 
 import jax
 import numpy as np
 
 from evor_eqx.agents import STRIDE, Agent, Entry, States
 from evor_eqx.build import make_critic, make_policy
-from evor_eqx.config import CriticConfig, NetworkConfig, PolicyConfig, Setting
+from evor_eqx.config import CriticConfig, NetworkConfig, PolicyConfig, Setting, TrainConfig
 from evor_eqx.data.dataset import OfflineDataset
+from evor_eqx.presets import preset
 from evor_eqx.tasks import make_env, parse_task
 
 TASK = parse_task("pointmaze-medium-navigate-task1")
 CHUNK_LENGTH = 5
+_TRAIN = TrainConfig(num_updates=40, batch_size=16, log_every=10, checkpoint_every=20)
+_SMOKE = preset("smoke")
+CONFIG = replace(
+    _SMOKE,
+    data=replace(_SMOKE.data, num_episodes=1),
+    policy=replace(_SMOKE.policy, train=_TRAIN),
+    critic=replace(_SMOKE.critic, train=_TRAIN),
+    evaluation=replace(_SMOKE.evaluation, num_episodes=2, num_envs=2),
+)
 
 
 def tiny_agent(name: str = "tiny", chunk_length: int = CHUNK_LENGTH) -> Agent:

@@ -175,20 +175,18 @@ def _add_rewards(arrays: dict[str, np.ndarray], task: Task) -> None:
 
 def _with_manifest(path: Path, origin: Origin) -> Source:
     """A pair that has a manifest beside it; sizes and checksums are compared with it."""
-    source = _source(path, origin, read_json(path.with_suffix(".json")))
+    source = _source(path.stem.partition("_")[0], path, origin, read_json(path.with_suffix(".json")))
     verify(source)
     return source
 
 
-def _source(path: Path, origin: Origin, details: dict[str, Any]) -> Source:
-    source = Source(path.stem.partition("_")[0], origin, path, "", details)
-    for file in source.files(*SPLITS):
+def _source(dataset: str, path: Path, origin: Origin, details: dict[str, Any]) -> Source:
+    """The files that the details name, with their fingerprint; their sizes are compared with the details'."""
+    source = Source(dataset, origin, path, "", details)
+    files = source.files(*SPLITS)
+    for file in files:
         _check_size(file, details)
-    return replace(source, fingerprint=_fingerprint(source))
-
-
-def _fingerprint(source: Source) -> str:
-    return short_hash([source.details["files"][file.name]["sha256"] for file in source.files(*SPLITS)])
+    return replace(source, fingerprint=short_hash([details["files"][file.name]["sha256"] for file in files]))
 
 
 def _in_folder(dataset: str, folder: Path) -> Source:
@@ -199,8 +197,7 @@ def _in_folder(dataset: str, folder: Path) -> Source:
     for _, missing in ((path, val) for path, val in pairs if not val.is_file()):
         raise UserError(f"no file {missing}: expected one beside each training file; bring it back")
     details = {"dataset": dataset, "files": {file.name: _hash_once(file) for pair in pairs for file in pair}}
-    source = Source(dataset, "folder", folder, "", details)
-    return replace(source, fingerprint=_fingerprint(source))
+    return _source(dataset, folder, "folder", details)
 
 
 def _check_size(file: Path, details: dict[str, Any]) -> None:
@@ -216,7 +213,7 @@ def _in_ogbench_folder(dataset: str) -> Source | None:
     if not (path.is_file() and val_path(path).is_file()):
         return None
     files = {file.name: _hash_once(file) for file in (path, val_path(path))}
-    return _source(path, "ogbench", {"dataset": dataset, "files": files, "versions": versions()})
+    return _source(dataset, path, "ogbench", {"dataset": dataset, "files": files, "versions": versions()})
 
 
 def _hash_once(file: Path) -> dict[str, Any]:
