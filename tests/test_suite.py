@@ -5,8 +5,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from test_pipeline import CONFIG
-from test_pipeline import TINY as TRAIN
+from tiny import CONFIG
 
 from evor_eqx import pipeline, presets, suite, train
 from evor_eqx.data.source import Source
@@ -19,7 +18,7 @@ from evor_eqx.stopping import Deadline, TimeUp
 from evor_eqx.suite import SUITE, Suite
 
 TASK = "pointmaze-medium-navigate-task1"
-LONGER = replace(TRAIN, num_updates=100)
+LONGER = replace(CONFIG.critic.train, num_updates=100)
 TINY = replace(CONFIG, policy=replace(CONFIG.policy, train=LONGER), critic=replace(CONFIG.critic, train=LONGER))
 
 
