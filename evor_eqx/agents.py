@@ -158,7 +158,7 @@ def _agent(name, task, policy, critic, setting, num_flow_steps, arrays, facts) -
     dataset = OfflineDataset.from_arrays(arrays)
     thin = arrays if "state_rows" in arrays else _thinned(arrays)
     states = States(thin["state_rows"], {key: thin[key] for key in _PHYSICS if key in thin})
-    sizes = policy.normalise.mean.shape[0], dataset.obs.shape[1]
+    sizes = policy.features.mean.shape[0], dataset.obs.shape[1]
     if sizes[0] != sizes[1]:
         raise UserError(f"{name} expects observations of size {sizes[0]}, its dataset has {sizes[1]}: not its dataset")
     return Agent(name, task, policy, critic, setting or Setting(), num_flow_steps, dataset, states, facts)

@@ -166,7 +166,7 @@ def update_case(name: str, model: train.Trainable, windows: train.Sampler, batch
 
 def decision_case(policy: FlowPolicy, critic: AbstractCritic, num_candidates: int) -> Callable[[], object]:
     """One decision for one environment, from observation to chunk on the host."""
-    obs, keys = jnp.zeros((1, *policy.normalise.mean.shape)), jax.random.split(jax.random.key(0), 1)
+    obs, keys = jnp.zeros((1, *policy.features.mean.shape)), jax.random.split(jax.random.key(0), 1)
     actor, temperatures = inference.agent(policy, critic, 10), (jnp.full(1, 3.0), jnp.full(1, 0.3))
     return lambda: np.asarray(actor(obs, keys, num_candidates, 16, *temperatures))
 

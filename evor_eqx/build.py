@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from evor_eqx.config import IMPROVERS, CriticConfig, NetworkConfig, PolicyConfig, from_record
 from evor_eqx.critics.abstract import AbstractCritic, Inputs, ReturnScale
@@ -24,8 +25,10 @@ from evor_eqx.critics.targets import TARGETS
 from evor_eqx.data.dataset import OfflineDataset
 from evor_eqx.errors import UserError
 from evor_eqx.flow import SOLVERS
-from evor_eqx.networks import MLP, AbstractField, FactorisedField, MLPField, Normaliser
+from evor_eqx.networks import MLP, AbstractField, FactorisedField, MLPField, ObservationFeatures
 from evor_eqx.policy import FlowPolicy
+
+Statistics = tuple[Float[Array, " obs"], Float[Array, " obs"]]  # mean and standard deviation of the observations
 
 
 def make_field(config: NetworkConfig, x_size: int, cond_size: int, *, key: jax.Array) -> AbstractField:
@@ -38,11 +41,12 @@ def make_field(config: NetworkConfig, x_size: int, cond_size: int, *, key: jax.A
 
 
 def make_policy(
-    config: PolicyConfig, obs_size: int, chunk_size: int, *, key: jax.Array, normalise: Normaliser | None = None
+    config: PolicyConfig, obs_size: int, chunk_size: int, *, key: jax.Array, statistics: Statistics | None = None
 ) -> FlowPolicy:
-    """An untrained base policy; without statistics its normaliser is the identity."""
-    field = make_field(config.network, chunk_size, obs_size, key=key)
-    return FlowPolicy(field, normalise or identity_normaliser(obs_size), chunk_size, SOLVERS[config.solver])
+    """An untrained base policy; without statistics it takes observations as they are."""
+    features = _features(config.network, obs_size, statistics)
+    field = make_field(config.network, chunk_size, features.size, key=key)
+    return FlowPolicy(field, features, chunk_size, SOLVERS[config.solver])
 
 
 def make_critic(
@@ -51,16 +55,16 @@ def make_critic(
     chunk_size: int,
     *,
     key: jax.Array,
-    normalise: Normaliser | None = None,
+    statistics: Statistics | None = None,
     scale: ReturnScale | None = None,
 ) -> AbstractCritic:
-    """An untrained critic; without statistics its normaliser and scale are the identity."""
+    """An untrained critic; without statistics it takes observations, and without a scale returns, as they are."""
     make_member = MEMBERS[config.kind]
-    inputs = Inputs(normalise or identity_normaliser(obs_size))
+    inputs = Inputs(_features(config.network, obs_size, statistics))
     scale = scale or ReturnScale(*map(jnp.asarray, (0.0, 1.0, -1e9, 1e9)))
 
     def member(member_key):
-        return make_member(config, obs_size + chunk_size, inputs, scale, key=member_key)
+        return make_member(config, inputs.features.size + chunk_size, inputs, scale, key=member_key)
 
     if config.kind in IMPROVERS:
         return member(key)  # its members are inside, because each learns from all
@@ -86,7 +90,7 @@ def make_shared_critic(
     scales: ReturnScale,
     *,
     key: jax.Array,
-    normalise: Normaliser | None = None,
+    statistics: Statistics | None = None,
 ) -> AbstractCritic:
     """Untrained flow critics of several tasks on one encoder; `scales` holds one return scale per task, stacked.
 
@@ -98,7 +102,7 @@ def make_shared_critic(
         raise UserError(
             f"tasks share an encoder only in a flow with a factorised field, got {got}; set head_width to 64"
         )
-    inputs, num_tasks = Inputs(normalise or identity_normaliser(obs_size)), len(scales.shift)
+    inputs, num_tasks = Inputs(_features(network, obs_size, statistics)), len(scales.shift)
     options = (network.use_layer_norm, network.num_frequencies)
 
     def head(scale, head_key):
@@ -107,7 +111,7 @@ def make_shared_critic(
 
     def member(member_key):
         features_key, heads_key = jax.random.split(member_key)
-        cond_size, shape = obs_size + chunk_size, (network.width, network.depth, network.use_layer_norm)
+        cond_size, shape = inputs.features.size + chunk_size, (network.width, network.depth, network.use_layer_norm)
         features = Features(inputs, cond_size, *shape, key=features_key)
         heads = eqx.filter_vmap(head)(scales, jax.random.split(heads_key, num_tasks))
         return SharedCritic(features, heads, num_tasks)
@@ -165,7 +169,7 @@ def _best_of_n(config, cond_size, inputs, scale, *, key):
 
 def _expectile(config, cond_size, inputs, scale, *, key):
     value_key, state_key = jax.random.split(key)
-    state_network = _mlp(config.network, inputs.normalise.mean.shape[0], 1, key=state_key)
+    state_network = _mlp(config.network, inputs.features.size, 1, key=state_key)
     return ExpectileCritic(_value_ensemble(config, cond_size, key=value_key), state_network, inputs, scale)
 
 
@@ -193,19 +197,19 @@ MEMBERS: dict[str, Callable[..., AbstractCritic]] = {
 }
 
 
-def identity_normaliser(obs_size: int) -> Normaliser:
-    """Leaves observations as they are."""
-    return Normaliser(jnp.zeros(obs_size), jnp.ones(obs_size))
+def _features(config: NetworkConfig, obs_size: int, statistics: Statistics | None) -> ObservationFeatures:
+    mean, std = statistics or (jnp.zeros(obs_size), jnp.ones(obs_size))
+    return ObservationFeatures(mean, std, config.num_obs_frequencies)
 
 
-def observation_statistics(dataset: OfflineDataset) -> Normaliser:
+def observation_statistics(dataset: OfflineDataset) -> Statistics:
     """Mean and standard deviation of the dataset's observations; a constant coordinate keeps its unit."""
     counts = np.array([len(piece.obs) for piece in dataset.pieces])[:, None]
     means = np.array([piece.obs.mean(axis=0) for piece in dataset.pieces], np.float64)
     variances = np.array([piece.obs.std(axis=0) for piece in dataset.pieces], np.float64) ** 2
     mean = np.sum(counts * means, axis=0) / counts.sum()
     std = np.sqrt(np.sum(counts * (variances + (means - mean) ** 2), axis=0) / counts.sum())
-    return Normaliser(jnp.asarray(mean, jnp.float32), jnp.asarray(np.where(std > 1e-6, std, 1.0), jnp.float32))
+    return jnp.asarray(mean, jnp.float32), jnp.asarray(np.where(std > 1e-6, std, 1.0), jnp.float32)
 
 
 def return_statistics(dataset: OfflineDataset, gamma: float) -> ReturnScale:

@@ -4,7 +4,7 @@ Sizes of observations and actions come from the dataset, discounts and reward ti
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 from evor_eqx.critics.ensemble import COMBINE
@@ -23,6 +23,7 @@ RANGES = {
     "depth": (1, 32),
     "head_width": (0, 8192),
     "num_frequencies": (0, 64),
+    "num_obs_frequencies": (0, 16),
     "num_updates": (1, 10**9),
     "batch_size": (1, 10**6),
     "learning_rate": (0.0, 1.0),
@@ -93,6 +94,9 @@ class NetworkConfig(Checked):
     once and a head of this width runs at each step in flow time."""
     num_frequencies: int = 0
     """Fourier features of flow time, sin and cos of pi k t for k up to this; 0 (the paper's) to 8."""
+    num_obs_frequencies: int = 0
+    """Fourier features of the observation, sin and cos of 2^k pi o for each standardised entry o and k below this;
+    0 (the paper's) to 5."""
 
 
 @dataclass(frozen=True)
@@ -249,6 +253,18 @@ class Config(Checked):
 Phase = TypeVar("Phase", PolicyConfig, CriticConfig)
 
 
+# Settings that came later, each at the value that means what was done before: left out of records, so that the runs of
+# before keep their names and are found.
+LATER = {"num_obs_frequencies": 0}
+
+
+def to_record(phase: PolicyConfig | CriticConfig) -> dict[str, Any]:
+    """What names the runs of a phase: its settings as JSON, but for later ones that change nothing."""
+    record = asdict(phase)
+    record["network"] = {name: value for name, value in record["network"].items() if (name, value) not in LATER.items()}
+    return record
+
+
 def from_record(kind: type[Phase], record: dict[str, Any]) -> Phase:
-    """A phase's configuration, back from the JSON record that `dataclasses.asdict` made of it."""
+    """A phase's configuration, back from what `to_record` made of it."""
     return kind(**{**record, "network": NetworkConfig(**record["network"]), "train": TrainConfig(**record["train"])})

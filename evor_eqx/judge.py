@@ -4,7 +4,7 @@ The same data, budget and optimiser for every critic; errors are shares of the r
 that processes can be compared.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import equinox as eqx
 import jax
@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int
 from evor_eqx import laws, train
 from evor_eqx.build import make_critic
 from evor_eqx.compilation import initialised
-from evor_eqx.config import EVALUATORS, CriticConfig
+from evor_eqx.config import EVALUATORS, CriticConfig, to_record
 from evor_eqx.critics.abstract import AbstractCritic
 from evor_eqx.errors import UserError
 from evor_eqx.exact import PROCESSES
@@ -115,7 +115,7 @@ def ensure_judged(name: str, config: CriticConfig, num_seeds: int = 5) -> Judged
         return eqx.filter_vmap(lambda key: make_critic(config, **sizes, key=key, scale=scale))(seeds)
 
     data = {"dataset": f"exact-{name}", "origin": "exact", "fingerprint": process.fingerprint}
-    definition = {**data, "critic": asdict(config), "num_seeds": num_seeds, "seed": config.seed}
+    definition = {**data, "critic": to_record(config), "num_seeds": num_seeds, "seed": config.seed}
     run = Run.open(data["dataset"], f"critic-{config.label}", definition)
 
     def fit():

@@ -72,8 +72,8 @@ def train_policy(run: Run, source: Source, config: Config, watch: train.Watch = 
     h = config.policy.chunk_length
     sizes = {"obs_size": dataset.obs.shape[1], "chunk_size": dataset.act.shape[1] * h}
     init_key, train_key = jax.random.split(_phase_key(1, config.policy.seed))
-    normalise = observation_statistics(dataset)
-    model = initialised(lambda key: make_policy(config.policy, **sizes, key=key, normalise=normalise), init_key)
+    statistics = observation_statistics(dataset)
+    model = initialised(lambda key: make_policy(config.policy, **sizes, key=key, statistics=statistics), init_key)
     windows = tuple(split.windows(gamma=1.0, chunk_length=h) for split in (dataset, validation))
     options = {"key": train_key, "watch": watch, "num_devices": config.num_devices}
     fit_in_run(run, model, windows, config.policy.train, sizes, **options)
@@ -94,8 +94,8 @@ def train_critic(
     scale = return_statistics(dataset, task.gamma)
     if config.critic.kind in ("c51", "hl_gauss"):
         check_support(dataset.mc_returns(task.gamma)[0], float(scale.low), float(scale.high))
-    statistics = {"normalise": observation_statistics(dataset), "scale": scale}
-    model = initialised(lambda key: make_critic(config.critic, **sizes, key=key, **statistics), init_key)
+    units = {"statistics": observation_statistics(dataset), "scale": scale}
+    model = initialised(lambda key: make_critic(config.critic, **sizes, key=key, **units), init_key)
     both = tuple(
         _critic_windows(split, name, task.gamma, policy, config)
         for name, split in (("train", dataset), ("val", validation))
@@ -115,8 +115,8 @@ def train_shared_critics(
     sizes = {"obs_size": datasets[0].obs.shape[1], "chunk_size": policy.model.chunk_size}
     init_key, train_key = jax.random.split(_phase_key(2, config.critic.seed))
     scales = jax.tree.map(lambda *each: jnp.stack(each), *(return_statistics(dataset, gamma) for dataset in datasets))
-    statistics = {"normalise": observation_statistics(datasets[0]), "scales": scales}
-    model = initialised(lambda key: make_shared_critic(config.critic, **sizes, key=key, **statistics), init_key)
+    units = {"statistics": observation_statistics(datasets[0]), "scales": scales}
+    model = initialised(lambda key: make_shared_critic(config.critic, **sizes, key=key, **units), init_key)
     both = tuple(_critic_windows(of_tasks(group), name, gamma, policy, config) for name, group in splits.items())
     judges = [HeldOut.of(validation, gamma, h) for validation in splits["val"]]
 

@@ -9,7 +9,7 @@ import contextlib
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from evor_eqx import inference, train
 from evor_eqx.bank import is_made
 from evor_eqx.build import blank_critic, blank_policy, make_shared_critic
-from evor_eqx.config import Config, CriticConfig, PolicyConfig, Setting, from_record
+from evor_eqx.config import Config, CriticConfig, PolicyConfig, Setting, from_record, to_record
 from evor_eqx.critics.abstract import AbstractCritic, ReturnScale
 from evor_eqx.critics.shared import of_task
 from evor_eqx.data.source import SPLITS, Source, find, find_or_make
@@ -240,7 +240,7 @@ def _counts(setting: Setting) -> tuple[int, int]:
 
 def _policy_definition(source: Source, config: Config) -> tuple[str, str, dict[str, Any]]:
     """Group, kind and definition of a run, as `Run.of` and `Run.open` take them."""
-    definition = {**_data_identity(source), "policy": asdict(config.policy), "seed": config.policy.seed}
+    definition = {**_data_identity(source), "policy": to_record(config.policy), "seed": config.policy.seed}
     return source.dataset, "policy", definition
 
 
@@ -253,7 +253,7 @@ def _critic_identity(source: Source, config: Config) -> dict[str, Any]:
     return {
         **_data_identity(source),
         "data_reward_timing": "pre",  # OGBench relabels data by s in all versions; rollouts say their own timing
-        "critic": asdict(config.critic),
+        "critic": to_record(config.critic),
         "policy_run": policy_run(source, config).name,
         "num_flow_steps": config.num_flow_steps,
         "seed": config.critic.seed,

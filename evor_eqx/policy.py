@@ -10,15 +10,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from evor_eqx import flow
-from evor_eqx.networks import AbstractField, Normaliser
+from evor_eqx.networks import AbstractField, ObservationFeatures
 from evor_eqx.shapes import Batch, Metrics
 
 
 class FlowPolicy(eqx.Module):
-    """A velocity field over chunks given the standardised observation; actions live in [-1, 1] (OGBench's bounds)."""
+    """A velocity field over chunks given features of the observation; actions live in [-1, 1] (OGBench's bounds)."""
 
     field: AbstractField
-    normalise: Normaliser
+    features: ObservationFeatures
     chunk_size: int = eqx.field(static=True)
     solver: flow.Solver = eqx.field(static=True)
 
@@ -27,7 +27,7 @@ class FlowPolicy(eqx.Module):
         noise_key, time_key = jax.random.split(key)
         x_0 = jax.random.normal(noise_key, example.chunk.shape)
         t = self.solver.time(jax.random.uniform(time_key))
-        vel = self.field(flow.interpolate(x_0, example.chunk, t), t, self.normalise(example.obs))
+        vel = self.field(flow.interpolate(x_0, example.chunk, t), t, self.features(example.obs))
         loss = flow.regression_loss(vel, example.chunk - x_0)
         return loss, {"loss": loss}
 
@@ -35,7 +35,7 @@ class FlowPolicy(eqx.Module):
         self, obs: Float[Array, " obs"], x_0: Float[Array, "num chunk"], num_steps: int | Int[Array, ""]
     ) -> Float[Array, "num chunk"]:
         """Carry noise to chunks at one observation by `num_steps` steps, clipped to the action bounds."""
-        velocity = self.field.bind(self.normalise(obs))
+        velocity = self.field.bind(self.features(obs))
         chunks = jax.vmap(lambda noise: self.solver.integrate(velocity, noise, num_steps))(x_0)
         return jnp.clip(chunks, -1.0, 1.0)
 

@@ -124,7 +124,7 @@ def chunk_length(policy: FlowPolicy, env: gymnasium.Env, task: Task) -> int:
     """h, actions in the policy's chunks. Raises UserError for a policy that was not made for the task."""
     spaces: list[Any] = [env.observation_space, env.action_space]
     (obs_size,), (act_size,) = (space.shape for space in spaces)
-    got = policy.normalise.mean.shape[0], policy.chunk_size
+    got = policy.features.mean.shape[0], policy.chunk_size
     if got[0] != obs_size or got[1] % act_size:
         raise UserError(
             f"policy for observations of size {got[0]} and chunks of size {got[1]}: {task.name} has observations of "

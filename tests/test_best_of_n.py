@@ -29,7 +29,7 @@ def loss_of(critic, target, example):
 @eqx.filter_jit
 def member_values(critic, obs, chunk):
     """What each member says of a chunk, in units of the model."""
-    cond = jnp.concatenate([critic.inputs.normalise(obs), chunk])
+    cond = jnp.concatenate([critic.inputs.features(obs), chunk])
     return [pick(critic.network.networks, i)(cond)[0] for i in range(critic.network.num_members)]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
-from evor_eqx.networks import MLP, FactorisedField, MLPField, Normaliser, time_features
+from evor_eqx.networks import MLP, FactorisedField, MLPField, ObservationFeatures, time_features
 
 KEY = jax.random.key(0)
 FIELDS = {
@@ -54,12 +54,20 @@ def test_time_features_are_time_and_its_first_fourier_modes():
     assert time_features(jnp.array(0.25), 0).tolist() == [0.25]
 
 
-def test_normaliser_standardises_and_is_never_trained():
+def test_observation_features_are_standardised_entries_and_their_waves():
+    features = ObservationFeatures(jnp.array([1.0, 2.0]), jnp.array([2.0, 4.0]), num_frequencies=3)
+    angles = np.pi * np.array([0.25, -0.5, 0.5, -1.0, 1.0, -2.0])
+    expected = [0.25, -0.5, *np.sin(angles), *np.cos(angles)]
+    np.testing.assert_allclose(features(jnp.array([1.5, 0.0])), expected, atol=1e-5)
+    assert features.size == len(expected)
+
+
+def test_observations_are_standardised_by_statistics_that_are_never_trained():
     obs = jax.random.normal(KEY, (1000, 3)) * jnp.array([1.0, 10.0, 0.1]) + 5
-    normalise = Normaliser(obs.mean(axis=0), obs.std(axis=0))
-    unit = jax.vmap(normalise)(obs)
+    features = ObservationFeatures(obs.mean(axis=0), obs.std(axis=0))
+    unit = jax.vmap(features)(obs)
     np.testing.assert_allclose(unit.mean(axis=0), 0, atol=1e-4)
     np.testing.assert_allclose(unit.std(axis=0), 1, rtol=1e-4)
-    gradient = jax.grad(lambda n: jnp.sum(n(obs[0])))(normalise)
+    gradient = jax.grad(lambda n: jnp.sum(n(obs[0])))(features)
     np.testing.assert_array_equal(gradient.mean, 0)
     np.testing.assert_array_equal(gradient.std, 0)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from evor_eqx.networks import Normaliser
+from evor_eqx.networks import ObservationFeatures
 from evor_eqx.shapes import Batch, Metrics, ReturnLaw
 
 
@@ -35,12 +35,12 @@ class ReturnScale(eqx.Module):
 
 
 class Inputs(eqx.Module):
-    """What a critic is conditioned on: the standardised observation and the chunk."""
+    """What a critic is conditioned on: features of the observation, and the chunk."""
 
-    normalise: Normaliser
+    features: ObservationFeatures
 
     def __call__(self, obs: Float[Array, " obs"], chunk: Float[Array, " chunk"]) -> Float[Array, " cond"]:
-        return jnp.concatenate([self.normalise(obs), chunk])
+        return jnp.concatenate([self.features(obs), chunk])
 
 
 class AbstractCritic(eqx.Module):

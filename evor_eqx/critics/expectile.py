@@ -73,7 +73,7 @@ class ExpectileCritic(AbstractCritic):
 
     def predict_state(self, obs: Float[Array, " obs"]) -> Float[Array, ""]:
         """V(x), in units of the model."""
-        return self.state_network(self.inputs.normalise(obs))[0]
+        return self.state_network(self.inputs.features(obs))[0]
 
     def backup(self, example: Batch) -> Float[Array, ""]:
         """r + gamma m V(x') by this network, in units of the model."""
