@@ -1,6 +1,8 @@
 """Settings: what is refused, and what the presets promise."""
 
 import dataclasses
+import json
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +15,8 @@ from evor_eqx.config import (
     PolicyConfig,
     Setting,
     TrainConfig,
+    from_record,
+    to_record,
 )
 from evor_eqx.errors import UserError
 from evor_eqx.presets import PRESETS, preset
@@ -65,6 +69,16 @@ def test_the_paper_preset_has_the_papers_sizes():
         assert (phase.network.depth, phase.network.width, phase.network.head_width) == (4, 512, 0)
         assert (phase.train.learning_rate, phase.train.num_updates) == (3e-4, 1_000_000)
     assert paper.setting.num_candidates == 32
+
+
+def test_a_phase_is_its_record_and_later_settings_leave_the_records_of_before_as_they_were():
+    for phase in (PolicyConfig(chunk_length=3), CriticConfig(kind="c51", seed=2)):
+        before = to_record(phase)
+        assert set(before["network"]) == {"width", "depth", "use_layer_norm", "head_width", "num_frequencies"}
+        later = replace(phase, network=replace(phase.network, num_obs_frequencies=2))
+        assert to_record(later)["network"] == {**before["network"], "num_obs_frequencies": 2}
+        for config in (phase, later):
+            assert from_record(type(phase), json.loads(json.dumps(to_record(config)))) == config
 
 
 def test_configurations_are_frozen():

@@ -7,6 +7,7 @@ import io
 import os
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -299,6 +300,18 @@ def test_a_folder_is_one_dataset_with_the_rows_of_all_its_files(folders):
         lengths = np.cumsum([0, *(len(piece.obs) for piece in pieces)])
         ends = [piece.last_row + first for piece, first in zip(pieces, lengths, strict=False)]
         np.testing.assert_array_equal(dataset.last_row, np.concatenate(ends))
+
+
+def test_a_folder_that_was_read_is_found_again_by_its_fingerprint(folders, monkeypatch):
+    shards(folders / "many", 0, 1)
+    monkeypatch.chdir(folders)
+    made, other = (source.find_or_make(MAZE, folder=Path(name)) for name in ("many", shards(folders / "other", 2)))
+    monkeypatch.chdir("/")
+    assert source.by_fingerprint(MAZE, made.fingerprint) == made != other
+    made.files("val")[0].unlink()
+    assert source.by_fingerprint(MAZE, other.fingerprint) == other
+    with pytest.raises(UserError, match=f"no dataset {MAZE} with fingerprint {made.fingerprint}"):
+        source.by_fingerprint(MAZE, made.fingerprint)
 
 
 def test_a_folder_without_pairs_is_named(folders):

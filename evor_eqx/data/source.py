@@ -13,6 +13,7 @@ The rule, in this order; training and validation always come from one place:
 
 import zipfile
 import zlib
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -69,7 +70,7 @@ def find_or_make(
     """
     name = dataset_name(dataset)
     if folder is not None:
-        return _in_folder(name, folder)
+        return _in_folder(name, folder.resolve())
     generated = num_episodes is not None or seed != 0 or published is False
     if (download or published) and generated:
         raise UserError(
@@ -90,7 +91,7 @@ def find(dataset: str, *, num_episodes: int | None = None, seed: int = 0, folder
     """
     name = dataset_name(dataset)
     if folder is not None:
-        return _in_folder(name, folder)
+        return _in_folder(name, folder.resolve())
     if num_episodes is None and seed == 0 and (found := _in_ogbench_folder(name) or _downloaded(name, fetch=False)):
         return found
     path = find_generated(name, num_episodes=num_episodes, seed=seed, folder=paths.data_dir())
@@ -103,6 +104,7 @@ def by_fingerprint(dataset: str, fingerprint: str) -> Source:
     candidates = [_in_ogbench_folder(name), _downloaded(name, fetch=False)]
     generated = (path.with_suffix(".npz") for path in paths.data_dir().glob(f"{name}_*.json"))
     candidates += [_with_manifest(path, "generated") for path in generated if path.is_file()]
+    candidates += [_in_folder(name, folder) for folder in _folders_seen()]
     for source in candidates:
         if source is not None and source.fingerprint == fingerprint:
             return source
@@ -200,6 +202,14 @@ def _in_folder(dataset: str, folder: Path) -> Source:
     return _source(dataset, folder, "folder", details)
 
 
+def _folders_seen() -> list[Path]:
+    """The folders whose data files are those that were hashed here before."""
+    files: dict[Path, set[Path]] = defaultdict(set)
+    for file in map(Path, _hashes()):
+        files[file.parent].add(file)
+    return [folder for folder, seen in sorted(files.items()) if seen == set(folder.glob("*.npz"))]
+
+
 def _check_size(file: Path, details: dict[str, Any]) -> None:
     expected = details["files"].get(file.name, {}).get("bytes")
     got = file.stat().st_size if file.is_file() else "no file"
@@ -218,14 +228,22 @@ def _in_ogbench_folder(dataset: str) -> Source | None:
 
 def _hash_once(file: Path) -> dict[str, Any]:
     """Size and SHA-256 of a dataset's file, remembered in our own folder by path, size and time of change."""
-    cache_file = paths.data_dir() / "hashes.json"
-    cache = read_json(cache_file) if cache_file.is_file() else {}
+    cache = _hashes()
     state = {"bytes": file.stat().st_size, "mtime_ns": file.stat().st_mtime_ns}
     entry = cache.get(str(file), {})
     if {key: entry.get(key) for key in state} != state:
         entry = state | {"sha256": sha256(file)}
-        write_json(cache_file, cache | {str(file): entry})
+        write_json(_hash_file(), cache | {str(file): entry})
     return {"bytes": entry["bytes"], "sha256": entry["sha256"]}
+
+
+def _hashes() -> dict[str, dict[str, Any]]:
+    """Size, time of change and SHA-256 of each file that was hashed, by its path."""
+    return read_json(_hash_file()) if _hash_file().is_file() else {}
+
+
+def _hash_file() -> Path:
+    return paths.data_dir() / "hashes.json"
 
 
 def _downloaded(dataset: str, fetch: bool) -> Source | None:
