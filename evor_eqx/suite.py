@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from evor_eqx import paths
-from evor_eqx.config import Config
+from evor_eqx.config import Config, TrainConfig
 from evor_eqx.errors import UserError
 from evor_eqx.files import read_lines, write_lines
 from evor_eqx.jobs import STATIONS, Job, Station
@@ -66,6 +66,8 @@ class Suite:
             if method not in METHODS:
                 raise UserError(f"unknown method {method!r}: expected some of {', '.join(METHODS)}")
         base = named_preset(preset)
+        if episodes_of_data is None and base.data.num_episodes is not None:
+            base = replace(base, critic=replace(base.critic, train=_longer(base.critic.train)))
         base = replace(base, data=replace(base.data, num_episodes=episodes_of_data), num_devices=num_devices)
         if tuning:
             base = replace(base, evaluation=replace(base.evaluation, seed=TUNING_SEED))
@@ -190,6 +192,11 @@ def _timing(station: Station, path: Path) -> Iterator[None]:
     finally:
         row["seconds"] = round(time.monotonic() - start, 2)
         write_lines(path, [*read_lines(path), row])
+
+
+def _longer(train: TrainConfig) -> TrainConfig:
+    """For datasets of the published size: the presets' critics stop before they over-fit their own, fewer episodes."""
+    return replace(train, num_updates=4 * train.num_updates)
 
 
 def _tasks(names: Sequence[str]) -> set[Task]:

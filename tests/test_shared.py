@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 
 from evor_eqx import pipeline, train
 from evor_eqx.build import make_shared_critic
@@ -15,8 +16,6 @@ from evor_eqx.critics.abstract import ReturnScale
 from evor_eqx.critics.shared import of_task
 from evor_eqx.data.dataset import OfflineDataset, of_tasks
 from evor_eqx.errors import UserError
-from evor_eqx.presets import preset
-from evor_eqx.tasks import parse_task
 
 NUM_TASKS, KEY = 3, jax.random.key(0)
 CONFIG = CriticConfig(network=NetworkConfig(width=16, depth=2, head_width=8), num_members=2)
@@ -83,7 +82,7 @@ def test_an_update_moves_every_task_and_the_encoder():
     config = dataclasses.replace(CONFIG, train=dataclasses.replace(CONFIG.train, batch_size=8))
     state = train.init_state(make(), config.train)
     batch = windows_of(of_tasks(DATASETS)).sample(8, key=KEY)
-    updated, _ = train.update(state, batch, config.train, key=KEY)
+    updated, _ = eqx.filter_jit(train.update)(state, batch, config.train, key=KEY)
     changed = jax.tree.map(lambda a, b: np.asarray(a != b), updated.model, state.model)
     assert changed.members.features.network.layers[0].weight.any()
     assert changed.members.heads.field.outlet.weight.any(axis=(0, 2, 3)).tolist() == [True] * NUM_TASKS
@@ -97,14 +96,12 @@ def test_what_cannot_share_is_refused(change):
 
 @pytest.mark.slow
 def test_one_run_holds_the_critics_of_all_tasks_and_acts_for_each(home):
-    config, task = preset("smoke"), parse_task("pointmaze-medium-navigate-task2")
-    short = dataclasses.replace(config.critic.train, num_updates=20, log_every=10, checkpoint_every=20)
-    config = dataclasses.replace(config, critic=dataclasses.replace(config.critic, train=short))
-    (result,) = pipeline.ensure_evaluation(task, config, [config.setting], shared=True)
-    assert len(result.episodes) == config.evaluation.num_episodes
-    second, third = (pipeline.ensure_shared_critic(dataclasses.replace(task, task_id=k), config) for k in (2, 3))
-    assert second.run == third.run
-    assert second.run.metrics()["held_out_crps"].shape == (2, 5)
-    assert (second.run.path / "results").exists()
-    laws = [trained.model.law(jnp.zeros(2), jnp.zeros(10), 4, 10).atoms for trained in (second, third)]
+    (result,) = pipeline.ensure_evaluation(tiny.TASK, tiny.CONFIG, [tiny.CONFIG.setting], shared=True)
+    assert len(result.episodes) == tiny.CONFIG.evaluation.num_episodes
+    tasks = [dataclasses.replace(tiny.TASK, task_id=k) for k in (1, 3)]
+    first, third = (pipeline.ensure_shared_critic(task, tiny.CONFIG) for task in tasks)
+    assert first.run == third.run
+    assert first.run.metrics()["held_out_crps"].shape == (4, 5)
+    assert (first.run.path / "results").exists()
+    laws = [trained.model.law(jnp.zeros(2), jnp.zeros(10), 4, 10).atoms for trained in (first, third)]
     assert (laws[0] != laws[1]).any()

@@ -12,7 +12,7 @@ from evor_eqx.data.source import Source
 from evor_eqx.errors import UserError
 from evor_eqx.evaluate import Episode, Rollout
 from evor_eqx.jobs import Station
-from evor_eqx.methods import CANDIDATES, METHODS
+from evor_eqx.methods import ARMS, CANDIDATES, MAZES, METHODS
 from evor_eqx.record import REPORTED_SEED, TUNING_SEED, read_record
 from evor_eqx.stopping import Deadline, TimeUp
 from evor_eqx.suite import SUITE, Suite
@@ -70,13 +70,25 @@ def test_jobs_go_dataset_by_dataset_cheap_ones_first_and_each_once():
     assert some[-1].command == "evor suite --tasks scene-play-task2 --methods evor --seeds 0 --preset smoke"
 
 
-def test_methods_differ_in_their_line_of_the_table_only():
-    for job in Suite.of([TASK], seeds=(3,)).jobs:
-        laptop, method = presets.preset("laptop"), METHODS[job.method]
-        chunk_length = method.chunk_length or laptop.policy.chunk_length
-        assert job.config.policy == replace(laptop.policy, seed=3, chunk_length=chunk_length)
-        assert job.config.critic == replace(laptop.critic, seed=3, **method.critic)
+@pytest.mark.parametrize(("task", "common"), [(TASK, MAZES), ("scene-play-task2", ARMS)])
+def test_methods_differ_in_their_line_of_the_table_only(task, common):
+    laptop, features = presets.preset("laptop"), {"num_obs_frequencies": common.num_obs_frequencies}
+    policy, critic = (
+        replace(p, seed=3, network=replace(p.network, **features)) for p in (laptop.policy, laptop.critic)
+    )
+    critic = replace(critic, n_step=common.n_step, train=replace(critic.train, num_updates=40_000))
+    for job in Suite.of([task], seeds=(3,)).jobs:
+        method = METHODS[job.method]
+        assert job.config.policy == replace(policy, chunk_length=method.chunk_length or laptop.policy.chunk_length)
+        assert job.config.critic == replace(critic, **method.critic)
         assert job.config.data.num_episodes is None  # as many as were published
+        temperatures = {"tau_r": common.tau_r, "tau_q": common.tau_q}
+        assert job.config.setting == replace(laptop.setting, **(temperatures | method.setting))
+    (few,) = Suite.of([task], ["evor"], episodes_of_data=200).jobs
+    assert few.config.critic.train == laptop.critic.train
+
+
+def test_the_curve_is_evaluated_at_the_end_of_training_only():
     base, evor = small("base", "evor").jobs
     assert base.config.setting.num_candidates == 1
     assert [s.num_candidates for s in evor.settings()[None]] == [4, *(n for n in CANDIDATES if n != 4)]
