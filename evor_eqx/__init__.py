@@ -4,12 +4,16 @@ The way of the data: dataset -> base policy (flow behaviour cloning) -> reward-t
 (softmax over Q*) -> evaluation -> run folder -> figures. `pipeline` walks it; the modules below it can be used alone.
 """
 
-from evor_eqx.config import Config, CriticConfig, PolicyConfig, Setting
-from evor_eqx.errors import UserError
-from evor_eqx.inference import act, candidate_weights, decide
-from evor_eqx.laws import soft_value
-from evor_eqx.presets import PRESETS, preset
-from evor_eqx.shapes import Batch, ReturnLaw
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from evor_eqx.config import Config, CriticConfig, PolicyConfig, Setting
+    from evor_eqx.errors import UserError
+    from evor_eqx.inference import act, candidate_weights, decide
+    from evor_eqx.laws import soft_value
+    from evor_eqx.presets import PRESETS, preset
+    from evor_eqx.shapes import Batch, ReturnLaw
 
 __all__ = [
     "PRESETS",
@@ -26,3 +30,20 @@ __all__ = [
     "preset",
     "soft_value",
 ]
+
+_MODULES = {
+    "config": {"Config", "CriticConfig", "PolicyConfig", "Setting"},
+    "errors": {"UserError"},
+    "inference": {"act", "candidate_weights", "decide"},
+    "laws": {"soft_value"},
+    "presets": {"PRESETS", "preset"},
+    "shapes": {"Batch", "ReturnLaw"},
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is first asked for: processes that only simulate never wait for JAX (two seconds)."""
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"evor_eqx.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
