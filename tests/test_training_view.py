@@ -194,7 +194,7 @@ def test_a_run_that_another_holds_is_waited_for_in_words_and_the_wait_can_be_sto
 
 @pytest.mark.slow
 def test_stopped_while_its_data_are_made_it_says_so_and_goes_on_later(home):
-    config = replace(with_train(SHORT, SHORT), data=replace(SMOKE.data, num_episodes=8))
+    config = replace(with_train(SHORT, SHORT), data=replace(SMOKE.data, num_episodes=100))
     view = TrainingView(TASK.name, config=config, phase="policy")
     view.start()
     wait_until(lambda: "First pointmaze" in said(view))
