@@ -24,6 +24,9 @@ _SETTINGS = {
 }
 
 
+_ASKED_FOR = "() => [...document.querySelectorAll('.jp-InputPrompt')].some(p => /[*0-9]/.test(p.innerText))"
+
+
 @contextlib.contextmanager
 def jupyter_lab(folder: Path, root: Path) -> Iterator[tuple[str, str]]:
     """JupyterLab on `root` with all of its own folders in `folder`; yields its address and token."""
@@ -69,7 +72,9 @@ def browser_page(width: int, height: int = 900) -> Iterator[Any]:
 
 
 def run_notebook(page: Any, address: str, token: str, name: str) -> None:
-    """Open a notebook over the whole width, wait for its kernel, and run all cells."""
+    """Open a notebook that has not been run over the whole width, wait for its kernel, and run all cells."""
+    from playwright.sync_api import TimeoutError as TooLate
+
     page.goto(f"{address}/doc/tree/{name}?token={token}")
     page.wait_for_function("() => typeof jupyterapp !== 'undefined'")  # it comes some time after the page
     page.evaluate("() => jupyterapp.restored.then(() => true)")
@@ -83,7 +88,12 @@ def run_notebook(page: Any, address: str, token: str, name: str) -> None:
         }""",
         timeout=120_000,
     )
-    page.evaluate("() => { jupyterapp.commands.execute('notebook:run-all-cells'); }")
+    for _ in range(6):  # the command can still be lost: a cell that is asked for has a star or a number
+        page.evaluate("() => { jupyterapp.commands.execute('notebook:run-all-cells'); }")
+        with contextlib.suppress(TooLate):
+            page.wait_for_function(_ASKED_FOR, timeout=10_000)
+            return
+    raise AssertionError(f"{name} does not run")
 
 
 def settle(page: Any) -> None:

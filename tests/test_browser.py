@@ -15,13 +15,15 @@ SCREENSHOTS = Path(__file__).parent.parent / ".cache" / "screenshots"
 SLIDERS = ("tau-r", "tau-q", "num-candidates", "num-returns", "num-flow-steps", "state")
 PICTURES = ("candidates", "laws", "values", "selection")
 NUM_PRESSES = 20
+WIDTHS = (1280, 800)
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """JupyterLab with nothing but a copy of the explorer's notebook: what it shows is what the package ships."""
+    """JupyterLab with nothing but copies of the explorer's notebook: what it shows is what the package ships."""
     folder, root = tmp_path_factory.mktemp("jupyter"), tmp_path_factory.mktemp("notebooks")
-    shutil.copy(paths.notebooks_dir() / "explorer.ipynb", root)
+    for width in WIDTHS:  # a notebook, hence a kernel, for each
+        shutil.copy(paths.notebooks_dir() / "explorer.ipynb", root / f"explorer-{width}.ipynb")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EVOR_HOME", str(tmp_path_factory.mktemp("home")))
         with jupyter_lab(folder, root) as address_and_token:
@@ -43,10 +45,10 @@ def sentence(page):
     return page.inner_text(".evor-sentence")
 
 
-@pytest.mark.parametrize("width", [1280, 800])
+@pytest.mark.parametrize("width", WIDTHS)
 def test_sliders_move_by_keyboard_and_pictures_and_sentence_follow(lab, width):
     with browser_page(width) as page:
-        run_notebook(page, *lab, "explorer.ipynb")
+        run_notebook(page, *lab, f"explorer-{width}.ipynb")
         page.wait_for_selector("img.evor-selection", timeout=180_000)
         page.wait_for_function("() => document.querySelector('.evor-sentence').innerText.includes('candidates')")
         page.locator(".evor-explorer").scroll_into_view_if_needed()
