@@ -59,3 +59,12 @@ def notebooks_with_solutions(tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(paths, "notebooks_dir", lambda: folder)
         yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def programs() -> Iterator[None]:
+    """Compiled programs are forgotten after each file: over the whole suite they take gigabytes."""
+    yield
+    import jax
+
+    jax.clear_caches()
