@@ -53,7 +53,7 @@ def test_sliders_move_by_keyboard_and_pictures_and_sentence_follow(lab, width):
         page.wait_for_function("() => document.querySelector('.evor-sentence').innerText.includes('candidates')")
         page.locator(".evor-explorer").scroll_into_view_if_needed()
         for name in SLIDERS:
-            handle = page.locator(f".evor-{name} .noUi-handle")
+            handle = page.locator(f".evor-{name} .noUi-handle[aria-label]")  # it comes a moment after the slider
             assert len(handle.get_attribute("aria-label")) > 4  # what a screen reader says
             settle(page)
             readout, before, text = page.inner_text(f".evor-{name} .widget-readout"), sources(page), sentence(page)
