@@ -21,23 +21,19 @@ class Method:
 
     chunk_length: int | None = None  # the preset's if None
     trains_critic: bool = True
-    critic: dict[str, Any] = field(default_factory=dict)  # what differs from the preset's critic
+    critic: dict[str, Any] = field(default_factory=dict)  # what differs from the common critic
     setting: dict[str, Any] = field(default_factory=dict)  # what differs from the common extraction
     curve: tuple[int, ...] = ()  # further N_pi, evaluated at the end of training only
 
     def configure(self, config: Config, task: Task, seed: int) -> Config:
         """The configuration on a task; `seed` is that of base policy and critic, `setting` is what is reported."""
         chunk_length, common = self.chunk_length or config.policy.chunk_length, recipe(task)
-        critic = {"n_step": common.n_step} | self.critic
-
-        def sharp(network):
-            return replace(network, num_obs_frequencies=common.num_obs_frequencies)
-
+        of_policy, of_critic = (replace(phase.network, **common.network) for phase in (config.policy, config.critic))
         return replace(
             config,
-            policy=replace(config.policy, network=sharp(config.policy.network), chunk_length=chunk_length, seed=seed),
-            critic=replace(config.critic, network=sharp(config.critic.network), seed=seed, **critic),
-            setting=replace(config.setting, **(common.temperatures | self.setting)),
+            policy=replace(config.policy, network=of_policy, chunk_length=chunk_length, seed=seed),
+            critic=replace(config.critic, network=of_critic, seed=seed, **(common.critic | self.critic)),
+            setting=replace(config.setting, **(common.setting | self.setting)),
         )
 
     def settings(self, reported: Setting) -> list[Setting]:
@@ -47,24 +43,18 @@ class Method:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What all tasks of a kind of environment share."""
+    """What differs from the preset on a kind of environment, for every method that does not say otherwise."""
 
-    tau_r: float
-    tau_q: float
-    n_step: int
-    num_obs_frequencies: int
-
-    @property
-    def temperatures(self) -> dict[str, float]:
-        """Those of `config.Setting`, in units of return."""
-        return {"tau_r": self.tau_r, "tau_q": self.tau_q}
+    network: dict[str, Any]  # of base policy and critic
+    critic: dict[str, Any]
+    setting: dict[str, Any]
 
 
 # A maze's walls are sharp, and its goal is hundreds of steps away: without the frequencies the base policy proposes
-# what the data never do, and with fewer steps nothing of the goal is left in a value that far from it. An arm needs
-# neither: with the frequencies its success falls to a third.
-MAZES = Recipe(tau_r=3.0, tau_q=0.1, n_step=100, num_obs_frequencies=3)
-ARMS = Recipe(tau_r=30.0, tau_q=0.3, n_step=25, num_obs_frequencies=0)
+# what the data never do, and with fewer steps nothing of the goal is left in a value that far from it. On an arm the
+# frequencies do harm.
+MAZES = Recipe({"num_obs_frequencies": 3}, {"n_step": 100}, {"tau_r": 3.0, "tau_q": 0.1})
+ARMS = Recipe({"num_obs_frequencies": 0}, {"n_step": 25}, {"tau_r": 30.0, "tau_q": 0.3})
 
 
 def recipe(task: Task) -> Recipe:

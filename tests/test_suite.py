@@ -72,18 +72,17 @@ def test_jobs_go_dataset_by_dataset_cheap_ones_first_and_each_once():
 
 @pytest.mark.parametrize(("task", "common"), [(TASK, MAZES), ("scene-play-task2", ARMS)])
 def test_methods_differ_in_their_line_of_the_table_only(task, common):
-    laptop, features = presets.preset("laptop"), {"num_obs_frequencies": common.num_obs_frequencies}
+    laptop = presets.preset("laptop")
     policy, critic = (
-        replace(p, seed=3, network=replace(p.network, **features)) for p in (laptop.policy, laptop.critic)
+        replace(p, seed=3, network=replace(p.network, **common.network)) for p in (laptop.policy, laptop.critic)
     )
-    critic = replace(critic, n_step=common.n_step, train=replace(critic.train, num_updates=40_000))
+    critic = replace(critic, **common.critic, train=replace(critic.train, num_updates=40_000))
     for job in Suite.of([task], seeds=(3,)).jobs:
         method = METHODS[job.method]
         assert job.config.policy == replace(policy, chunk_length=method.chunk_length or laptop.policy.chunk_length)
         assert job.config.critic == replace(critic, **method.critic)
         assert job.config.data.num_episodes is None  # as many as were published
-        temperatures = {"tau_r": common.tau_r, "tau_q": common.tau_q}
-        assert job.config.setting == replace(laptop.setting, **(temperatures | method.setting))
+        assert job.config.setting == replace(laptop.setting, **(common.setting | method.setting))
     (few,) = Suite.of([task], ["evor"], episodes_of_data=200).jobs
     assert few.config.critic.train == laptop.critic.train
 

@@ -11,6 +11,7 @@ The rule, in this order; training and validation always come from one place:
 4. generated here with the published number of episodes; an error instead with `published=True`.
 """
 
+import itertools
 import zipfile
 import zlib
 from collections import defaultdict
@@ -70,7 +71,7 @@ def find_or_make(
     """
     name = dataset_name(dataset)
     if folder is not None:
-        return _in_folder(name, folder.resolve())
+        return _in_folder(name, folder)
     generated = num_episodes is not None or seed != 0 or published is False
     if (download or published) and generated:
         raise UserError(
@@ -91,7 +92,7 @@ def find(dataset: str, *, num_episodes: int | None = None, seed: int = 0, folder
     """
     name = dataset_name(dataset)
     if folder is not None:
-        return _in_folder(name, folder.resolve())
+        return _in_folder(name, folder)
     if num_episodes is None and seed == 0 and (found := _in_ogbench_folder(name) or _downloaded(name, fetch=False)):
         return found
     path = find_generated(name, num_episodes=num_episodes, seed=seed, folder=paths.data_dir())
@@ -104,8 +105,8 @@ def by_fingerprint(dataset: str, fingerprint: str) -> Source:
     candidates = [_in_ogbench_folder(name), _downloaded(name, fetch=False)]
     generated = (path.with_suffix(".npz") for path in paths.data_dir().glob(f"{name}_*.json"))
     candidates += [_with_manifest(path, "generated") for path in generated if path.is_file()]
-    candidates += [_in_folder(name, folder) for folder in _folders_seen()]
-    for source in candidates:
+    given = (_in_folder(name, folder) for folder in _folders_seen())  # read only if it is none of the others
+    for source in itertools.chain(candidates, given):
         if source is not None and source.fingerprint == fingerprint:
             return source
     raise UserError(
@@ -193,6 +194,7 @@ def _source(dataset: str, path: Path, origin: Origin, details: dict[str, Any]) -
 
 def _in_folder(dataset: str, folder: Path) -> Source:
     """All pairs of a folder, as one dataset. Raises UserError if there is none, or one without its validation file."""
+    folder = folder.resolve()
     pairs = [(path, val_path(path)) for path in sorted(folder.glob("*.npz")) if not path.stem.endswith("-val")]
     if not pairs:
         raise UserError(f"no dataset in {folder}: expected files NAME.npz, each with NAME-val.npz")
