@@ -4,7 +4,7 @@ A job is done when the record has its rows, of the run that its configuration na
 trains nothing, makes no folder and needs none but the data's.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -40,7 +40,12 @@ class Job:
     method: str
     seed: int
     config: Config  # its setting is the reported one
-    command: str  # that does this job
+    options: str  # of `evor suite`, besides task, method and seed
+
+    def command(self, seeds: Sequence[int] = ()) -> str:
+        """The command that does this job or, with `seeds`, those of its task and method with these seeds."""
+        chosen = " ".join(map(str, seeds or [self.seed]))
+        return f"evor suite --tasks {self.task.short_name} --methods {self.method} --seeds {chosen} {self.options}"
 
     @property
     def name(self) -> str:
@@ -108,20 +113,28 @@ class Job:
 
     def left(self) -> Iterator[Station]:
         """What a job that is not done needs made, in order; whether it is there is asked when its turn comes."""
-        dataset = self.task.dataset
         if self.source() is None:
-            yield Station("data", "", dataset, dataset)
+            yield self.station("data")
         source = self.source()
         if source is None or not pipeline.policy_run(source, self.config).complete:
-            yield Station("policy", "", dataset, self.policy_name)
+            yield self.station("policy")
         if self.trains_critic and (source is None or not pipeline.has_banks(source, self.config)):
-            yield Station("bank", "", dataset, self.bank_name)
+            yield self.station("bank")
         if self.trains_critic and (source is None or not self.run(source).complete):
-            yield Station("critic", self.method, dataset, self.name)
-        yield Station("episodes", self.method, dataset, self.name)
+            yield self.station("critic")
+        yield self.station("episodes")
 
-    def make(self, what: str, record: Path, deadline: Deadline) -> None:
-        """Make a station. When the time is up, episodes are left between two checkpoints, all else at any moment."""
+    def station(self, what: str) -> Station:
+        """One of its stations."""
+        shared = {"data": self.task.dataset, "policy": self.policy_name, "bank": self.bank_name}
+        method = "" if what in shared else self.method
+        return Station(what, method, self.task.dataset, shared.get(what, self.name))
+
+    def make(self, what: str, record: Path, deadline: Deadline, other_seeds: Sequence["Job"] = ()) -> None:
+        """Make a station, a critic together with its `other_seeds`.
+
+        When the time is up, episodes are left between two checkpoints, all else at any moment.
+        """
         if what == "episodes":
             return self._evaluate(record, deadline)
         with listening(deadline.check, draw=True):
@@ -132,16 +145,17 @@ class Job:
             elif what == "bank":
                 pipeline.ensure_banks(self.task.dataset, self.config)
             else:
-                pipeline.ensure_critic(self.task, self.config)
+                pipeline.ensure_critics(self.task, [self.config, *(job.config for job in other_seeds)])
 
     def _evaluate(self, record: Path, deadline: Deadline) -> None:
         """Run its episodes and write its rows, checkpoint by checkpoint; what the run folder holds is not run again."""
         source, rows = pipeline.ensure_source(self.task.dataset, self.config), []
-        speed = self.run(source).updates_per_second() or float("nan")
+        run = self.run(source)
+        speed = (run.updates_per_second() or float("nan")) * run.manifest.get("num_seeds", 1)
         with pipeline.checkpoint_evaluation(self.task, self.config, with_critic=self.trains_critic) as evaluate:
             for step, settings in self.settings().items():
                 deadline.check()
                 for case, result in zip(self.cases(source, step), evaluate(step, settings), strict=True):
                     success = (round(share, 4) for share in result.success)
-                    rows.append(Row(case, *success, wall_s=round(case.step / speed, 1), command=self.command))
+                    rows.append(Row(case, *success, wall_s=round(case.step / speed, 1), command=self.command()))
                 put_rows(record, rows, self.config.evaluation.seed)

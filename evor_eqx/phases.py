@@ -23,10 +23,11 @@ from evor_eqx.build import (
 from evor_eqx.compare import HeldOut
 from evor_eqx.compilation import initialised, keep_compiled
 from evor_eqx.config import Config, TrainConfig
+from evor_eqx.critics.abstract import AbstractCritic
 from evor_eqx.critics.categorical import check_support
 from evor_eqx.critics.shared import of_task
 from evor_eqx.data.dataset import DEVICE_BYTES, OfflineDataset, of_tasks
-from evor_eqx.data.source import Source, Split, load_parts
+from evor_eqx.data.source import SPLITS, Source, Split, load_parts
 from evor_eqx.data.windows import HostWindows, Windows
 from evor_eqx.devices import over_devices
 from evor_eqx.errors import UserError
@@ -88,21 +89,42 @@ def train_critic(
     watch: train.Watch = train.unwatched,
 ) -> None:
     """Phase 2: the critic of one task."""
-    dataset, validation = (load_dataset(source, task, split) for split in ("train", "val"))
-    sizes = {"obs_size": dataset.obs.shape[1], "chunk_size": policy.model.chunk_size}
-    init_key, train_key = jax.random.split(_phase_key(2, config.critic.seed))
-    scale = return_statistics(dataset, task.gamma)
-    if config.critic.kind in ("c51", "hl_gauss"):
-        check_support(dataset.mc_returns(task.gamma)[0], float(scale.low), float(scale.high))
-    units = {"statistics": observation_statistics(dataset), "scale": scale}
-    model = initialised(lambda key: make_critic(config.critic, **sizes, key=key, **units), init_key)
-    both = tuple(
-        _critic_windows(split, name, task.gamma, policy, config)
-        for name, split in (("train", dataset), ("val", validation))
-    )
-    judge = HeldOut.of(validation, task.gamma, config.policy.chunk_length)
-    options = {"key": train_key, "measure": judge, "watch": watch, "num_devices": config.num_devices}
-    fit_in_run(run, model, both, config.critic.train, sizes, **options)
+    lesson = Lesson.of(source, task, policy, config)
+    init_key, train_key = critic_keys(config)
+    windows = [_critic_windows(split, name, task.gamma, policy, config) for name, split in lesson.splits.items()]
+    options = {"key": train_key, "measure": lesson.judge, "watch": watch, "num_devices": config.num_devices}
+    fit_in_run(run, initialised(lesson.make, init_key), windows, config.critic.train, lesson.sizes, **options)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What the critics of a task learn from, but for the draws of a base policy, and how they begin and are judged."""
+
+    splits: dict[Split, OfflineDataset]
+    sizes: dict[str, int]
+    make: Callable[[Key[Array, ""]], AbstractCritic]  # an untrained critic
+    judge: HeldOut
+
+    @classmethod
+    def of(cls, source: Source, task: Task, policy: Trained[FlowPolicy], config: Config) -> "Lesson":
+        """Of a task; the policy gives its chunks' size. Raises UserError for returns off a histogram's support."""
+        splits: dict[Split, OfflineDataset] = {name: load_dataset(source, task, name) for name in SPLITS}
+        dataset, gamma = splits["train"], task.gamma
+        sizes = {"obs_size": dataset.obs.shape[1], "chunk_size": policy.model.chunk_size}
+        scale = return_statistics(dataset, gamma)
+        if config.critic.kind in ("c51", "hl_gauss"):
+            check_support(dataset.mc_returns(gamma)[0], float(scale.low), float(scale.high))
+        units = {"statistics": observation_statistics(dataset), "scale": scale}
+
+        def make(key):
+            return make_critic(config.critic, **sizes, key=key, **units)
+
+        return cls(splits, sizes, make, HeldOut.of(splits["val"], gamma, config.policy.chunk_length))
+
+
+def critic_keys(config: Config) -> Key[Array, " 2"]:
+    """The keys of a critic's first weights and of its training."""
+    return jax.random.split(_phase_key(2, config.critic.seed))
 
 
 def train_shared_critics(
@@ -113,7 +135,7 @@ def train_shared_critics(
     splits = {name: [load_dataset(source, task, name) for task in tasks] for name in ("train", "val")}
     datasets = splits["train"]
     sizes = {"obs_size": datasets[0].obs.shape[1], "chunk_size": policy.model.chunk_size}
-    init_key, train_key = jax.random.split(_phase_key(2, config.critic.seed))
+    init_key, train_key = critic_keys(config)
     scales = jax.tree.map(lambda *each: jnp.stack(each), *(return_statistics(dataset, gamma) for dataset in datasets))
     units = {"statistics": observation_statistics(datasets[0]), "scales": scales}
     model = initialised(lambda key: make_shared_critic(config.critic, **sizes, key=key, **units), init_key)
@@ -201,6 +223,13 @@ def _critic_windows(
 ) -> Windows | HostWindows:
     """The n-step windows of a split with the policy's bank, which lies in its run folder for all critics."""
     bank = np.moveaxis(ensure_bank(policy, dataset.obs, split, config), 1, 0) if config.critic.num_bank_draws else None
+    return critic_windows(dataset, gamma, config, bank)
+
+
+def critic_windows(
+    dataset: OfflineDataset, gamma: float, config: Config, bank: Float[np.ndarray, "*seeds draws rows chunk"] | None
+) -> Windows | HostWindows:
+    """The n-step windows of a split with draws of base policies as next chunks."""
     sizes = {"chunk_length": config.policy.chunk_length, "num_steps": config.critic.n_step}
     return dataset.windows(gamma=gamma, **sizes, bank=bank, all_draws=config.critic.kind == "best_of_n")
 

@@ -40,6 +40,7 @@ from evor_eqx.phases import (
 )
 from evor_eqx.policy import FlowPolicy
 from evor_eqx.runs import Run
+from evor_eqx.seeds import train_side_by_side
 from evor_eqx.stats import Interval, wilson_interval
 from evor_eqx.tasks import GENERATED, Task, all_tasks, dataset_name, make_env
 
@@ -108,6 +109,24 @@ def ensure_critic(task: Task, config: Config, *, watch: train.Watch = train.unwa
     run = Run.open(*_critic_definition(task, source, config))
     run.train_once(lambda: train_critic(run, source, task, policy, config, watch))
     return load_critic(run)
+
+
+def ensure_critics(task: Task, configs: Sequence[Config]) -> list[Trained[AbstractCritic]]:
+    """`ensure_critic` for several seeds; the configurations differ in nothing else.
+
+    Those that are left train side by side, if their number is a multiple of the devices' and their data fit on the
+    device together; else one after the other.
+    """
+    source = ensure_source(task.dataset, configs[0])
+    runs = [Run.open(*_critic_definition(task, source, config)) for config in configs]
+    left = {run: config for run, config in zip(runs, configs, strict=True) if not run.complete}
+    if len(left) > 1 and len(left) % configs[0].num_devices == 0:
+        policies = [ensure_policy(task.dataset, config) for config in left.values()]
+        definition = {**_data_identity(source), "task": task.name, "runs": [run.name for run in left]}
+        together = Run.open(task.name, f"seeds-{configs[0].critic.label}", definition)
+        arguments = (together, list(left), source, task, policies, list(left.values()))
+        make_once(together.path, lambda: all(run.complete for run in left), lambda: train_side_by_side(*arguments))
+    return [ensure_critic(task, config) for config in configs]
 
 
 def ensure_shared_critic(task: Task, config: Config) -> Trained[AbstractCritic]:

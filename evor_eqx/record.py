@@ -60,7 +60,9 @@ class Row:
     success: float  # share of the episodes, 0 to 1
     low: float  # Wilson's 95 % interval
     high: float
-    wall_s: float  # seconds of training the run up to the step, at its median speed: no evaluation, no bank, no pause
+    # Seconds of training the run up to the step, at its median speed: no evaluation, no bank, no pause; its share of
+    # them if several seeds were trained side by side.
+    wall_s: float
     command: str
 
 

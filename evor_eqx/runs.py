@@ -96,6 +96,19 @@ class Run:
         facts["num_rows"] = len(list(read_lines(self._metrics)))
         write_json(self.path / "manifest.json", {**self.manifest, **facts, "status": "complete"})
 
+    def hand_out(self, seed: int, to: "Run", kept: dict[int | None, Any]) -> None:
+        """Give another run's folder what one of several seeds, trained side by side in this one, came to.
+
+        `kept` holds the checkpoint (None) and the snapshots of this run by step, with a leading axis of seeds.
+        """
+        to.begin()
+        for step, several in kept.items():
+            to.save(jax.tree.map(lambda leaf: leaf[seed] if eqx.is_array(leaf) else leaf, several), step)
+        rows = list(read_lines(self._metrics))
+        write_lines(to._metrics, [{name: v[seed] if isinstance(v, list) else v for name, v in r.items()} for r in rows])
+        facts = {name: self.manifest[name] for name in ("sizes", "updates_per_second", "num_devices")}
+        to.finish(**facts, num_seeds=len(rows[0]["loss"]))
+
     def save(self, state: Any, step: int | None = None) -> None:
         """Write a checkpoint of a pytree; the one before stays in place until this one is whole.
 

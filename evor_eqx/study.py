@@ -71,11 +71,16 @@ class Study:
         return Suite.of(self.tasks, self.methods, self.seeds, **options)
 
     def steps(self) -> dict[str, Step]:
-        """All steps by path, each after what it needs; a dataset, a base policy and a bank are steps of many jobs."""
-        steps: dict[str, Step] = {}
+        """All steps by path, each after what it needs.
+
+        A dataset, a base policy and a bank are steps of many jobs; the critics of all seeds are one.
+        """
+        found: dict[str, Step] = {}
         for job in self.suite().jobs:
             for step in self._steps_of(job):
-                steps.setdefault(step.path, step)
+                before = found.get(step.path, step)
+                found[step.path] = step._replace(needs=tuple(dict.fromkeys(before.needs + step.needs)))
+        steps = {step.path: step for rule in STATIONS for step in found.values() if step.rule == rule}
         episodes = tuple(path for path, step in steps.items() if step.rule == "episodes")
         for name in self.figures:
             command = f"evor figures {name} --preset {self.preset}"
@@ -97,13 +102,13 @@ class Study:
         )
 
     def _steps_of(self, job: Job) -> list[Step]:
-        whole = f"{job.task.dataset}-task{job.task.task_id}.{job.method}.seed{job.seed}"
+        critic = f"{job.task.dataset}-task{job.task.task_id}.{job.method}"
         names = {
             "data": job.task.dataset,
             "policy": job.policy_name,
             "bank": job.bank_name if job.config.critic.num_bank_draws else "",
-            "critic": whole,
-            "episodes": whole,
+            "critic": critic,
+            "episodes": f"{critic}.seed{job.seed}",
         }
         wanted = [rule for rule in STATIONS if names[rule] and (job.trains_critic or rule not in ("bank", "critic"))]
         devices = f" --num-devices {self.num_devices}" if self.num_devices > 1 else ""
@@ -112,7 +117,7 @@ class Study:
                 rule,
                 names[rule],
                 (f"{before}/{names[before]}",) if before else (),
-                f"{job.command}{devices} --until {rule}",
+                f"{job.command(self.seeds if rule == 'critic' else ())}{devices} --until {rule}",
             )
             for before, rule in zip([None, *wanted], wanted, strict=False)
         ]

@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -147,9 +146,17 @@ class Suite:
         for station in job.left():
             if STATIONS.index(station.what) > STATIONS.index(until):
                 return
+            others = self._other_seeds(job) if station.what == "critic" else []
+            for other in others:
+                self._do(other, deadline, "bank")
             deadline.check()
-            with _timing(station, self._times):
-                job.make(station.what, self.record, deadline)
+            with _timing([station, *(other.station("critic") for other in others)], self._times):
+                job.make(station.what, self.record, deadline, others)
+
+    def _other_seeds(self, job: Job) -> list[Job]:
+        """The jobs that train the same critic with other seeds, and have not yet."""
+        same = [other for other in self.jobs if (other.task, other.method) == (job.task, job.method)]
+        return [other for other in same if other != job and other.station("critic") in other.left()]
 
     def _value(self, job: Job) -> float:
         key = (job.task.name, job.method, job.seed)
@@ -182,16 +189,17 @@ def time_left(stations: set[Station], seconds: dict[Station, float]) -> tuple[fl
 
 
 @contextlib.contextmanager
-def _timing(station: Station, path: Path) -> Iterator[None]:
-    """Note how long a sitting was at a station, and whether it came to its end."""
-    row: dict[str, Any] = {"station": station, "finished": False}
-    start = time.monotonic()
+def _timing(stations: Sequence[Station], path: Path) -> Iterator[None]:
+    """Note how long a sitting was at a station, or each one's share if they were made together, and whether it came to
+    its end."""
+    start, finished = time.monotonic(), False
     try:
         yield
-        row["finished"] = True
+        finished = True
     finally:
-        row["seconds"] = round(time.monotonic() - start, 2)
-        write_lines(path, [*read_lines(path), row])
+        seconds = round((time.monotonic() - start) / len(stations), 2)
+        rows = [{"station": station, "finished": finished, "seconds": seconds} for station in stations]
+        write_lines(path, [*read_lines(path), *rows])
 
 
 def _longer(train: TrainConfig) -> TrainConfig:
@@ -205,8 +213,7 @@ def _tasks(names: Sequence[str]) -> set[Task]:
 
 
 def _job(task: Task, method: str, seed: int, base: Config, options: str) -> Job:
-    command = f"evor suite --tasks {task.short_name} --methods {method} --seeds {seed} {options}"
-    return Job(task, method, seed, METHODS[method].configure(base, task, seed), command)
+    return Job(task, method, seed, METHODS[method].configure(base, task, seed), options)
 
 
 def _order(job: Job) -> tuple[int, ...]:

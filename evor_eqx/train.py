@@ -62,6 +62,15 @@ class HostSampler(Protocol):
     def stage(self, batch_size: int, *, keys: Key[Array, " updates"]) -> Batch: ...
 
 
+@runtime_checkable
+class PerSeed(Protocol):
+    """A sampler of which seeds side by side may have arrays of their own, such as each the bank of its base policy."""
+
+    @property
+    def seed_axes(self) -> Any:
+        """Which arrays have a leading axis of seeds, as `in_axes` of vmap; None if none have."""
+
+
 class Staged(eqx.Module):
     """The batches of a block, made beforehand: arrays are [updates, batch, ...]."""
 
@@ -195,11 +204,13 @@ def run_block(
     if not keys.ndim:
         return block(sampler, validation, (keys, val_key), state, config, num_updates)
 
-    def one(key, state):
+    def one(sampler, validation, key, state):
         return block(sampler, validation, (key, val_key), state, config, num_updates, place=lambda batch: batch)
 
     arrays, static = eqx.partition(state, eqx.is_array)
-    return eqx.filter_vmap(one)(spread(keys), eqx.combine(spread(arrays), static))
+    seed_axes, val_axis = _seed_axes(sampler)
+    one_each = eqx.filter_vmap(one, in_axes=(seed_axes, val_axis, 0, eqx.if_array(0)))
+    return one_each(sampler, validation, spread(keys), eqx.combine(spread(arrays), static))
 
 
 def fit(
@@ -215,11 +226,11 @@ def fit(
 ) -> Model:
     """Train to `config.num_updates`, from the recorder's last state if it has one; returns the moving average.
 
-    With a row of keys, `model` is as many models with a leading axis on their arrays (several seeds by vmap), and
-    every scalar in the record is a list. What `measure` says of the moving average joins the record of a block.
-    `watch` is called before the first block, without scalars, and after each; the next block gives the arrays of the
-    model that it sees away. It may raise `Stopped`: the state is saved, and the exception goes on. A loss or a state
-    that is not finite raises UserError and leaves the last checkpoint in place.
+    With a row of keys, `model` is as many models with a leading axis on their arrays (several seeds by vmap), samplers
+    may have arrays `PerSeed`, and every scalar in the record is a list. What `measure` says of the moving average joins
+    the record of a block. `watch` is called before the first block, without scalars, and after each; the next block
+    gives the arrays of the model that it sees away. It may raise `Stopped`: the state is saved, and the exception goes
+    on. A loss or a state that is not finite raises UserError and leaves the last checkpoint in place.
 
     Inside `devices.over_devices` each batch is spread over the devices or, with a row of keys, the seeds are.
     """
@@ -228,8 +239,7 @@ def fit(
     restored = recorder.restore(state)
     state = state if restored is None else restored
     first = (lambda keys: keys[0]) if key.ndim else (lambda keys: keys)
-    sample = val_sampler.sample if isinstance(val_sampler, HostSampler) else eqx.filter_jit(val_sampler.sample)
-    validation = sample(4 * config.batch_size, key=first(val_rows_key))
+    validation = _validation(val_sampler, 4 * config.batch_size, key=first(val_rows_key))
     step = state.num_updates
     saved = None if restored is None else step
     _tell(watch, {}, state, recorder)
@@ -248,6 +258,24 @@ def fit(
             saved = step
         _tell(watch, scalars, state, recorder)
     return state.target
+
+
+def _validation(sampler: Sampler | HostSampler, batch_size: int, *, key: PRNGKeyArray) -> Batch:
+    """One batch for all seeds or, where seeds have arrays of their own, the same rows for each."""
+    if isinstance(sampler, HostSampler):
+        return sampler.sample(batch_size, key=key)
+
+    def sample(sampler):
+        return sampler.sample(batch_size, key=key)
+
+    seed_axes, val_axis = _seed_axes(sampler)
+    return eqx.filter_jit(sample if val_axis is None else eqx.filter_vmap(sample, in_axes=(seed_axes,)))(sampler)
+
+
+def _seed_axes(sampler: Any) -> tuple[Any, int | None]:
+    """The axes of seeds of a sampler's arrays, and of the batches that it gives to seeds side by side."""
+    axes = sampler.seed_axes if isinstance(sampler, PerSeed) else None
+    return axes, None if axes is None else 0
 
 
 def _tell(watch: Watch, scalars: dict[str, Any], state: TrainState, recorder: Recorder) -> None:

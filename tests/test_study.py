@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,11 +34,21 @@ def test_steps_share_what_jobs_share_and_come_after_what_they_need():
         done.add(path)
 
 
+def test_the_critics_of_all_seeds_are_one_step_that_needs_each_seeds_bank():
+    steps = replace(SMALL, seeds=(0, 1)).steps()
+    critic = steps["critic/pointmaze-medium-navigate-v0-task2.scalar"]
+    assert critic.needs == tuple(f"bank/pointmaze-medium-navigate-v0.h5.seed{seed}.draws1" for seed in (0, 1))
+    assert " --seeds 0 1 " in critic.command
+    for seed in (0, 1):
+        episodes = steps[f"episodes/pointmaze-medium-navigate-v0-task2.scalar.seed{seed}"]
+        assert episodes.needs == (critic.path,) and f" --seeds {seed} " in episodes.command
+
+
 def test_a_step_is_the_command_of_its_job_up_to_its_station():
     steps = SMALL.steps()
     options = "--preset smoke --episodes-of-data 5"
     task = "pointmaze-medium-navigate-task2"
-    critic = steps["critic/pointmaze-medium-navigate-v0-task2.scalar.seed0"]
+    critic = steps["critic/pointmaze-medium-navigate-v0-task2.scalar"]
     assert critic.command == f"evor suite --tasks {task} --methods scalar --seeds 0 {options} --until critic"
     assert critic.needs == ("bank/pointmaze-medium-navigate-v0.h5.seed0.draws1",)
     base = steps["episodes/pointmaze-medium-navigate-v0-task2.base.seed0"]

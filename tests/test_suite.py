@@ -67,7 +67,7 @@ def test_jobs_go_dataset_by_dataset_cheap_ones_first_and_each_once():
         *(f"cube-single-play-singletask-task{n}" for n in range(1, 6)),
         "scene-play-singletask-task2",
     ]
-    assert some[-1].command == "evor suite --tasks scene-play-task2 --methods evor --seeds 0 --preset smoke"
+    assert some[-1].command() == "evor suite --tasks scene-play-task2 --methods evor --seeds 0 --preset smoke"
 
 
 @pytest.mark.parametrize(("task", "common"), [(TASK, MAZES), ("scene-play-task2", ARMS)])
@@ -186,15 +186,26 @@ def test_a_suite_that_is_stopped_at_any_moment_ends_with_the_same_record(module_
 
 @pytest.mark.slow
 def test_a_job_that_fails_does_not_stop_the_others(module_home, monkeypatch, capsys):
-    def fail(task, config):
+    def fail(task, configs):
         raise UserError("it diverged")
 
-    monkeypatch.setattr(pipeline, "ensure_critic", fail)
+    monkeypatch.setattr(pipeline, "ensure_critics", fail)
     some = small("base", "gaussian", tuning=True)  # not the record of the other tests
     assert replace(some, jobs=some.jobs[::-1]).run() == 1
     said = capsys.readouterr().out
     assert f"{TASK}, gaussian, seed 0: failed, it diverged" in said and "left: 1 of 2 jobs" in said
     assert {row.case.method for row in some.rows()} == {"base"}
+
+
+@pytest.mark.slow
+def test_the_critics_of_all_seeds_are_trained_together_and_done(module_home, capsys):
+    seeds = small("gaussian", seeds=(0, 1, 2))
+    assert seeds.run(until="critic") == 0
+    runs = [job.run(job.source()) for job in seeds.jobs]
+    assert [run.manifest["num_seeds"] for run in runs] == [3, 3, 3]
+    assert seeds.run() == 0 and "nothing is left of 3 jobs" in capsys.readouterr().out
+    critics = {station for station in suite.timed(seeds._times) if station[:2] == ("critic", "gaussian")}
+    assert {f"{TASK}, gaussian, seed {seed}" for seed in range(3)} == {station.name for station in critics}
 
 
 @pytest.mark.slow

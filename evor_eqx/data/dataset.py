@@ -140,16 +140,16 @@ class OfflineDataset:
         gamma: float,
         chunk_length: int = 1,
         num_steps: int | None = None,
-        bank: Float[np.ndarray, "draws rows chunk"] | None = None,
+        bank: Float[np.ndarray, "*seeds draws rows chunk"] | None = None,
         all_draws: bool = False,
         device_bytes: int = DEVICE_BYTES,
     ) -> Windows | HostWindows:
         """Windows of `chunk_length` = h actions and `num_steps` = n >= h rewards (default h), on the device.
 
-        `bank` holds draws of the base policy at every row, used as next chunks; without it the next chunk is the
-        data's own. With `all_draws`, batches also hold every draw at the next state. What is memory-mapped, or takes
-        more than `device_bytes`, stays on the host; batches only go to the device. Raises UserError if n < h, h < 1,
-        no episode is long enough, or all draws of no bank are asked for.
+        `bank` holds draws of the base policy at every row, used as next chunks, or those of several seeds to be trained
+        side by side; without it the next chunk is the data's own. With `all_draws`, batches also hold every draw at the
+        next state. What is memory-mapped, or takes more than `device_bytes`, stays on the host; batches only go to the
+        device. Raises UserError if n < h, h < 1, no episode is long enough, or all draws of no bank are asked for.
         """
         num_steps = chunk_length if num_steps is None else num_steps
         if not 1 <= chunk_length <= num_steps:

@@ -33,7 +33,7 @@ class Windows(eqx.Module):
     mc_return: Float[AnyArray, "rows *tasks"]
     valid: Bool[AnyArray, " rows"]
     starts: Int[AnyArray, " starts"]
-    bank: Float[AnyArray, "draws rows chunk"] | None
+    bank: Float[AnyArray, "*seeds draws rows chunk"] | None
     chunk_length: int = eqx.field(static=True)
     all_draws: bool = eqx.field(static=True, default=False)  # whether batches hold `next_draws`
 
@@ -48,7 +48,15 @@ class Windows(eqx.Module):
     @property
     def num_bank_draws(self) -> int:
         """Draws of the base policy for each row; 1 without a bank."""
-        return 1 if self.bank is None else len(self.bank)
+        return 1 if self.bank is None else self.bank.shape[-3]
+
+    @property
+    def seed_axes(self) -> "Windows | None":
+        """Where seeds side by side have an array of their own, which may be the bank; see `train.PerSeed`."""
+        if self.bank is None or self.bank.ndim == 3:
+            return None
+        shared = jax.tree.map(lambda _: None, self)
+        return eqx.tree_at(lambda windows: windows.bank, shared, 0, is_leaf=lambda leaf: leaf is None)
 
     def at(self, rows: Int[AnyArray, "*b"], bank_draw: Int[AnyArray, "*b"]) -> Batch:
         """The windows that start at `rows`, on the device; `valid` is False where one would leave its episode."""

@@ -1,0 +1,67 @@
+"""Seeds of a critic side by side: one training by vmap, and then a run folder for each, as if it had trained alone.
+
+They share the data, and each has the draws of its own base policy. Small networks leave most of a GPU idle, which other
+seeds can use.
+"""
+
+import shutil
+from collections.abc import Sequence
+from functools import partial
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+
+from evor_eqx.compilation import initialised
+from evor_eqx.config import Config
+from evor_eqx.data.dataset import DEVICE_BYTES, OfflineDataset
+from evor_eqx.data.source import Source, Split
+from evor_eqx.data.windows import HostWindows, Windows
+from evor_eqx.phases import Lesson, Trained, critic_keys, critic_windows, ensure_bank, fit_in_run
+from evor_eqx.policy import FlowPolicy
+from evor_eqx.runs import Run
+from evor_eqx.tasks import Task
+from evor_eqx.train import init_states
+
+Policies = Sequence[Trained[FlowPolicy]]
+
+
+def train_side_by_side(
+    run: Run, seed_runs: Sequence[Run], source: Source, task: Task, policies: Policies, configs: Sequence[Config]
+) -> None:
+    """Phase 2 of one task with several seeds, one for each run, base policy and configuration; the latter differ in
+    nothing but seeds.
+
+    `run` is where the training lies and can go on until every seed has its own; then it is removed. Nothing is trained
+    if all their draws do not fit on the device.
+    """
+    config = configs[0]
+    lesson = Lesson.of(source, task, policies[0], config)
+    both = [_windows(split, name, task.gamma, policies, config) for name, split in lesson.splits.items()]
+    windows = [each for each in both if isinstance(each, Windows)]
+    if len(windows) == len(both):
+        init_keys, train_keys = jnp.stack([critic_keys(each) for each in configs], axis=1)
+        make, train = eqx.filter_vmap(lesson.make), config.critic.train
+        options = {
+            "key": train_keys,
+            "measure": lambda critics: eqx.filter_vmap(lesson.judge)(critics),
+            "num_devices": config.num_devices,
+        }
+        fit_in_run(run, initialised(make, init_keys), windows, train, lesson.sizes, **options)
+        state = eqx.filter_eval_shape(lambda: init_states(make(init_keys), train))
+        kept = {step: run.read(state.target, step) for step in train.snapshot_steps} | {None: run.read(state)}
+        for index, seed_run in enumerate(seed_runs):
+            seed_run.train_once(partial(run.hand_out, index, seed_run, kept))
+    shutil.rmtree(run.path)
+
+
+def _windows(
+    dataset: OfflineDataset, split: Split, gamma: float, policies: Policies, config: Config
+) -> Windows | HostWindows | None:
+    """Windows with a bank for each seed; not `Windows` if they do not fit on the device."""
+    if not config.critic.num_bank_draws:
+        return critic_windows(dataset, gamma, config, None)
+    banks = [np.moveaxis(ensure_bank(policy, dataset.obs, split, config), 1, 0) for policy in policies]
+    if sum(bank.nbytes for bank in banks) > DEVICE_BYTES:
+        return None  # before they are read
+    return critic_windows(dataset, gamma, config, np.stack(banks))
