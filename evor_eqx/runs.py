@@ -86,10 +86,12 @@ class Run:
         """
         make_once(self.path, lambda: self.complete, train)
 
-    def begin(self) -> None:
-        """Say that training is under way, on which data and on what machine."""
+    def begin(self, **facts: Any) -> None:
+        """Say that training is under way, on which data and on what machine, with the facts worth keeping."""
         data = {name: value for name, value in self.config.items() if name in _DATA_FACTS}
-        write_json(self.path / "manifest.json", {**self.manifest, **data, **environment(), "status": "running"})
+        write_json(
+            self.path / "manifest.json", {**self.manifest, **data, **environment(), **facts, "status": "running"}
+        )
 
     def finish(self, **facts: Any) -> None:
         """Say that training came to its end, with the facts worth keeping."""
@@ -97,17 +99,16 @@ class Run:
         write_json(self.path / "manifest.json", {**self.manifest, **facts, "status": "complete"})
 
     def hand_out(self, seed: int, to: "Run", kept: dict[int | None, Any]) -> None:
-        """Give another run's folder what one of several seeds, trained side by side in this one, came to.
+        """Give another run's folder all that one of several seeds, trained side by side in this one, came to.
 
-        `kept` holds the checkpoint (None) and the snapshots of this run by step, with a leading axis of seeds.
+        `kept` holds this run's snapshots and, last, its checkpoint (None) by step, with a leading axis of seeds. With
+        the checkpoint in place, training the other run is only to finish it.
         """
-        to.begin()
+        rows = list(read_lines(self._metrics))
+        to.begin(num_seeds=len(rows[0]["loss"]))
+        write_lines(to._metrics, [{name: v[seed] if isinstance(v, list) else v for name, v in r.items()} for r in rows])
         for step, several in kept.items():
             to.save(jax.tree.map(lambda leaf: leaf[seed] if eqx.is_array(leaf) else leaf, several), step)
-        rows = list(read_lines(self._metrics))
-        write_lines(to._metrics, [{name: v[seed] if isinstance(v, list) else v for name, v in r.items()} for r in rows])
-        facts = {name: self.manifest[name] for name in ("sizes", "updates_per_second", "num_devices")}
-        to.finish(**facts, num_seeds=len(rows[0]["loss"]))
 
     def save(self, state: Any, step: int | None = None) -> None:
         """Write a checkpoint of a pytree; the one before stays in place until this one is whole.

@@ -4,9 +4,10 @@ They share the data, and each has the draws of its own base policy. Small networ
 seeds can use.
 """
 
+import contextlib
 import shutil
 from collections.abc import Sequence
-from functools import partial
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ from evor_eqx.config import Config
 from evor_eqx.data.dataset import DEVICE_BYTES, OfflineDataset
 from evor_eqx.data.source import Source, Split
 from evor_eqx.data.windows import HostWindows, Windows
+from evor_eqx.leases import lease
 from evor_eqx.phases import Lesson, Trained, critic_keys, critic_windows, ensure_bank, fit_in_run
 from evor_eqx.policy import FlowPolicy
 from evor_eqx.runs import Run
@@ -50,9 +52,21 @@ def train_side_by_side(
         fit_in_run(run, initialised(make, init_keys), windows, train, lesson.sizes, **options)
         state = eqx.filter_eval_shape(lambda: init_states(make(init_keys), train))
         kept = {step: run.read(state.target, step) for step in train.snapshot_steps} | {None: run.read(state)}
-        for index, seed_run in enumerate(seed_runs):
-            seed_run.train_once(partial(run.hand_out, index, seed_run, kept))
+        _hand_out(run, seed_runs, kept)
     shutil.rmtree(run.path)
+
+
+def _hand_out(run: Run, seed_runs: Sequence[Run], kept: dict[int | None, Any]) -> None:
+    """Give each seed its run folder. None is complete before all are whole: a kill leaves them to be handed out again
+    or, each for itself, to be finished."""
+    with contextlib.ExitStack() as leases:
+        for seed_run in sorted(seed_runs, key=lambda seed_run: seed_run.name):
+            leases.enter_context(lease(seed_run.path))
+        left = [(index, seed_run) for index, seed_run in enumerate(seed_runs) if not seed_run.complete]
+        for index, seed_run in left:
+            run.hand_out(index, seed_run, kept)
+        for _, seed_run in left:
+            seed_run.finish(**{name: run.manifest[name] for name in ("sizes", "updates_per_second", "num_devices")})
 
 
 def _windows(

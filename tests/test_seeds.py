@@ -1,5 +1,6 @@
 """Seeds of a critic side by side, against the same seeds trained one by one, and in two sittings."""
 
+import shutil
 from dataclasses import replace
 
 import jax
@@ -80,6 +81,35 @@ def test_a_training_that_was_stopped_goes_on_and_gives_the_same_numbers(together
     again = [leaves(trained.run) for trained in pipeline.ensure_critics(TASK, CONFIGS)]
     for got, wanted in zip(again, undisturbed, strict=True):
         jax.tree.map(np.testing.assert_array_equal, got, wanted)
+
+
+@pytest.mark.parametrize("moment", ["hand_out", "finish"])
+def test_a_kill_while_seeds_get_their_folders_loses_nothing(moment, together, module_home, monkeypatch):
+    """Between those of the first seed and of the second; afterwards they are asked for one by one, or both again."""
+    forget(together)
+    undisturbed = [(leaves(t.run), t.run.metrics()) for t in pipeline.ensure_critics(TASK, CONFIGS)]
+    forget(together)
+    act, calls = getattr(Run, moment), []
+
+    def killed(run, *given, **named):
+        calls.append(run)
+        if len(calls) == (3 if moment == "finish" else 2):  # the first to finish is the training of both
+            raise KeyboardInterrupt
+        return act(run, *given, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, moment, killed)
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.ensure_critics(TASK, CONFIGS)
+    assert [run.complete for run in together] == [moment == "finish", False]
+    for run, (weights, metrics) in zip(
+        [t.run for t in pipeline.ensure_critics(TASK, CONFIGS)], undisturbed, strict=True
+    ):
+        jax.tree.map(np.testing.assert_array_equal, leaves(run), weights)
+        np.testing.assert_array_equal(run.metrics()["loss"], metrics["loss"])
+        assert run.manifest["num_seeds"] == 2
+    for folder in paths.runs_dir().glob(f"{TASK.name}/seeds-*"):
+        shutil.rmtree(folder)
 
 
 def test_seeds_whose_draws_do_not_fit_on_the_device_are_trained_one_by_one(together, module_home, monkeypatch):
