@@ -127,8 +127,16 @@ class TrainConfig(Checked):
 
     @property
     def snapshot_steps(self) -> tuple[int, ...]:
-        """Updates after which the model is kept beside its end: 80 and 90 %, rounded down to the end of a block."""
-        blocks = {percent * self.num_updates // (100 * self.log_every) for percent in (80, 90)}
+        """Updates after which the model is kept beside its end: 10 to 90 %, rounded down to the end of a block."""
+        return self._ends_of_blocks(10, 20, 40, 60, 80, 90)
+
+    @property
+    def late_steps(self) -> tuple[int, ...]:
+        """Those of them that are reported together with the end."""
+        return self._ends_of_blocks(80, 90)
+
+    def _ends_of_blocks(self, *percents: int) -> tuple[int, ...]:
+        blocks = {percent * self.num_updates // (100 * self.log_every) for percent in percents}
         return tuple(block * self.log_every for block in sorted(blocks) if block)
 
 

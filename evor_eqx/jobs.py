@@ -82,11 +82,16 @@ class Job:
             return pipeline.critic_run(self.task, source, self.config)
         return pipeline.policy_run(source, self.config)
 
+    @property
+    def in_depth(self) -> bool:
+        """Whether early checkpoints and temperatures are looked at too: critics' on the first task of each dataset."""
+        return self.trains_critic and self.task.task_id == 1
+
     def settings(self) -> dict[int | None, list[Setting]]:
-        """What is evaluated at each checkpoint, the reported setting first; None is the end of the training."""
-        reported = self.config.setting
-        snapshots = {step: [reported] for step in self.train.snapshot_steps}
-        return {**snapshots, None: METHODS[self.method].settings(reported)}
+        """What is evaluated at each checkpoint, that of the report first; None is the end of the training."""
+        first = self.config.setting
+        steps = self.train.snapshot_steps if self.in_depth else self.train.late_steps
+        return {**{step: [first] for step in steps}, None: METHODS[self.method].settings(first, self.in_depth)}
 
     def cases(self, source: Source, step: int | None) -> list[Case]:
         """What the record says of the evaluations at a checkpoint, but for their outcome."""
@@ -103,8 +108,8 @@ class Job:
             "ogbench": version("ogbench"),
             "run": self.run(source).name,
         }
-        settings = self.settings()[step]
-        return [Case(**facts, **vars(setting), reported=int(setting == settings[0])) for setting in settings]
+        settings, is_late = self.settings()[step], step is None or step in self.train.late_steps
+        return [Case(**facts, **vars(s), reported=int(is_late and s == settings[0])) for s in settings]
 
     def is_done(self, recorded: set[Case]) -> bool:
         """Whether all its cases are among the recorded ones."""

@@ -12,7 +12,10 @@ from typing import Any
 from evor_eqx.config import Config, Setting
 from evor_eqx.tasks import Task
 
-CANDIDATES = (1, 2, 4, 8, 16, 32, 64)  # N_pi of EVOR's curve
+# EVOR's curves: over N_pi and, in depth, over either temperature.
+CANDIDATES = (1, 2, 4, 8, 16, 32, 64)
+TAUS_R = (1.0, 3.0, 10.0, 30.0, 100.0, math.inf)
+TAUS_Q = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Method:
     trains_critic: bool = True
     critic: dict[str, Any] = field(default_factory=dict)  # what differs from the common critic
     setting: dict[str, Any] = field(default_factory=dict)  # what differs from the common extraction
-    curve: tuple[int, ...] = ()  # further N_pi, evaluated at the end of training only
+    draws_curves: bool = False  # whether further settings are evaluated at the end of training
 
     def configure(self, config: Config, task: Task, seed: int) -> Config:
         """The configuration on a task; `seed` is that of base policy and critic, `setting` is what is reported."""
@@ -36,9 +39,13 @@ class Method:
             setting=replace(config.setting, **(common.setting | self.setting)),
         )
 
-    def settings(self, reported: Setting) -> list[Setting]:
-        """What is evaluated at the end of training: the reported setting, and those of the curve."""
-        return list(dict.fromkeys([reported, *(replace(reported, num_candidates=n) for n in self.curve)]))
+    def settings(self, reported: Setting, in_depth: bool) -> list[Setting]:
+        """What is evaluated at the end of training: the reported setting, and those of the curves."""
+        curves = [replace(reported, num_candidates=n) for n in CANDIDATES]
+        if in_depth:
+            curves += [replace(reported, tau_r=tau_r) for tau_r in TAUS_R]
+            curves += [replace(reported, tau_q=tau_q) for tau_q in TAUS_Q]
+        return list(dict.fromkeys([reported, *(curves if self.draws_curves else ())]))
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,7 @@ def _q_chunking(chunk_length: int, num: int) -> Method:
 # In the order in which they are done.
 METHODS = {
     "base": Method(trains_critic=False, setting={"num_candidates": 1}),
-    "evor": Method(curve=CANDIDATES),
+    "evor": Method(draws_curves=True),
     "velocity": Method(critic={"target": "velocity"}),
     "scalar": Method(critic={"kind": "scalar"}),
     "gaussian": Method(critic={"kind": "gaussian"}),

@@ -37,7 +37,7 @@ def test_snapshots_are_the_moving_average_at_their_step_also_of_a_run_that_was_s
     with pytest.raises(Stopped):
         fit(windows, stopped, stop)
     fit(windows, stopped)
-    assert CONFIG.snapshot_steps == (40, 50)
+    assert CONFIG.snapshot_steps == (10, 20, 30, 40, 50) and CONFIG.late_steps == (40, 50)
     for step in (40, 50, None):
         for kept in (moving_average(run, like, step), moving_average(stopped, like, step)):
             np.testing.assert_array_equal(kept.slope, seen[60 if step is None else step])
@@ -54,9 +54,11 @@ def test_a_run_from_before_there_were_snapshots_is_named(windows, home):
 
 
 def test_snapshots_lie_at_the_ends_of_blocks_and_before_the_end():
-    for num_updates, log_every, expected in ((10_000, 500, (8000, 9000)), (600, 100, (400, 500)), (40, 10, (30,))):
-        assert (
-            replace(CONFIG, num_updates=num_updates, log_every=log_every, checkpoint_every=log_every).snapshot_steps
-            == expected
-        )
+    for num_updates, log_every, early, late in (
+        (10_000, 500, (1000, 2000, 4000, 6000), (8000, 9000)),
+        (600, 100, (100, 200, 300), (400, 500)),
+        (40, 10, (10, 20), (30,)),
+    ):
+        config = replace(CONFIG, num_updates=num_updates, log_every=log_every, checkpoint_every=log_every)
+        assert config.snapshot_steps == early + late and config.late_steps == late
     assert replace(CONFIG, num_updates=10).snapshot_steps == ()

@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from tiny import CONFIG
@@ -12,7 +13,7 @@ from evor_eqx.data.source import Source
 from evor_eqx.errors import UserError
 from evor_eqx.evaluate import Episode, Rollout
 from evor_eqx.jobs import Station
-from evor_eqx.methods import ARMS, CANDIDATES, MAZES, METHODS
+from evor_eqx.methods import ARMS, CANDIDATES, MAZES, METHODS, TAUS_Q, TAUS_R
 from evor_eqx.record import REPORTED_SEED, TUNING_SEED, read_record
 from evor_eqx.stopping import Deadline, TimeUp
 from evor_eqx.suite import SUITE, Suite
@@ -87,11 +88,26 @@ def test_methods_differ_in_their_line_of_the_table_only(task, common):
     assert few.config.critic.train == laptop.critic.train
 
 
-def test_the_curve_is_evaluated_at_the_end_of_training_only():
+def test_curves_are_evaluated_at_the_end_of_training_only():
     base, evor = small("base", "evor").jobs
     assert base.config.setting.num_candidates == 1
-    assert [s.num_candidates for s in evor.settings()[None]] == [4, *(n for n in CANDIDATES if n != 4)]
-    assert evor.settings() | {None: []} == {80: [evor.config.setting], 90: [evor.config.setting], None: []}
+    assert set(base.settings()) == {80, 90, None} and base.settings()[None] == [base.config.setting]
+    reported, *others = evor.settings()[None]
+    assert reported == evor.config.setting and reported not in others
+    assert {s.num_candidates for s in others} == {*CANDIDATES}  # temperatures are moved at the reported 4
+    assert {s.tau_r for s in others} == {*TAUS_R} and {s.tau_q for s in others} == {*TAUS_Q}
+    assert len(others) == len(CANDIDATES) - 1 + len(TAUS_R) - 1 + len(TAUS_Q) - 1
+    assert {**evor.settings(), None: []} == {step: [reported] for step in (10, 20, 40, 60, 80, 90)} | {None: []}
+
+
+def test_in_depth_is_the_first_task_of_a_dataset():
+    tasks = [TASK, "pointmaze-medium-navigate-task2"]
+    first, second = Suite.of(tasks, ["evor"], preset="smoke", episodes_of_data=1).jobs
+    assert [first.in_depth, second.in_depth] == [True, False]
+    assert set(second.settings()) == {80, 90, None} and len(second.settings()[None]) == len(CANDIDATES)
+    source = Source("pointmaze-medium-navigate-v0", "generated", Path("none.npz"), "1a2b", {})
+    cases = [case for step in (10, 60, 80, None) for case in first.cases(source, step)]
+    assert [case.reported for case in cases] == [0, 0, 1, 1] + [0] * (len(cases) - 4)
 
 
 def test_unknown_names_are_refused():
@@ -129,13 +145,18 @@ def test_a_finished_suite_is_found_and_its_record_can_be_made_again_from_its_run
     assert made.run() == 0
     assert "nothing is left of 2 jobs" in capsys.readouterr().out
     assert opened == [{"horizon": 5, "num_envs": 2}] * 2  # once for all checkpoints of a job
-    rows = {(row.case.method, row.case.num_candidates, row.case.step): row for row in read_record(record)}
+    common = MAZES.setting.items()
+    rows = {
+        (row.case.method, row.case.num_candidates, row.case.step): row
+        for row in read_record(record)
+        if common <= vars(row.case).items()
+    }
+    steps = (10, 20, 40, 60, 80, 90, 100)
     assert list(rows) == [("base", 1, step) for step in (80, 90, 100)] + [
-        ("evor", n, step) for n in CANDIDATES for step in ((80, 90, 100) if n == 4 else (100,))
+        ("evor", n, step) for n in CANDIDATES for step in (steps if n == 4 else (100,))
     ]
-    assert all(
-        row.case.reported == (row.case.num_candidates == 4) for row in rows.values() if row.case.method == "evor"
-    )
+    for (method, num, step), row in rows.items():
+        assert row.case.reported == (step >= 80 and (method == "base" or num == 4))
     assert [rows["evor", n, 100].success for n in CANDIDATES] == [0.5] * 4 + [1.0] * 3
     row, source = rows["evor", 4, 80], pipeline.find_source(TASK.removesuffix("-task1"), made.jobs[0].config)
     assert isinstance(source, Source)

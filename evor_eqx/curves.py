@@ -1,0 +1,78 @@
+"""Curves from the record: success against one setting, and against training, for each environment and over `all`.
+
+Episodes of all tasks and training seeds of an environment, or of all, are pooled. Wilson's intervals count each episode
+once; they leave out what another training would change.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from evor_eqx.aggregate import ALL
+from evor_eqx.record import Row
+from evor_eqx.stats import Interval, wilson_interval
+from evor_eqx.tasks import environment, parse_task
+
+SETTINGS = ("num_candidates", "tau_r", "tau_q")
+
+
+def against_setting(rows: Sequence[Row], method: str, name: str) -> dict[str, dict[float, Interval]]:
+    """For each environment, success at the end of training by the value of one of `SETTINGS`, the others as reported.
+
+    Of the jobs that were evaluated at more than one value; environments without are left out.
+    """
+    lines = []
+    for job in _jobs(rows, method):
+        step = max(row.case.step for row in job)
+        others = [other for other in SETTINGS if other != name]
+        line = [row for row in job if row.case.step == step and _same(row, _reported(job), others)]
+        lines += line if len(line) > 1 else []
+    return _pooled(lines, name)
+
+
+def against_updates(rows: Sequence[Row], method: str) -> dict[str, dict[float, Interval]]:
+    """For each environment, success by the number of updates, at the reported setting.
+
+    Of the jobs whose early checkpoints were evaluated too; environments without are left out.
+    """
+    lines = []
+    for job in _jobs(rows, method):
+        line = [row for row in job if _same(row, _reported(job), SETTINGS)]
+        lines += line if not all(row.case.reported for row in line) else []
+    return _pooled(lines, "step")
+
+
+def seconds_per_update(rows: Sequence[Row], method: str) -> float:
+    """The mean training time of an update of a method, in seconds."""
+    times = [row.wall_s / row.case.step for row in rows if row.case.method == method]
+    return sum(times) / len(times)
+
+
+def _jobs(rows: Sequence[Row], method: str) -> Iterable[list[Row]]:
+    """The rows of each job of a method that has come to its report."""
+    jobs: dict[tuple[str, str, int], list[Row]] = defaultdict(list)
+    for row in rows:
+        if row.case.method == method:
+            jobs[row.case.job].append(row)
+    return [job for job in jobs.values() if any(row.case.reported for row in job)]
+
+
+def _reported(job: list[Row]) -> Row:
+    return next(row for row in job if row.case.reported)
+
+
+def _same(row: Row, other: Row, names: Sequence[str]) -> bool:
+    return all(getattr(row.case, name) == getattr(other.case, name) for name in names)
+
+
+def _pooled(rows: Sequence[Row], name: str) -> dict[str, dict[float, Interval]]:
+    """By environment, `all` last, and by the value of a column, sorted: the share of episodes that succeeded."""
+    groups: dict[tuple[str, float], list[Row]] = defaultdict(list)
+    for place, chosen in [*((environment(parse_task(row.case.task).dataset), [row]) for row in rows), (ALL, rows)]:
+        for row in chosen:
+            groups[place, float(getattr(row.case, name))].append(row)
+    curves: dict[str, dict[float, Interval]] = defaultdict(dict)
+    for (place, value), group in sorted(groups.items(), key=lambda item: (item[0][0] == ALL, *item[0])):
+        num_episodes = sum(row.case.episodes for row in group)
+        num_successes = round(sum(row.success * row.case.episodes for row in group))
+        curves[place][value] = wilson_interval(num_successes, num_episodes)
+    return dict(curves)
