@@ -7,13 +7,15 @@ same episodes, so they are not as many independent ones: an interval counts each
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from evor_eqx.errors import UserError
+from evor_eqx.methods import METHODS
 from evor_eqx.record import Row
-from evor_eqx.stats import Interval, bootstrap_interval
+from evor_eqx.stats import Interval, bootstrap_interval, iqm
 from evor_eqx.tasks import environment, parse_task
 
 ALL = "all"
@@ -21,7 +23,7 @@ JobKey = tuple[str, str, int]  # task, method, seed
 
 
 def summary(
-    rows: Sequence[Row], statistic: Callable[..., float] = np.mean, *, seed: int = 0
+    rows: Sequence[Row], statistic: Callable[..., Any] = np.mean, *, seed: int = 0
 ) -> dict[str, dict[str, Interval]]:
     """For each method the `statistic` (mean, or `stats.iqm`) of its values in each environment, and over `all` tasks.
 
@@ -36,6 +38,27 @@ def summary(
         method: {name: _interval(values[..., chosen], statistic, seed) for name, chosen in groups.items()}
         for method, values in outcomes(rows).items()
     }
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """Success in percent as a table: environments down, methods across in the order of their table.
+
+    A cell has the mean over tasks with its interval as in `summary`, and the values of the tasks in their order; the
+    last rows are over all tasks. Raises UserError as `outcomes` does.
+    """
+    means, iqms, values = summary(rows), summary(rows, iqm), outcomes(rows)
+    places = np.array([environment(parse_task(task).dataset) for task in sorted({row.case.task for row in rows})])
+    methods = [method for method in METHODS if method in means]
+    table = [["environment", *methods], ["---"] * (1 + len(methods))]
+    for place in dict.fromkeys(places.tolist()):
+        each = {method: 100 * values[method].mean(axis=(0, 1))[places == place] for method in methods}
+        cells = [
+            f"{_percent(means[method][place])}: {' '.join(f'{v:.0f}' for v in each[method])}" for method in methods
+        ]
+        table.append([place, *cells])
+    for label, found in ((f"mean of {len(places)} tasks", means), ("interquartile mean", iqms)):
+        table.append([label, *(_percent(found[method][ALL]) for method in methods)])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in table)
 
 
 def outcomes(rows: Sequence[Row]) -> dict[str, Float[np.ndarray, "seeds episodes tasks"]]:
@@ -90,15 +113,18 @@ def _finished(rows: Sequence[Row]) -> dict[JobKey, list[Row]]:
     return {job: group for job, group in jobs.items() if len(group) == most[job[1]]}
 
 
+def _percent(interval: Interval) -> str:
+    estimate, low, high = (100 * value for value in interval)
+    return f"**{estimate:.1f}** ({low:.1f} to {high:.1f})"
+
+
 def _episodes(row: Row) -> Float[np.ndarray, " episodes"]:
     """As many ones as there were successes, then zeros."""
     num = row.case.episodes
     return (np.arange(num) < round(row.success * num)).astype(float)
 
 
-def _interval(
-    values: Float[np.ndarray, "seeds episodes tasks"], statistic: Callable[..., float], seed: int
-) -> Interval:
+def _interval(values: Float[np.ndarray, "seeds episodes tasks"], statistic: Callable[..., Any], seed: int) -> Interval:
     if len(values) > 1:
         return bootstrap_interval(values.mean(axis=1), statistic, seed=seed)
     return bootstrap_interval(values[0], lambda outcomes: statistic(outcomes.mean(axis=0)), seed=seed)

@@ -6,7 +6,7 @@ are judged by the Wasserstein distance and by their coverage of recorded returns
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy  # its parts are imported where they are first used: scipy.stats takes a second
@@ -54,7 +54,7 @@ def iqm(values: Float[np.ndarray, "..."], axis: int | None = None) -> Float[np.n
 
 def bootstrap_interval(
     values: Float[np.ndarray, "runs *tasks"],
-    statistic: Callable[..., float] = np.mean,
+    statistic: Callable[..., Any] = np.mean,
     level: float = 0.95,
     num_resamples: int = 2000,
     *,

@@ -1,12 +1,18 @@
 """Means over tasks and environments: against loops over the rows, and refusals of what cannot be compared."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from test_record import make_row
 
-from evor_eqx.aggregate import ALL, common, outcomes, summary
+from evor_eqx.aggregate import ALL, common, markdown, outcomes, summary
 from evor_eqx.errors import UserError
+from evor_eqx.record import read_record
 from evor_eqx.stats import iqm
+
+ROOT = Path(__file__).parent.parent
 
 TASKS = [f"{env}-singletask-task{n}-v0" for env in ("cube-single-play", "pointmaze-medium-navigate") for n in (1, 2)]
 
@@ -76,3 +82,22 @@ def test_an_unfinished_suite_is_refused_and_its_common_rows_are_not():
         summary([])
     with pytest.raises(UserError, match=r"episodes \[20, 50\]"):
         summary([*rows, make_row(TASKS[0], "base", 0, episodes=20, step=70)])
+
+
+def test_the_table_has_a_row_for_each_environment_and_the_tasks_values_in_their_order():
+    rows = make_rows(methods=("evor", "base"), seeds=(0,))
+    header, _, arm, maze, means, iqms = markdown(rows).splitlines()
+    assert header == "| environment | base | evor |"  # in the order of the methods' own table
+    for line, name, tasks in ((arm, "cube-single", TASKS[:2]), (maze, "pointmaze-medium", TASKS[2:])):
+        for method, cell in zip(("base", "evor"), line.split(" | ")[1:], strict=True):
+            values = [100 * value(rows, task, method, 0) for task in tasks]
+            assert line.startswith(f"| {name} | ")
+            assert f"**{np.mean(values):.1f}**" in cell and f"): {values[0]:.0f} {values[1]:.0f}" in cell
+    assert means.startswith("| mean of 4 tasks | ") and iqms.startswith("| interquartile mean | ")
+
+
+def test_the_readmes_table_is_that_of_the_committed_record():
+    readme = (ROOT / "README.md").read_text()
+    (header,) = re.findall(r"^\| environment \| (.*) \|$", readme, re.MULTILINE)
+    rows = read_record(ROOT / "figures" / "results" / "suite-laptop.csv")
+    assert markdown(common([row for row in rows if row.case.method in header.split(" | ")])) in readme
