@@ -16,7 +16,6 @@ from evor_eqx.errors import UserError
 from evor_eqx.methods import METHODS
 from evor_eqx.record import Row
 from evor_eqx.stats import Interval, bootstrap_interval, iqm
-from evor_eqx.tasks import environment, parse_task
 
 ALL = "all"
 JobKey = tuple[str, str, int]  # task, method, seed
@@ -31,9 +30,8 @@ def summary(
     there is one, over its episodes, which leaves out what another training would change. `seed` is the bootstrap's.
     Raises UserError as `outcomes` does.
     """
-    tasks = sorted({row.case.task for row in rows})
-    environments = np.array([environment(parse_task(task).dataset) for task in tasks])
-    groups = {str(name): environments == name for name in np.unique(environments)} | {ALL: np.full(len(tasks), True)}
+    places = _places(rows)
+    groups = {str(name): places == name for name in np.unique(places)} | {ALL: np.full(len(places), True)}
     return {
         method: {name: _interval(values[..., chosen], statistic, seed) for name, chosen in groups.items()}
         for method, values in outcomes(rows).items()
@@ -46,8 +44,7 @@ def markdown(rows: Sequence[Row]) -> str:
     A cell has the mean over tasks with its interval as in `summary`, and the values of the tasks in their order; the
     last rows are over all tasks. Raises UserError as `outcomes` does.
     """
-    means, iqms, values = summary(rows), summary(rows, iqm), outcomes(rows)
-    places = np.array([environment(parse_task(task).dataset) for task in sorted({row.case.task for row in rows})])
+    means, iqms, values, places = summary(rows), summary(rows, iqm), outcomes(rows), _places(rows)
     methods = [method for method in METHODS if method in means]
     table = [["environment", *methods], ["---"] * (1 + len(methods))]
     for place in dict.fromkeys(places.tolist()):
@@ -89,6 +86,12 @@ def common(rows: Sequence[Row]) -> list[Row]:
     jobs, (tasks, methods, seeds) = _finished(rows), _axes(rows)
     finished = {task for task in tasks if jobs.keys() >= set(itertools.product([task], methods, seeds))}
     return [row for row in rows if row.case.task in finished]
+
+
+def _places(rows: Sequence[Row]) -> np.ndarray:
+    """The environment of each task; tasks are sorted."""
+    by_task = {row.case.task: row.case.environment for row in rows}
+    return np.array([by_task[task] for task in sorted(by_task)])
 
 
 def _axes(rows: Sequence[Row]) -> tuple[list[str], list[str], list[int]]:

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from evor_eqx.aggregate import ALL
 from evor_eqx.record import Row
 from evor_eqx.stats import Interval, wilson_interval
-from evor_eqx.tasks import environment, parse_task
 
 SETTINGS = ("num_candidates", "tau_r", "tau_q")
 
@@ -67,7 +66,7 @@ def _same(row: Row, other: Row, names: Sequence[str]) -> bool:
 def _pooled(rows: Sequence[Row], name: str) -> dict[str, dict[float, Interval]]:
     """By environment, `all` last, and by the value of a column, sorted: the share of episodes that succeeded."""
     groups: dict[tuple[str, float], list[Row]] = defaultdict(list)
-    for place, chosen in [*((environment(parse_task(row.case.task).dataset), [row]) for row in rows), (ALL, rows)]:
+    for place, chosen in [*((row.case.environment, [row]) for row in rows), (ALL, rows)]:
         for row in chosen:
             groups[place, float(getattr(row.case, name))].append(row)
     curves: dict[str, dict[float, Interval]] = defaultdict(dict)

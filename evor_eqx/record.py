@@ -15,6 +15,7 @@ from evor_eqx.config import EvaluationConfig
 from evor_eqx.errors import UserError
 from evor_eqx.files import replacing
 from evor_eqx.leases import lease
+from evor_eqx.tasks import environment, parse_task
 
 REPORTED_SEED = EvaluationConfig().seed
 TUNING_SEED = 20_000
@@ -40,6 +41,11 @@ class Case:
     reward_timing: str
     ogbench: str
     run: str
+
+    @property
+    def environment(self) -> str:
+        """The environment of its task, such as cube-single."""
+        return environment(parse_task(self.task).dataset)
 
     @property
     def job(self) -> tuple[str, str, int]:

@@ -46,7 +46,7 @@ def train_side_by_side(
         make, train = eqx.filter_vmap(lesson.make), config.critic.train
         options = {
             "key": train_keys,
-            "measure": lambda critics: eqx.filter_vmap(lesson.judge)(critics),
+            "measure": eqx.filter_jit(eqx.filter_vmap(lambda critic: lesson.judge(critic))),
             "num_devices": config.num_devices,
         }
         fit_in_run(run, initialised(make, init_keys), windows, train, lesson.sizes, **options)
