@@ -7,7 +7,7 @@ case once for a fraction of a second, a ratio is taken within a round, and media
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,13 +18,16 @@ import numpy as np
 from evor_eqx import flops, inference, train
 from evor_eqx.build import make_critic, make_policy, make_shared_critic
 from evor_eqx.compilation import initialised
-from evor_eqx.config import CriticConfig, NetworkConfig, PolicyConfig, TrainConfig
+from evor_eqx.config import Config, CriticConfig, NetworkConfig, PolicyConfig, TrainConfig
 from evor_eqx.critics.abstract import AbstractCritic, ReturnScale
 from evor_eqx.data.dataset import OfflineDataset, of_tasks
 from evor_eqx.data.windows import HostWindows, Windows
+from evor_eqx.methods import METHODS
+from evor_eqx.phases import critic_windows
 from evor_eqx.policy import FlowPolicy
+from evor_eqx.presets import preset
 from evor_eqx.progress import bar
-from evor_eqx.tasks import NUM_TASKS
+from evor_eqx.tasks import NUM_TASKS, parse_task
 
 OBS_SIZE, ACT_SIZE, NUM_ROWS = 37, 5, 100_100
 PEAK_SHAPE, PEAK_TURNS = (256, 512, 512), 40  # the matrix product whose speed is called the peak
@@ -78,6 +81,25 @@ def run_training(width: int = 512, depth: int = 4, batch_size: int = 256, num_ro
     return interleave(cases, num_rounds)
 
 
+def run_methods(names: Sequence[str] = ("evor", "qc1", "qc5", "ifql"), num_rounds: int = 5) -> list[Row]:
+    """Updates of methods of the suite on an arm, at its laptop preset: what each makes in the same time."""
+    return interleave(
+        [method_case(name, preset("laptop"), random_dataset(NUM_ROWS // 10)) for name in names], num_rounds
+    )
+
+
+def method_case(name: str, config: Config, dataset: OfflineDataset) -> Case:
+    """20 updates of the critic of one of the suite's methods, on draws of no base policy."""
+    task = parse_task("cube-single-play-task1")
+    config = METHODS[name].configure(config, task, seed=0)
+    chunk_size, num_draws = config.policy.chunk_length * ACT_SIZE, config.critic.num_bank_draws
+    bank = np.random.default_rng(0).uniform(-1, 1, (num_draws, len(dataset.obs), chunk_size)).astype(np.float32)
+    critic = _critic(config.critic, chunk_size)
+    return update_case(
+        f"suite, {name}", critic, critic_windows(dataset, task.gamma, config, bank), config.critic.train.batch_size, 20
+    )
+
+
 def run_decisions(
     width: int = 512, depth: int = 4, candidates: Iterable[int] = (1, 8, 32, 64), num_rounds: int = 40
 ) -> list[dict[str, Any]]:
@@ -92,8 +114,8 @@ def _policy(network: NetworkConfig) -> FlowPolicy:
     return initialised(lambda key: make_policy(config, OBS_SIZE, ACT_SIZE, key=key), jax.random.key(0))
 
 
-def _critic(config: CriticConfig) -> AbstractCritic:
-    return initialised(lambda key: make_critic(config, OBS_SIZE, ACT_SIZE, key=key, scale=_SCALE), jax.random.key(1))
+def _critic(config: CriticConfig, chunk_size: int = ACT_SIZE) -> AbstractCritic:
+    return initialised(lambda key: make_critic(config, OBS_SIZE, chunk_size, key=key, scale=_SCALE), jax.random.key(1))
 
 
 def time_decisions(
@@ -172,7 +194,13 @@ def decision_case(policy: FlowPolicy, critic: AbstractCritic, num_candidates: in
 
 
 def random_windows(num_rows: int = NUM_ROWS, num_tasks: int = 1) -> Windows | HostWindows:
-    """Windows of a dataset of random rows, episodes of 1001; of several tasks if there is more than one."""
+    """Windows of a dataset of random rows; of several tasks if there is more than one."""
+    dataset = random_dataset(num_rows)
+    return (dataset if num_tasks == 1 else of_tasks([dataset] * num_tasks)).windows(gamma=0.99)
+
+
+def random_dataset(num_rows: int) -> OfflineDataset:
+    """Random rows in episodes of 1001."""
     rng = np.random.default_rng(0)
     valids = np.ones(num_rows)
     valids[1000::1001] = 0
@@ -184,8 +212,7 @@ def random_windows(num_rows: int = NUM_ROWS, num_tasks: int = 1) -> Windows | Ho
         "rewards": -np.ones(num_rows),
         "masks": np.ones(num_rows),
     }
-    dataset = OfflineDataset.from_arrays(arrays)
-    return (dataset if num_tasks == 1 else of_tasks([dataset] * num_tasks)).windows(gamma=0.99)
+    return OfflineDataset.from_arrays(arrays)
 
 
 def peak_memory() -> float:

@@ -260,6 +260,7 @@ class Bench:
         from evor_eqx.runs import environment
 
         updates = bench.run_training(self.width, self.depth, self.batch_size, self.num_rounds)
+        updates += bench.run_methods(num_rounds=self.num_rounds)
         print(f"{'':36s}{'updates/s':>10s}{'ms':>9s}{'GFLOP':>8s}{'of peak':>9s}{'first call':>12s}")
         for row in updates:
             print(

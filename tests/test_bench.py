@@ -1,15 +1,18 @@
 """The benchmark at a toy size: its rows, its counts, its file."""
 
 import json
+from dataclasses import replace
 
 import pytest
+from tiny import CONFIG
 
-from evor_eqx import bench, bench_explorer, cli
+from evor_eqx import bench, bench_explorer, cli, presets
 
 
 @pytest.mark.slow
 def test_bench_prints_a_table_and_writes_what_it_printed(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(bench_explorer, "run_explorer", lambda: [{"what": "a move", "p50_ms": 1.0, "p95_ms": 2.0}])
+    monkeypatch.setitem(presets.PRESETS, "laptop", CONFIG)
     file = tmp_path / "bench.json"
     arguments = ["--width", "16", "--depth", "1", "--batch-size", "8", "--num-rounds", "1", "--no-physics"]
     assert cli.main(["bench", "--json", str(file), *arguments]) == 0
@@ -19,6 +22,7 @@ def test_bench_prints_a_table_and_writes_what_it_printed(tmp_path, capsys, monke
         assert row["name"] in printed
         assert row["per_second"] == pytest.approx(1000 / row["milliseconds"], rel=1e-6)
         assert 0 < row["share_of_peak"] < 1 and row["gflop"] > 0
+    assert {"suite, evor", "suite, qc1", "suite, qc5", "suite, ifql"} <= {row["name"] for row in results["updates"]}
     assert {(row["network"], row["num_candidates"]) for row in results["decisions"]} == {
         (network, num) for network in ("MLP", "factorised") for num in (1, 8, 32, 64)
     }
@@ -41,3 +45,14 @@ def test_a_bootstrap_update_costs_ten_more_passes_through_an_mlp_and_one_through
     encoder = inputs * 64 + 64 * 64 + 64 * (5 * 8 + 1)
     head = 2 * 8 + 8 * 8 + 8
     assert gflop("bootstrap", factorised) - gflop("mc", factorised) == encoder + 10 * head
+
+
+@pytest.mark.parametrize(("name", "num_draws", "chunk_length"), [("qc1", 4, 1), ("qc5", 32, 5)])
+def test_q_chunking_passes_each_draw_through_both_members(name, num_draws, chunk_length):
+    """Of a member's forward pass: each draw, the best, 3 for the update (less the first layer's input)."""
+    network, train = bench.NetworkConfig(width=64, depth=2), replace(CONFIG.critic.train, batch_size=16)
+    config = replace(CONFIG, critic=replace(CONFIG.critic, network=network, train=train))
+    first_layer = (bench.OBS_SIZE + chunk_length * bench.ACT_SIZE) * 64
+    forward = first_layer + 64 * 64 + 64
+    got = bench.method_case(name, config, bench.random_dataset(2002)).flops_per_unit / (16 * 2)
+    assert got == 2 * ((num_draws + 4) * forward - first_layer)

@@ -77,7 +77,7 @@ def test_methods_differ_in_their_line_of_the_table_only(task, common):
     policy, critic = (
         replace(p, seed=3, network=replace(p.network, **common.network)) for p in (laptop.policy, laptop.critic)
     )
-    critic = replace(critic, **common.critic, train=replace(critic.train, num_updates=40_000))
+    critic = replace(critic, **common.critic, train=replace(critic.train, num_updates=12_000, learning_rate=1e-3))
     for job in Suite.of([task], seeds=(3,)).jobs:
         method = METHODS[job.method]
         assert job.config.policy == replace(policy, chunk_length=method.chunk_length or laptop.policy.chunk_length)
