@@ -83,9 +83,8 @@ def run_training(width: int = 512, depth: int = 4, batch_size: int = 256, num_ro
 
 def run_methods(names: Sequence[str] = ("evor", "qc1", "qc5", "ifql"), num_rounds: int = 5) -> list[Row]:
     """Updates of methods of the suite on an arm, at its laptop preset: what each makes in the same time."""
-    return interleave(
-        [method_case(name, preset("laptop"), random_dataset(NUM_ROWS // 10)) for name in names], num_rounds
-    )
+    config, dataset = preset("laptop"), random_dataset(NUM_ROWS // 10)
+    return interleave([method_case(name, config, dataset) for name in names], num_rounds)
 
 
 def method_case(name: str, config: Config, dataset: OfflineDataset) -> Case:
@@ -94,9 +93,9 @@ def method_case(name: str, config: Config, dataset: OfflineDataset) -> Case:
     config = METHODS[name].configure(config, task, seed=0)
     chunk_size, num_draws = config.policy.chunk_length * ACT_SIZE, config.critic.num_bank_draws
     bank = np.random.default_rng(0).uniform(-1, 1, (num_draws, len(dataset.obs), chunk_size)).astype(np.float32)
-    critic = _critic(config.critic, chunk_size)
+    windows = critic_windows(dataset, task.gamma, config, bank)
     return update_case(
-        f"suite, {name}", critic, critic_windows(dataset, task.gamma, config, bank), config.critic.train.batch_size, 20
+        f"suite, {name}", _critic(config.critic, chunk_size), windows, config.critic.train.batch_size, 20
     )
 
 
