@@ -64,14 +64,23 @@ def _same(row: Row, other: Row, names: Sequence[str]) -> bool:
 
 
 def _pooled(rows: Sequence[Row], name: str) -> dict[str, dict[float, Interval]]:
-    """By environment, `all` last, and by the value of a column, sorted: the share of episodes that succeeded."""
-    groups: dict[tuple[str, float], list[Row]] = defaultdict(list)
-    for place, chosen in [*((row.case.environment, [row]) for row in rows), (ALL, rows)]:
-        for row in chosen:
-            groups[place, float(getattr(row.case, name))].append(row)
-    curves: dict[str, dict[float, Interval]] = defaultdict(dict)
-    for (place, value), group in sorted(groups.items(), key=lambda item: (item[0][0] == ALL, *item[0])):
-        num_episodes = sum(row.case.episodes for row in group)
-        num_successes = round(sum(row.success * row.case.episodes for row in group))
-        curves[place][value] = wilson_interval(num_successes, num_episodes)
-    return dict(curves)
+    """By environment, `all` last, and by the value of a column, sorted: the share of episodes that succeeded.
+
+    Over `all` only at values that every environment has: elsewhere it would say which environments these are.
+    """
+    groups: dict[str, dict[float, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        groups[row.case.environment][float(getattr(row.case, name))].append(row)
+    places = sorted(groups)
+    for value in set.intersection(*map(set, groups.values())) if places else ():
+        groups[ALL][value] = [row for place in places for row in groups[place][value]]
+    return {
+        place: {value: _share(groups[place][value]) for value in sorted(groups[place])}
+        for place in (*places, ALL)
+        if groups[place]
+    }
+
+
+def _share(rows: Sequence[Row]) -> Interval:
+    num_successes = round(sum(row.success * row.case.episodes for row in rows))
+    return wilson_interval(num_successes, sum(row.case.episodes for row in rows))

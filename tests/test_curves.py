@@ -54,6 +54,12 @@ def test_a_temperature_is_that_of_the_tasks_on_which_it_was_moved(name, value, s
     }
 
 
+def test_over_all_environments_a_curve_has_the_values_that_each_of_them_has():
+    curves = against_setting(make_rows(), "evor", "tau_q")
+    assert [list(curves[place]) for place in ("cube-single", "pointmaze-medium")] == [[0.3, 10.0], [0.1, 10.0]]
+    assert curves[ALL] == {10.0: wilson_interval(3 * 10, 3 * 50)}
+
+
 def test_progress_is_that_of_the_jobs_whose_early_checkpoints_were_evaluated():
     curves = against_updates(make_rows(), "evor")
     assert list(curves["pointmaze-medium"]) == [10.0, 80.0, 90.0, 100.0]
