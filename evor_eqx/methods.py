@@ -36,7 +36,7 @@ class Method:
             config,
             policy=replace(config.policy, network=of_policy, chunk_length=chunk_length, seed=seed),
             critic=replace(config.critic, network=of_critic, seed=seed, **(common.critic | self.critic)),
-            setting=replace(config.setting, **(common.setting | self.setting)),
+            setting=replace(config.setting, **(common.temperatures(task) | self.setting)),
         )
 
     def settings(self, reported: Setting, in_depth: bool) -> list[Setting]:
@@ -54,14 +54,19 @@ class Recipe:
 
     network: dict[str, Any]  # of base policy and critic
     critic: dict[str, Any]
-    setting: dict[str, Any]
+    tau_r: float  # as shares of the range of returns
+    tau_q: float
+
+    def temperatures(self, task: Task) -> dict[str, float]:
+        """Both temperatures of a setting, in units of the task's return."""
+        return {name: round(getattr(self, name) * task.return_range, 6) for name in ("tau_r", "tau_q")}
 
 
 # A maze's walls are sharp, and its goal is hundreds of steps away: without the frequencies the base policy proposes
 # what the data never do, and with fewer steps nothing of the goal is left in a value that far from it. On an arm the
 # frequencies do harm, and with more steps the critic remembers what came of the rows that it has seen.
-MAZES = Recipe({"num_obs_frequencies": 3}, {"n_step": 100}, {"tau_r": 3.0, "tau_q": 0.1})
-ARMS = Recipe({"num_obs_frequencies": 0}, {"n_step": 10}, {"tau_r": 30.0, "tau_q": 0.3})
+MAZES = Recipe({"num_obs_frequencies": 3}, {"n_step": 100}, tau_r=0.03, tau_q=0.001)
+ARMS = Recipe({"num_obs_frequencies": 0}, {"n_step": 10}, tau_r=0.3, tau_q=0.003)
 
 
 def recipe(task: Task) -> Recipe:

@@ -49,6 +49,8 @@ DATASETS = GENERATED + PUBLISHED_ONLY
 _DEFAULT_TASK = {"pointmaze": 1, "antmaze": 1, "cube": 2, "scene": 2, "puzzle": 4}
 # Long tasks have gamma = 0.995 in FQL, QC and Value Flows; all others 0.99.
 _LONG = ("cube-double", "cube-triple", "pointmaze-giant", "antmaze-giant")
+# Conditions that make up a goal (a test asks OGBench): places of cubes, states of buttons, drawer and window.
+_NUM_CONDITIONS = {"cube-double": 2, "cube-triple": 3, "scene": 5, "puzzle-3x3": 9, "puzzle-4x4": 16}
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,16 @@ class Task:
     def gamma(self) -> float:
         """Discount per environment step."""
         return 0.995 if self.dataset.startswith(_LONG) else 0.99
+
+    @property
+    def num_conditions(self) -> int:
+        """Conditions that make up the goal; a step's reward is minus the number of those that are not met."""
+        return _NUM_CONDITIONS.get(environment(self.dataset), 1)
+
+    @property
+    def return_range(self) -> float:
+        """Between the lowest and the highest return that rewards allow, num_conditions / (1 - gamma)."""
+        return self.num_conditions / (1 - self.gamma)
 
 
 def dataset_name(name: str) -> str:

@@ -17,6 +17,7 @@ from evor_eqx.methods import ARMS, CANDIDATES, MAZES, METHODS, TAUS_Q, TAUS_R
 from evor_eqx.record import REPORTED_SEED, TUNING_SEED, read_record
 from evor_eqx.stopping import Deadline, TimeUp
 from evor_eqx.suite import SUITE, Suite
+from evor_eqx.tasks import parse_task
 
 TASK = "pointmaze-medium-navigate-task1"
 LONGER = replace(CONFIG.critic.train, num_updates=100)
@@ -83,7 +84,7 @@ def test_methods_differ_in_their_line_of_the_table_only(task, common):
         assert job.config.policy == replace(policy, chunk_length=method.chunk_length or laptop.policy.chunk_length)
         assert job.config.critic == replace(critic, **method.critic)
         assert job.config.data.num_episodes is None  # as many as were published
-        assert job.config.setting == replace(laptop.setting, **(common.setting | method.setting))
+        assert job.config.setting == replace(laptop.setting, **(common.temperatures(parse_task(task)) | method.setting))
     (few,) = Suite.of([task], ["evor"], episodes_of_data=200).jobs
     assert few.config.critic.train == laptop.critic.train
 
@@ -145,7 +146,7 @@ def test_a_finished_suite_is_found_and_its_record_can_be_made_again_from_its_run
     assert made.run() == 0
     assert "nothing is left of 2 jobs" in capsys.readouterr().out
     assert opened == [{"horizon": 5, "num_envs": 2}] * 2  # once for all checkpoints of a job
-    common = MAZES.setting.items()
+    common = MAZES.temperatures(parse_task(TASK)).items()
     rows = {
         (row.case.method, row.case.num_candidates, row.case.step): row
         for row in read_record(record)

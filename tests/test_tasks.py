@@ -10,6 +10,7 @@ import pytest
 from evor_eqx.data.controllers import RECIPES, make_collector
 from evor_eqx.errors import UserError
 from evor_eqx.tasks import (
+    _MANIPULATION,
     DATASETS,
     NUM_TASKS,
     SlipperyActions,
@@ -54,6 +55,19 @@ def test_a_task_or_timing_out_of_range_is_refused(name, timing):
 def test_long_tasks_discount_less():
     gammas = {name: parse_task(name).gamma for name in ("cube-double-play", "pointmaze-giant-stitch", "scene-play")}
     assert gammas == {"cube-double-play": 0.995, "pointmaze-giant-stitch": 0.995, "scene-play": 0.99}
+
+
+@pytest.mark.parametrize("name", ["pointmaze-medium-navigate", *(f"{env}-play" for env in _MANIPULATION)])
+def test_rewards_count_unmet_conditions(name):
+    task = parse_task(name)
+    env = make_env(task)
+    env.reset(seed=0)
+    rewards = [env.step(np.zeros(env.action_space.shape))[1] for _ in range(2)]
+    assert all(-task.num_conditions <= reward < 0 for reward in rewards)
+    counts = getattr(env.unwrapped, "_compute_successes", lambda: [False])()
+    assert task.num_conditions == sum(np.size(count) for count in counts)
+    assert task.return_range == pytest.approx(task.num_conditions * (200 if task.gamma == 0.995 else 100))
+    env.close()
 
 
 def test_ogbench_registers_every_task_and_no_sixth():
