@@ -17,6 +17,7 @@ Differences from it:
 4. windows that would leave their episode are not drawn, instead of masked in the loss.
 """
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
@@ -36,9 +37,9 @@ class BestOfNCritic(AbstractCritic):
     def loss(self, target: "BestOfNCritic", example: Batch, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
         """Mean over members of (Q_i(x, a) - (r + gamma m Q'(x', a')))^2 for one example, in units of the model.
 
-        Q' is the target network, a' the chunk that this network holds for the best of `example.next_draws`.
+        Q' is the target network, a' the next chunk, which is the one that `choose` put there.
         """
-        backup = jax.lax.stop_gradient(target.backup(example, self.choose(example)))
+        backup = jax.lax.stop_gradient(target.backup(example))
         each = self.network.each(self.inputs(example.obs, example.chunk))
         loss = jnp.mean(jnp.square(each - backup))
         return loss, {"loss": loss, "target_return": self.scale.to_return(backup)}
@@ -57,13 +58,17 @@ class BestOfNCritic(AbstractCritic):
         """The value that the members agree on, in units of the model."""
         return self.network(self.inputs(obs, chunk))
 
-    def choose(self, example: Batch) -> Float[Array, " chunk"]:
-        """The best of the draws at the next state, argmax_j Q(x', a'_j)."""
-        assert example.next_draws is not None
-        values = jax.vmap(lambda chunk: self.predict(example.next_obs, chunk))(example.next_draws)
-        return example.next_draws[jnp.argmax(values)]
+    def choose(self, batch: Batch) -> Batch:
+        """The batch with argmax_j Q(x', a'_j), the best of the draws at the next state, as its next chunk."""
+        assert batch.next_draws is not None
+        draws = batch.next_draws.reshape(-1, batch.next_draws.shape[-1])
+        obs = jnp.repeat(batch.next_obs, batch.next_draws.shape[-2], axis=0)
+        values = jax.vmap(self.predict)(obs, draws).reshape(batch.next_draws.shape[:-1])
+        best = jnp.argmax(values, axis=-1)[:, None, None]
+        next_chunk = jnp.take_along_axis(batch.next_draws, best, axis=1)[:, 0]
+        return eqx.tree_at(lambda b: b.next_chunk, batch, jax.lax.stop_gradient(next_chunk))
 
-    def backup(self, example: Batch, next_chunk: Float[Array, " chunk"]) -> Float[Array, ""]:
+    def backup(self, example: Batch) -> Float[Array, ""]:
         """r + gamma m Q(x', a') by this network, in units of the model."""
-        z_next = self.scale.to_return(self.predict(example.next_obs, next_chunk))
+        z_next = self.scale.to_return(self.predict(example.next_obs, example.next_chunk))
         return self.scale.to_unit(example.reward + example.discount * example.mask * z_next)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from evor_eqx.critics.abstract import AbstractCritic, Inputs
-from evor_eqx.critics.ensemble import EnsembleCritic, over_stacked, pick
+from evor_eqx.critics.ensemble import EnsembleCritic, pick
 from evor_eqx.critics.flow import FlowCritic
 from evor_eqx.networks import MLP
 from evor_eqx.shapes import Batch, Metrics, ReturnLaw
@@ -65,7 +65,7 @@ class SharedCritic(AbstractCritic):
         return eqx.tree_at(lambda critic: critic.inputs, head, self.features, is_leaf=lambda leaf: leaf is None)
 
     def _each(self, function):
-        return over_stacked(function, self.num_tasks)
+        return eqx.filter_vmap(function, in_axes=eqx.if_array(0), axis_size=self.num_tasks)
 
 
 def _rewards(example):
