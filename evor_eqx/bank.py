@@ -21,7 +21,7 @@ from evor_eqx.leases import make_once
 from evor_eqx.policy import FlowPolicy
 from evor_eqx.progress import bar
 
-BLOCK = 512  # rows; 512 of 256 units stay in the processor's cache, larger blocks were up to 1.6 times slower
+BLOCK = 512  # draws; 512 of 256 units stay in the processor's cache, larger blocks were up to 1.6 times slower
 _SAVE_EVERY = 64  # blocks, some seconds
 
 
@@ -88,7 +88,11 @@ def _opened(path: Path, shape: tuple[int, ...], seal: dict[str, Any], mode: Lite
 def _blocks(
     policy: FlowPolicy, obs: np.ndarray, num_draws: int, num_steps: int, first: int, key: PRNGKeyArray
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Draws at the rows from `first` on, in blocks of one size: one compilation for a dataset of any length."""
+    """Draws at the rows from `first` on, in blocks of one size: one compilation for a dataset of any length.
+
+    A block is on its way while the one before it is read.
+    """
+    size = max(1, BLOCK // num_draws)
 
     @eqx.filter_jit
     def sample(policy, states, rows):
@@ -97,7 +101,11 @@ def _blocks(
 
         return jax.vmap(one)(states, rows)
 
-    for start in range(first, len(obs), BLOCK):
-        rows = np.minimum(np.arange(start, start + BLOCK), len(obs) - 1)
-        block = np.asarray(sample(policy, jnp.asarray(obs[rows]), jnp.asarray(rows)))
-        yield start, block[: len(obs) - start]
+    def begin(start):
+        rows = np.minimum(np.arange(start, start + size), len(obs) - 1)
+        return sample(policy, jnp.asarray(obs[rows]), jnp.asarray(rows))
+
+    block = begin(first)
+    for start in range(first, len(obs), size):
+        block, drawn = begin(start + size), block
+        yield start, np.asarray(drawn)[: len(obs) - start]
