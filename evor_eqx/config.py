@@ -128,14 +128,15 @@ class TrainConfig(Checked):
     @property
     def snapshot_steps(self) -> tuple[int, ...]:
         """Updates after which the model is kept beside its end: 10 to 90 %, rounded down to the end of a block."""
-        return self._ends_of_blocks(10, 20, 40, 60, 80, 90)
+        return self.ends_of_blocks(10, 20, 40, 60, 80, 90)
 
     @property
     def late_steps(self) -> tuple[int, ...]:
         """Those of them that are reported together with the end."""
-        return self._ends_of_blocks(80, 90)
+        return self.ends_of_blocks(80, 90)
 
-    def _ends_of_blocks(self, *percents: int) -> tuple[int, ...]:
+    def ends_of_blocks(self, *percents: int) -> tuple[int, ...]:
+        """The last updates of the blocks that end at or before these percents of all, without 0."""
         blocks = {percent * self.num_updates // (100 * self.log_every) for percent in percents}
         return tuple(block * self.log_every for block in sorted(blocks) if block)
 

@@ -89,9 +89,10 @@ class Job:
 
     def settings(self) -> dict[int | None, list[Setting]]:
         """What is evaluated at each checkpoint, that of the report first; None is the end of the training."""
-        first = self.config.setting
-        steps = self.train.snapshot_steps if self.in_depth else self.train.late_steps
-        return {**{step: [first] for step in steps}, None: METHODS[self.method].settings(first, self.in_depth)}
+        first, method = self.config.setting, METHODS[self.method]
+        early = self.train.ends_of_blocks(*method.early_percents)
+        steps = self.train.snapshot_steps if self.in_depth else (*early, *self.train.late_steps)
+        return {**{step: [first] for step in steps}, None: method.settings(first, self.in_depth)}
 
     def cases(self, source: Source, step: int | None) -> list[Case]:
         """What the record says of the evaluations at a checkpoint, but for their outcome."""

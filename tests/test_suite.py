@@ -109,6 +109,8 @@ def test_in_depth_is_the_first_task_of_a_dataset():
     source = Source("pointmaze-medium-navigate-v0", "generated", Path("none.npz"), "1a2b", {})
     cases = [case for step in (10, 60, 80, None) for case in first.cases(source, step)]
     assert [case.reported for case in cases] == [0, 0, 1, 1] + [0] * (len(cases) - 4)
+    (slow,) = Suite.of(tasks[1:], ["qc5"], preset="smoke", episodes_of_data=1).jobs
+    assert set(slow.settings()) == {40, 80, 90, None}  # and one checkpoint more for a method that takes longer
 
 
 def test_unknown_names_are_refused():
