@@ -7,6 +7,7 @@ same episodes, so they are not as many independent ones: an interval counts each
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,22 @@ def common(rows: Sequence[Row]) -> list[Row]:
     jobs, (tasks, methods, seeds) = _finished(rows), _axes(rows)
     finished = {task for task in tasks if jobs.keys() >= set(itertools.product([task], methods, seeds))}
     return [row for row in rows if row.case.task in finished]
+
+
+def at_equal_time(rows: Sequence[Row]) -> list[Row]:
+    """The rows as if each method that trains for longer (`early_percents`) reported its checkpoint of that time alone.
+
+    Rows of such a method at other checkpoints are left out.
+    """
+    last = {case.method: case.step for case in sorted((row.case for row in rows), key=lambda case: case.step)}
+    kept = []
+    for row in rows:
+        case, percents = row.case, METHODS[row.case.method].early_percents
+        if not percents:
+            kept.append(row)
+        elif percents[0] - 5 < 100 * case.step / last[case.method] <= percents[0]:  # the end of a block before it
+            kept.append(replace(row, case=replace(case, reported=1)))
+    return kept
 
 
 def _places(rows: Sequence[Row]) -> np.ndarray:

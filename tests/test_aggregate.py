@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from test_record import make_row
 
-from evor_eqx.aggregate import ALL, common, markdown, outcomes, summary
+from evor_eqx.aggregate import ALL, at_equal_time, common, markdown, outcomes, summary
 from evor_eqx.errors import UserError
 from evor_eqx.record import read_record
 from evor_eqx.stats import iqm
@@ -48,6 +48,18 @@ def test_means_are_those_of_loops_over_the_rows(seeds):
     assert summary(rows, iqm)["evor"][ALL].estimate == pytest.approx(
         iqm(np.array([[value(rows, task, "evor", seed) for task in TASKS] for seed in seeds]))
     )
+
+
+def test_at_equal_time_a_slow_method_reports_its_early_checkpoint_alone():
+    steps = {20: 0.0, 37: 0.5, 80: 1.0, 90: 1.0, 100: 1.0}  # 37: the last end of a block at or before 40 %
+    rows = [
+        make_row(TASKS[0], method, 0, success, step=step, reported=int(step >= 80))
+        for method in ("evor", "qc5")
+        for step, success in steps.items()
+    ]
+    assert {method: values[ALL].estimate for method, values in summary(rows).items()} == {"evor": 1.0, "qc5": 1.0}
+    table = summary(at_equal_time(rows))
+    assert {method: values[ALL].estimate for method, values in table.items()} == {"evor": 1.0, "qc5": 0.5}
 
 
 def test_with_several_seeds_the_interval_is_over_seeds_and_with_one_over_its_episodes():
