@@ -168,17 +168,20 @@ def success_curve(
     rates: Float[np.ndarray, " points"],
     intervals: Float[np.ndarray, "points 2"],
     label: str,
+    ticks: Float[np.ndarray, " ticks"] | None = None,
     **style,
 ) -> Axes:
     """Success rate in percent with its interval, against a setting on a logarithmic axis (base 2).
 
-    Settings of 0 and infinity have their places at its ends.
+    Settings of 0 and infinity have their places at its ends; `ticks` are those of all curves if there are several.
     """
     below, above = rates - intervals[:, 0], intervals[:, 1] - rates
-    places = on_log_axis(x)
-    ax.errorbar(places, 100 * rates, 100 * np.stack([below, above]), capsize=3, label=label, **style)
+    ticks = x if ticks is None else ticks
+    places = dict(zip(ticks.tolist(), on_log_axis(ticks), strict=True))
+    at = [places[value] for value in x.tolist()]
+    ax.errorbar(at, 100 * rates, 100 * np.stack([below, above]), capsize=3, label=label, **style)
     ax.set_xscale("log", base=2)
-    ax.set_xticks(places, [f"{value:g}".replace("inf", "∞") for value in x])
+    ax.set_xticks([*places.values()], [f"{value:g}".replace("inf", "∞") for value in places])
     ax.set(ylabel="success (%)", ylim=(-3, 103))
     return ax
 

@@ -62,6 +62,15 @@ def test_settings_of_zero_and_infinity_lie_at_the_ends_of_a_logarithmic_axis(ax)
     assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "0.5", "2", "∞"]
 
 
+def test_curves_of_several_settings_share_their_ticks(ax):
+    ticks, rates = np.array([1.0, 4.0, 8.0, np.inf]), np.full(2, 0.5)
+    for x in (ticks[[1, 3]], ticks[[2, 3]]):
+        plotting.success_curve(ax, x, rates, np.stack([rates, rates], axis=1), "maze", ticks)
+    lines = [list(line.get_xdata()) for line in ax.lines if line.get_linestyle() != "None"]
+    assert lines == [[4, 32], [8, 32]]
+    np.testing.assert_allclose(ax.get_xticks(), [1, 4, 8, 32])
+
+
 def test_a_learning_curve_is_the_median_inside_the_range_of_the_seeds(ax):
     plotting.learning_curve(ax, np.array([1, 2]), np.array([[1.0, 2.0, 9.0], [0.0, 4.0, 5.0]]), "some")
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), [2.0, 4.0])
