@@ -90,17 +90,17 @@ def common(rows: Sequence[Row]) -> list[Row]:
 
 
 def at_equal_time(rows: Sequence[Row]) -> list[Row]:
-    """The rows as if each method that trains for longer (`early_percents`) reported its checkpoint of that time alone.
+    """The rows as if each method that trains for longer (`early_percent`) reported its checkpoint of that time alone.
 
     Rows of such a method at other checkpoints are left out.
     """
     last = {case.method: case.step for case in sorted((row.case for row in rows), key=lambda case: case.step)}
     kept = []
     for row in rows:
-        case, percents = row.case, METHODS[row.case.method].early_percents
-        if not percents:
+        case, percent = row.case, METHODS[row.case.method].early_percent
+        if percent is None:
             kept.append(row)
-        elif percents[0] - 5 < 100 * case.step / last[case.method] <= percents[0]:  # the end of a block before it
+        elif percent - 5 < 100 * case.step / last[case.method] <= percent:  # the end of a block before it
             kept.append(replace(row, case=replace(case, reported=1)))
     return kept
 

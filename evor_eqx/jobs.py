@@ -90,7 +90,7 @@ class Job:
     def settings(self) -> dict[int | None, list[Setting]]:
         """What is evaluated at each checkpoint, that of the report first; None is the end of the training."""
         first, method = self.config.setting, METHODS[self.method]
-        early = self.train.ends_of_blocks(*method.early_percents)
+        early = self.train.ends_of_blocks(method.early_percent) if method.early_percent else ()
         steps = self.train.snapshot_steps if self.in_depth else (*early, *self.train.late_steps)
         return {**{step: [first] for step in steps}, None: method.settings(first, self.in_depth)}
 

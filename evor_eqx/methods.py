@@ -28,7 +28,7 @@ class Method:
     critic: dict[str, Any] = field(default_factory=dict)  # what differs from the common critic
     setting: dict[str, Any] = field(default_factory=dict)  # what differs from the common extraction
     draws_curves: bool = False  # whether further settings are evaluated at the end of training
-    early_percents: tuple[int, ...] = ()  # of the updates, after which every task is evaluated too
+    early_percent: int | None = None  # of the updates, after which every task is evaluated too
 
     def configure(self, config: Config, task: Task, seed: int) -> Config:
         """The configuration on a task; `seed` is that of base policy and critic, `setting` is what is reported."""
@@ -99,6 +99,6 @@ METHODS = {
     "iqn": Method(critic={"kind": "iqn"}),
     "qc1": _q_chunking(1, 4),
     # 40 % of its updates take half as long again as all of EVOR's (`evor bench`): for comparison by time.
-    "qc5": _q_chunking(5, 32, early_percents=(40,)),
+    "qc5": _q_chunking(5, 32, early_percent=40),
     "ifql": Method(critic={"kind": "expectile", "num_members": 2, "combine": "min"}, setting=_best_of(32)),
 }
