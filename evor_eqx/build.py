@@ -199,6 +199,8 @@ MEMBERS: dict[str, Callable[..., AbstractCritic]] = {
 
 def _features(config: NetworkConfig, obs_size: int, statistics: Statistics | None) -> ObservationFeatures:
     mean, std = statistics or (jnp.zeros(obs_size), jnp.ones(obs_size))
+    if config.obs_units == "common":
+        std = jnp.full_like(std, jnp.median(std))
     return ObservationFeatures(mean, std, config.num_obs_frequencies)
 
 

@@ -51,6 +51,7 @@ CHOICES: dict[str, Collection[str]] = {
     "target": TARGETS,
     "combine": COMBINE,
     "solver": SOLVERS,
+    "obs_units": ("each", "common"),
 }
 
 
@@ -97,6 +98,9 @@ class NetworkConfig(Checked):
     num_obs_frequencies: int = 0
     """Fourier features of the observation, sin and cos of 2^k pi o for each standardised entry o and k below this;
     0 (the paper's) to 5."""
+    obs_units: str = "each"
+    """What centred observations are divided by: each entry by its own standard deviation, or all by the median of
+    these (common), which leaves the environment's proportions as they are and magnifies nothing that hardly varies."""
 
 
 @dataclass(frozen=True)
@@ -264,7 +268,7 @@ Phase = TypeVar("Phase", PolicyConfig, CriticConfig)
 
 # Settings that came later, each at the value that means what was done before: left out of records, so that the runs of
 # before keep their names and are found.
-LATER = {"num_obs_frequencies": 0}
+LATER = {"num_obs_frequencies": 0, "obs_units": "each"}
 
 
 def to_record(phase: PolicyConfig | CriticConfig) -> dict[str, Any]:

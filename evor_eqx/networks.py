@@ -140,7 +140,7 @@ class FactorisedField(AbstractField):
 
 
 class ObservationFeatures(eqx.Module):
-    """What a network sees of an observation: its entries o, standardised by the dataset's own statistics, and for
+    """What a network sees of an observation: its entries o, in units of the dataset, and for
     k < num_frequencies sin(2^k pi o) and cos(2^k pi o).
 
     Networks learn what changes slowly over their inputs first (arXiv 1806.08734). A maze's walls and a slow-down close

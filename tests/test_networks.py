@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
+from evor_eqx.build import make_policy
+from evor_eqx.config import NetworkConfig, PolicyConfig
 from evor_eqx.networks import MLP, FactorisedField, MLPField, ObservationFeatures, time_features
 
 KEY = jax.random.key(0)
@@ -71,3 +73,12 @@ def test_observations_are_standardised_by_statistics_that_are_never_trained():
     gradient = jax.grad(lambda n: jnp.sum(n(obs[0])))(features)
     np.testing.assert_array_equal(gradient.mean, 0)
     np.testing.assert_array_equal(gradient.std, 0)
+
+
+def test_common_units_keep_the_proportions_of_the_observations():
+    statistics = jnp.array([1.0, 2.0, 3.0]), jnp.array([0.001, 0.5, 4.0])
+    obs = jnp.array([1.1, 3.0, 5.0])
+    for units, expected in (("each", [100.0, 2.0, 0.5]), ("common", [0.2, 2.0, 4.0])):
+        network = NetworkConfig(width=4, depth=1, obs_units=units)
+        policy = make_policy(PolicyConfig(network=network), 3, 2, key=KEY, statistics=statistics)
+        np.testing.assert_allclose(policy.features(obs), expected, rtol=1e-5)

@@ -75,10 +75,11 @@ def test_jobs_go_dataset_by_dataset_cheap_ones_first_and_each_once():
 @pytest.mark.parametrize(("task", "common"), [(TASK, MAZES), ("scene-play-task2", ARMS)])
 def test_methods_differ_in_their_line_of_the_table_only(task, common):
     laptop = presets.preset("laptop")
-    policy, critic = (
-        replace(p, seed=3, network=replace(p.network, **common.network)) for p in (laptop.policy, laptop.critic)
-    )
-    critic = replace(critic, **common.critic, train=replace(critic.train, num_updates=12_000, learning_rate=1e-3))
+    network = replace(laptop.policy.network, **common.network, **common.policy_network)
+    updates = replace(laptop.policy.train, num_updates=25_000 * common.policy_effort)
+    policy = replace(laptop.policy, seed=3, network=network, train=updates)
+    critic = replace(laptop.critic, seed=3, network=replace(laptop.critic.network, **common.network), **common.critic)
+    critic = replace(critic, train=replace(critic.train, num_updates=12_000, learning_rate=1e-3))
     for job in Suite.of([task], seeds=(3,)).jobs:
         method = METHODS[job.method]
         assert job.config.policy == replace(policy, chunk_length=method.chunk_length or laptop.policy.chunk_length)
