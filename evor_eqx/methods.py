@@ -3,7 +3,8 @@
 All share data, base policy, budget and, but for best-of-N methods, the extraction; a method is a critic. What was
 tuned: the preset, EVOR's target and the two recipes below, on tasks 1, 3 and 4 of pointmaze-medium and task 2 of
 cube-single, by other evaluation seeds than the reported ones, and on held-out rows of cube-double's task 1; that
-temperatures are shares of the range of returns was kept after a look at task 1 of scene, by those seeds too.
+temperatures are shares of the range of returns was kept after a look at task 1 of scene, by those seeds too. The arms'
+base policy was chosen without rewards: by where it comes down on cube-double, begun from held-out rows.
 """
 
 import math
