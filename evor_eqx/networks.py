@@ -140,8 +140,8 @@ class FactorisedField(AbstractField):
 
 
 class ObservationFeatures(eqx.Module):
-    """What a network sees of an observation: its entries o, in units of the dataset, and for
-    k < num_frequencies sin(2^k pi o) and cos(2^k pi o).
+    """What a network sees of an observation: its entries o, in units of the dataset, and for k < num_frequencies
+    sin(2^k pi o) and cos(2^k pi o).
 
     Networks learn what changes slowly over their inputs first (arXiv 1806.08734). A maze's walls and a slow-down close
     to a goal are sharp: the features bring them within reach (arXiv 2006.10739). The statistics are never trained.
