@@ -7,10 +7,7 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
-from evor_eqx.critics.ensemble import COMBINE
-from evor_eqx.critics.targets import TARGETS
 from evor_eqx.errors import UserError
-from evor_eqx.flow import SOLVERS
 
 # What a field may be, wherever it appears: the lowest and the highest value, or the choices.
 EVALUATORS = ("flow", "scalar", "gaussian", "c51", "hl_gauss", "qr_dqn", "iqn")  # learn the law under the base policy
@@ -46,11 +43,13 @@ RANGES = {
     "num_envs": (1, 1024),
     "num_devices": (1, 1024),
 }
+# Names alone, so that commands which compute nothing never wait for JAX; `critics.targets.TARGETS` and others have what
+# they stand for.
 CHOICES: dict[str, Collection[str]] = {
     "kind": CRITICS,
-    "target": TARGETS,
-    "combine": COMBINE,
-    "solver": SOLVERS,
+    "target": ("velocity", "bootstrap", "coupled", "dcfm", "mc"),
+    "combine": ("mean", "min"),
+    "solver": ("euler", "adams"),
     "obs_units": ("each", "common"),
 }
 

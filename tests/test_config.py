@@ -18,7 +18,10 @@ from evor_eqx.config import (
     from_record,
     to_record,
 )
+from evor_eqx.critics.ensemble import COMBINE
+from evor_eqx.critics.targets import TARGETS
 from evor_eqx.errors import UserError
+from evor_eqx.flow import SOLVERS
 from evor_eqx.presets import PRESETS, preset
 
 
@@ -60,6 +63,11 @@ def test_a_wrong_value_is_refused_by_name_value_and_range(make, words):
 def test_every_number_of_a_preset_has_a_range_or_choices(name):
     for field, value in leaves(preset(name)):
         assert field in RANGES or field in CHOICES or isinstance(value, bool) or field == "folder", field
+
+
+def test_the_choices_of_a_field_are_what_the_library_has_for_it():
+    for field, has in (("target", TARGETS), ("combine", COMBINE), ("solver", SOLVERS)):
+        assert [*CHOICES[field]] == [*has], field
 
 
 def test_the_paper_preset_has_the_papers_sizes():
