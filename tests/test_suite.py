@@ -153,7 +153,7 @@ def test_a_finished_suite_is_found_and_its_record_can_be_made_again_from_its_run
     rows = {
         (row.case.method, row.case.num_candidates, row.case.step): row
         for row in read_record(record)
-        if common <= vars(row.case).items()
+        if common <= vars(row.case).items() or row.case.method == "base"  # which has no use for temperatures
     }
     steps = (10, 20, 40, 60, 80, 90, 100)
     assert list(rows) == [("base", 1, step) for step in (80, 90, 100)] + [
