@@ -1,6 +1,7 @@
 """The suite at a tiny size, with real training and made-up episodes: its order, its sittings, its record."""
 
 import contextlib
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -161,6 +162,7 @@ def test_a_finished_suite_is_found_and_its_record_can_be_made_again_from_its_run
     ]
     for (method, num, step), row in rows.items():
         assert row.case.reported == (step >= 80 and (method == "base" or num == 4))
+        assert method != "base" or (row.case.tau_r, row.case.tau_q) == (math.inf, 0.0)
     assert [rows["evor", n, 100].success for n in CANDIDATES] == [0.5] * 4 + [1.0] * 3
     row, source = rows["evor", 4, 80], pipeline.find_source(TASK.removesuffix("-task1"), made.jobs[0].config)
     assert isinstance(source, Source)
