@@ -14,7 +14,7 @@ from evor_eqx.data.source import Source
 from evor_eqx.errors import UserError
 from evor_eqx.evaluate import Episode, Rollout
 from evor_eqx.jobs import Station
-from evor_eqx.methods import ARMS, CANDIDATES, MAZES, METHODS, TAUS_Q, TAUS_R
+from evor_eqx.methods import ARMS, CANDIDATES, MAZES, METHODS, POLICY_NETWORK, TAUS_Q, TAUS_R
 from evor_eqx.record import REPORTED_SEED, TUNING_SEED, read_record
 from evor_eqx.stopping import Deadline, TimeUp
 from evor_eqx.suite import SUITE, Suite
@@ -76,7 +76,7 @@ def test_jobs_go_dataset_by_dataset_cheap_ones_first_and_each_once():
 @pytest.mark.parametrize(("task", "common"), [(TASK, MAZES), ("scene-play-task2", ARMS)])
 def test_methods_differ_in_their_line_of_the_table_only(task, common):
     laptop = presets.preset("laptop")
-    network = replace(laptop.policy.network, **common.network, **common.policy_network)
+    network = replace(laptop.policy.network, **common.network, **POLICY_NETWORK)
     updates = replace(laptop.policy.train, num_updates=25_000 * common.policy_effort)
     policy = replace(laptop.policy, seed=3, network=network, train=updates)
     critic = replace(laptop.critic, seed=3, network=replace(laptop.critic.network, **common.network), **common.critic)
