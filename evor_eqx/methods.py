@@ -76,16 +76,14 @@ POLICY_NETWORK = {"head_width": 256, "num_frequencies": 3}
 
 # A maze's walls are sharp, and its goal is hundreds of steps away: without the frequencies the base policy proposes
 # what the data never do, and with fewer steps nothing of the goal is left in a value that far from it. What is left
-# differs by a thousandth of the range from candidate to candidate, which a softer choice does not see. On an arm the
+# may differ by less than a thousandth of the range among candidates, which a softer choice does not see. On an arm the
 # frequencies do harm, and with more steps the critic remembers what came of the rows that it has seen. Standardised
 # entries magnify what hardly varies (a wrist's 0.0003 rad) and hide that gripper and cube have one unit. Goals of
 # several conditions are rarely met in the data; the smaller tau_R, the more those few returns count, but the more, too,
 # the one candidate in 32 that looks better than it is. Where a critic takes what is nearly done for done, argmax stays
 # there for ever; a softer choice comes away.
 MAZES = Recipe({"num_obs_frequencies": 3}, {"n_step": 100}, tau_r=0.1, tau_q=0.001)
-ARMS = Recipe(
-    {"num_obs_frequencies": 0, "obs_units": "common"}, {"n_step": 10}, tau_r=0.01, tau_q=0.01, policy_effort=4
-)
+ARMS = Recipe({"obs_units": "common"}, {"n_step": 10}, tau_r=0.01, tau_q=0.01, policy_effort=4)
 
 
 def recipe(task: Task) -> Recipe:
