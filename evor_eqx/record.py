@@ -15,7 +15,7 @@ from evor_eqx.config import EvaluationConfig
 from evor_eqx.errors import UserError
 from evor_eqx.files import replacing
 from evor_eqx.leases import lease
-from evor_eqx.tasks import environment, parse_task
+from evor_eqx.tasks import parse_task
 
 REPORTED_SEED = EvaluationConfig().seed
 TUNING_SEED = 20_000
@@ -44,8 +44,8 @@ class Case:
 
     @property
     def environment(self) -> str:
-        """The environment of its task, such as cube-single."""
-        return environment(parse_task(self.task).dataset)
+        """The environment of its task, such as cube-single or scene-sparse."""
+        return parse_task(self.task).environment
 
     @property
     def job(self) -> tuple[str, str, int]:

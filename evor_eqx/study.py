@@ -102,7 +102,7 @@ class Study:
         )
 
     def _steps_of(self, job: Job) -> list[Step]:
-        critic = f"{job.task.dataset}-task{job.task.task_id}.{job.method}"
+        critic = f"{job.task.short_name}.{job.method}"
         names = {
             "data": job.task.dataset,
             "policy": job.policy_name,

@@ -114,16 +114,16 @@ class Suite:
         return [job for job in self.jobs if not job.is_done(recorded)]
 
     def table(self) -> str:
-        """Jobs done of all, datasets down, methods across."""
+        """Jobs done of all, datasets and rewards down, methods across."""
         left = {job.name for job in self.left()}
         counts: dict[tuple[str, str], list[bool]] = defaultdict(list)
         for job in self.jobs:
-            counts[job.task.dataset, job.method].append(job.name not in left)
+            counts[job.task.group, job.method].append(job.name not in left)
         methods = list(dict.fromkeys(job.method for job in self.jobs))
         lines = [f"{'jobs done':28s}" + "".join(f"{method:>10s}" for method in methods)]
-        for dataset in dict.fromkeys(job.task.dataset for job in self.jobs):
-            cells = [f"{sum(done)}/{len(done)}" for done in (counts[dataset, method] for method in methods)]
-            lines.append(f"{dataset:28s}" + "".join(f"{cell:>10s}" for cell in cells))
+        for group in dict.fromkeys(job.task.group for job in self.jobs):
+            cells = [f"{sum(done)}/{len(done)}" for done in (counts[group, method] for method in methods)]
+            lines.append(f"{group:28s}" + "".join(f"{cell:>10s}" for cell in cells))
         return "\n".join(lines)
 
     def describe_left(self) -> str:
@@ -216,5 +216,6 @@ def _job(task: Task, method: str, seed: int, base: Config, options: str) -> Job:
     return Job(task, method, seed, METHODS[method].configure(base, task, seed), options)
 
 
-def _order(job: Job) -> tuple[int, ...]:
-    return DATASETS.index(job.task.dataset), job.seed, list(METHODS).index(job.method), job.task.task_id
+def _order(job: Job) -> tuple[int | str, ...]:
+    task = job.task
+    return DATASETS.index(task.dataset), task.reward, job.seed, list(METHODS).index(job.method), task.task_id

@@ -8,7 +8,7 @@ import difflib
 import re
 import tempfile
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast, get_args
 
 import gymnasium
@@ -18,6 +18,7 @@ from jaxtyping import Float
 from evor_eqx.errors import UserError
 
 RewardTiming = Literal["pre", "post"]
+RewardVariant = Literal["dense", "sparse"]
 NUM_TASKS = 5
 
 _MAZES = ("medium", "large", "giant", "teleport")
@@ -26,6 +27,7 @@ _MANIPULATION = ("cube-single", "cube-double", "cube-triple", "scene", "puzzle-3
 # not ship, so these datasets can only be downloaded.
 # `slippery` is this project's: the same maze, but every action is executed with noise that the data do not show.
 _SLIPPERY = "-slippery"
+_SPARSE = "-sparse"
 SLIP = 1.0  # standard deviation of that noise, in units of the action
 GENERATED = tuple(
     f"{env}-{kind}-v0"
@@ -55,7 +57,11 @@ _NUM_CONDITIONS = {"cube-double": 2, "cube-triple": 3, "scene": 5, "puzzle-3x3":
 
 @dataclass(frozen=True)
 class Task:
-    """One reward on one dataset. Reward timing is part of its identity: numbers of different timing do not compare.
+    """One reward on one dataset. Reward and timing are its identity: numbers that differ in either do not compare.
+
+    `dense`: minus the number of the goal's conditions that are not met, OGBench's. `sparse`: 0 if all are met, else -1,
+    as Q-chunking's authors have it for `scene` (arXiv 2507.07969); where a dense reward asks the agent to give up what
+    is met on the way, standing still can be worth more than the goal. Success is the same in both.
 
     `pre`: reward, success and the episode's end are read from s, as in the relabelled data (OGBench since 1.2).
     `post`: from s', one step earlier (OGBench 1.1, and so the published numbers). The data are the same in both.
@@ -64,16 +70,31 @@ class Task:
     dataset: str  # full name, e.g. cube-single-play-v0
     task_id: int  # 1 to 5
     reward_timing: RewardTiming = "pre"
+    reward: RewardVariant = "dense"
 
     @property
     def name(self) -> str:
-        """OGBench's name of dataset and task, e.g. cube-single-play-singletask-task2-v0."""
-        return f"{self.dataset.removesuffix('-v0')}-singletask-task{self.task_id}-v0"
+        """OGBench's name of dataset and task, e.g. cube-single-play-singletask-task2-v0, or with `-sparse` in it."""
+        return f"{self.group}-singletask-task{self.task_id}-v0"
+
+    @property
+    def group(self) -> str:
+        """What the five tasks of a dataset and a reward have in common of their name, e.g. scene-play-sparse."""
+        return self.dataset.removesuffix("-v0") + self._suffix
+
+    @property
+    def _suffix(self) -> str:
+        return _SPARSE if self.reward == "sparse" else ""
 
     @property
     def short_name(self) -> str:
         """The name without what goes without saying, e.g. cube-single-play-task2; `parse_task` takes it, too."""
         return self.name.replace("-singletask", "").removesuffix("-v0")
+
+    @property
+    def environment(self) -> str:
+        """The environment and the reward if it is not OGBench's, e.g. scene or scene-sparse."""
+        return environment(self.dataset) + self._suffix
 
     @property
     def env_id(self) -> str:
@@ -87,8 +108,8 @@ class Task:
 
     @property
     def num_conditions(self) -> int:
-        """Conditions that make up the goal; a step's reward is minus the number of those that are not met."""
-        return _NUM_CONDITIONS.get(environment(self.dataset), 1)
+        """What a reward counts: the conditions of the goal that are not met or, if it is sparse, the goal itself."""
+        return 1 if self.reward == "sparse" else _NUM_CONDITIONS.get(environment(self.dataset), 1)
 
     @property
     def return_range(self) -> float:
@@ -114,22 +135,23 @@ def environment(dataset: str) -> str:
 def parse_task(name: str, reward_timing: str = "pre") -> Task:
     """Task from `cube-single-play-singletask-task2-v0`, `cube-single-play-task2` or `cube-single-play` (default task).
 
+    With sparse reward it is `scene-play-sparse-task2`.
     Raises UserError for an unknown dataset, a task outside 1 to 5 or a wrong timing.
     """
     if reward_timing not in get_args(RewardTiming):
         raise UserError(f"reward_timing is {reward_timing!r}, expected 'pre' (ogbench >= 1.2) or 'post' (the papers)")
-    match = re.fullmatch(r"(.*?)(?:-singletask)?(?:-task(\d+))?", name.removesuffix("-v0"))
-    stem, number = match.groups() if match else (name, None)
+    match = re.fullmatch(rf"(.*?)({_SPARSE})?(?:-singletask)?(?:-task(\d+))?", name.removesuffix("-v0"))
+    stem, sparse, number = match.groups() if match else (name, None, None)
     dataset = dataset_name(stem)
     task_id = int(number) if number else _DEFAULT_TASK[dataset.partition("-")[0]]
     if not 1 <= task_id <= NUM_TASKS:
         raise UserError(f"task {task_id} of {dataset}: expected 1 to {NUM_TASKS}, e.g. {Task(dataset, 1).name}")
-    return Task(dataset, task_id, cast(RewardTiming, reward_timing))
+    return Task(dataset, task_id, cast(RewardTiming, reward_timing), "sparse" if sparse else "dense")
 
 
 def all_tasks(task: Task) -> list[Task]:
-    """The tasks of a task's dataset, with its reward timing."""
-    return [Task(task.dataset, task_id, task.reward_timing) for task_id in range(1, NUM_TASKS + 1)]
+    """The tasks of a task's dataset, with its reward and timing."""
+    return [replace(task, task_id=task_id) for task_id in range(1, NUM_TASKS + 1)]
 
 
 def is_task(name: str) -> bool:
@@ -139,7 +161,13 @@ def is_task(name: str) -> bool:
 
 def make_env(task: Task, **kwargs: Any) -> gymnasium.Env:
     """The task's environment, which `reset(seed=s)` makes repeat itself exactly; `kwargs` go to gymnasium.make."""
-    return seeded_env(task.env_id, success_timing=task.reward_timing, **kwargs)
+    env = seeded_env(task.env_id, success_timing=task.reward_timing, **kwargs)
+    return gymnasium.wrappers.TransformReward(env, sparse_reward) if task.reward == "sparse" else env
+
+
+def sparse_reward(reward: Any) -> Any:
+    """0 where the dense reward, minus the number of conditions that are not met, says that the goal is; else -1."""
+    return np.where(np.asarray(reward) == 0, 0.0, -1.0)
 
 
 def seeded_env(env_id: str, **kwargs: Any) -> gymnasium.Env:

@@ -246,6 +246,18 @@ def test_rows_carry_ogbenchs_rewards():
     assert "rewards" not in source.load_arrays(made, None, "val")
 
 
+def test_sparse_rewards_are_minus_one_wherever_the_task_goes_on(monkeypatch):
+    scene = "scene-play-v0"
+    recipe = dataclasses.replace(controllers.RECIPES[scene], episode_steps=30)
+    monkeypatch.setitem(controllers.RECIPES, scene, recipe)
+    made = source.find_or_make(scene, num_episodes=2)
+    dense, sparse = (
+        source.load_arrays(made, parse_task(f"{group}-task1"), "train") for group in ("scene-play", "scene-play-sparse")
+    )
+    assert np.array_equal(sparse["rewards"], -dense["masks"])
+    assert np.array_equal(sparse["masks"], dense["masks"]) and dense["rewards"].min() < -1
+
+
 def test_a_task_of_another_dataset_is_refused():
     made = source.find_or_make(MAZE, num_episodes=1)
     with pytest.raises(UserError, match="not one of"):

@@ -36,11 +36,11 @@ def test_steps_share_what_jobs_share_and_come_after_what_they_need():
 
 def test_the_critics_of_all_seeds_are_one_step_that_needs_each_seeds_bank():
     steps = replace(SMALL, seeds=(0, 1)).steps()
-    critic = steps["critic/pointmaze-medium-navigate-v0-task2.scalar"]
+    critic = steps["critic/pointmaze-medium-navigate-task2.scalar"]
     assert critic.needs == tuple(f"bank/pointmaze-medium-navigate-v0.h5.seed{seed}.draws1" for seed in (0, 1))
     assert " --seeds 0 1 " in critic.command
     for seed in (0, 1):
-        episodes = steps[f"episodes/pointmaze-medium-navigate-v0-task2.scalar.seed{seed}"]
+        episodes = steps[f"episodes/pointmaze-medium-navigate-task2.scalar.seed{seed}"]
         assert episodes.needs == (critic.path,) and f" --seeds {seed} " in episodes.command
 
 
@@ -48,10 +48,10 @@ def test_a_step_is_the_command_of_its_job_up_to_its_station():
     steps = SMALL.steps()
     options = "--preset smoke --episodes-of-data 5"
     task = "pointmaze-medium-navigate-task2"
-    critic = steps["critic/pointmaze-medium-navigate-v0-task2.scalar"]
+    critic = steps["critic/pointmaze-medium-navigate-task2.scalar"]
     assert critic.command == f"evor suite --tasks {task} --methods scalar --seeds 0 {options} --until critic"
     assert critic.needs == ("bank/pointmaze-medium-navigate-v0.h5.seed0.draws1",)
-    base = steps["episodes/pointmaze-medium-navigate-v0-task2.base.seed0"]
+    base = steps["episodes/pointmaze-medium-navigate-task2.base.seed0"]
     assert base.needs == ("policy/pointmaze-medium-navigate-v0.h5.seed0",)
     assert steps["figures/00_flow_matching"].needs == tuple(p for p in steps if p.startswith("episodes/"))
 
@@ -151,7 +151,7 @@ def test_a_step_that_fails_fails_the_study_names_its_log_and_keeps_the_others(mo
         mark.unlink()
     failed = run(tmp_path)
     assert failed.returncode != 0
-    hurt = "pointmaze-medium-navigate-v0-task1.scalar.seed0"
+    hurt = "pointmaze-medium-navigate-task1.scalar.seed0"
     log = module_home / "studies" / "small" / "logs" / f"episodes.{hurt}.log"
     assert str(log) in failed.stderr and str(checkpoint) in log.read_text()
     assert marks(module_home) == set(SMALL.steps()) - {f"episodes/{hurt}"}  # the figures were drawn before

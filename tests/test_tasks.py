@@ -15,6 +15,7 @@ from evor_eqx.tasks import (
     NUM_TASKS,
     SlipperyActions,
     Task,
+    all_tasks,
     dataset_name,
     make_env,
     maze_layout,
@@ -42,6 +43,34 @@ def test_long_short_and_default_names_mean_the_same_task(name):
     task = parse_task(name)
     assert task.short_name == "cube-single-play-task2"
     assert (task.name, task.env_id) == ("cube-single-play-singletask-task2-v0", "cube-single-singletask-task2-v0")
+
+
+@pytest.mark.parametrize("name", ["scene-play-sparse-singletask-task4-v0", "scene-play-sparse-task4"])
+def test_a_name_says_that_the_reward_is_sparse(name):
+    task = parse_task(name)
+    assert (task.name, task.short_name) == ("scene-play-sparse-singletask-task4-v0", "scene-play-sparse-task4")
+    assert (task.environment, task.group) == ("scene-sparse", "scene-play-sparse")
+    assert task == dataclasses.replace(parse_task("scene-play-task4"), reward="sparse")
+    assert [other.reward for other in all_tasks(task)] == ["sparse"] * NUM_TASKS
+    assert (task.num_conditions, task.return_range) == (1, pytest.approx(100))
+
+
+def test_a_sparse_reward_is_0_at_the_goal_and_minus_1_elsewhere_with_the_same_success():
+    outcomes = []
+    for name in ("scene-play-task1", "scene-play-sparse-task1"):  # drawer and window are to be opened
+        env = make_env(parse_task(name, "post"))
+        env.reset(seed=0)
+        steps = []
+        for drawer, window in ((0.0, 0.0), (-0.16, 0.0), (-0.16, 0.2)):
+            env.unwrapped._data.joint("drawer_slide").qpos[0] = drawer
+            env.unwrapped._data.joint("window_slide").qpos[0] = window
+            _, reward, terminated, _, info = env.step(np.zeros(5))
+            steps.append((reward, terminated, info["success"]))
+        outcomes.append(list(zip(*steps, strict=True)))
+        env.close()
+    (dense, *ends), (sparse, *sparse_ends) = outcomes
+    assert (dense, sparse) == ((-2, -1, 0), (-1, -1, 0))
+    assert ends == sparse_ends == [(False, False, True)] * 2  # terminated, success
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from evor_eqx.data import download as downloads
 from evor_eqx.data.generate import find_generated, generate, val_path, versions
 from evor_eqx.errors import UserError
 from evor_eqx.files import read_json, sha256, short_hash, write_json
-from evor_eqx.tasks import Task, dataset_name, make_env
+from evor_eqx.tasks import Task, dataset_name, make_env, sparse_reward
 
 Origin = Literal["generated", "ogbench", "downloaded", "folder"]
 Split = Literal["train", "val"]
@@ -174,6 +174,8 @@ def _add_rewards(arrays: dict[str, np.ndarray], task: Task) -> None:
     env = make_env(task)
     relabel_dataset(task.env_id, env, arrays)
     env.close()
+    if task.reward == "sparse":
+        arrays["rewards"] = sparse_reward(arrays["rewards"]).astype(np.float32)
 
 
 def _with_manifest(path: Path, origin: Origin) -> Source:

@@ -36,7 +36,9 @@ class Explorer:
         self.entries = list(catalogue() if entries is None else entries)
         self.canvases = [Canvas(WIDTH, HEIGHT, name) for name in ("candidates", "laws", "values", "selection")]
         self.text, self.view, self._sentence = spoken(name="sentence"), None, ""
-        self.environment = control(w.Dropdown(), "environment", "environment", "The dataset, and so the environment.")
+        self.environment = control(
+            w.Dropdown(), "environment", "environment", "The dataset, and so the environment, and its reward."
+        )
         self.task = control(w.Dropdown(), "task", "task", "Which of the environment's tasks gives the reward.")
         self.critic = control(w.Dropdown(), "critic", "critic run", "The trained critic, with its base policy.")
         self.source = control(w.Dropdown(), "source", "state from", "Where the state to look at comes from.")
@@ -58,7 +60,7 @@ class Explorer:
         )
         self.reset = control(w.Button(), "reset", "Reset", "Put all sliders back to where this agent starts from.")
         self._busy = False
-        _offer(self.environment, dict.fromkeys(entry.task.dataset for entry in self.entries))
+        _offer(self.environment, dict.fromkeys(entry.task.group for entry in self.entries))
         self._follow()
         self.box = self._arrange()
         self._choose_task()
@@ -99,7 +101,7 @@ class Explorer:
     # From the environment to the picture: each step fills in what the next one chooses from.
 
     def _choose_task(self) -> None:
-        entries = [entry for entry in self.entries if entry.task.dataset == self.environment.value]
+        entries = [entry for entry in self.entries if entry.task.group == self.environment.value]
         with self._quiet():
             _offer(self.task, dict.fromkeys((f"task {e.task.task_id}", e.task) for e in entries))
         self._choose_critic()
