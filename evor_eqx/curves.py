@@ -31,13 +31,13 @@ def against_setting(rows: Sequence[Row], method: str, name: str) -> dict[str, di
 def against_updates(rows: Sequence[Row], method: str) -> dict[str, dict[float, Interval]]:
     """For each environment, success by the number of updates, at the reported setting.
 
-    Of the jobs whose early checkpoints were evaluated too; environments without are left out.
+    Of the jobs that were evaluated at the most checkpoints, if these are more than the reported ones: a point of other
+    jobs would be of other tasks. Environments without such jobs are left out.
     """
-    lines = []
-    for job in _jobs(rows, method):
-        line = [row for row in job if _same(row, _reported(job), SETTINGS)]
-        lines += line if not all(row.case.reported for row in line) else []
-    return _pooled(lines, "step")
+    lines = [[row for row in job if _same(row, _reported(job), SETTINGS)] for job in _jobs(rows, method)]
+    lines = [line for line in lines if not all(row.case.reported for row in line)]
+    most = max(map(len, lines), default=0)
+    return _pooled([row for line in lines if len(line) == most for row in line], "step")
 
 
 def seconds_per_update(rows: Sequence[Row], method: str) -> float:

@@ -116,4 +116,4 @@ def test_the_readmes_tables_are_those_of_the_committed_record():
         places = {place for place, *_ in lines}
         listed = [row for row in rows if row.case.method in methods and row.case.environment in places]
         assert markdown(common(listed)) == table.strip()
-    assert len(tables) > 1
+    assert tables

@@ -69,6 +69,16 @@ def test_progress_is_that_of_the_jobs_whose_early_checkpoints_were_evaluated():
     assert against_updates(make_rows(), "base") == {}
 
 
+def test_a_task_with_one_early_checkpoint_does_not_join_the_progress_of_those_with_all():
+    rows = [
+        *make_rows(),
+        *(make_row(task=MAZE.format(1), seed=s, tau_q=0.1, success=0.2, step=20, reported=0) for s in (0, 1)),
+    ]
+    rows += [make_row(task=ARM.format(1), tau_q=0.3, success=0.2, step=20, reported=0)]
+    other = make_row(task=MAZE.format(2), tau_q=0.1, success=0.0, step=20, reported=0)
+    assert against_updates([*rows, other], "evor") == against_updates(rows, "evor")
+
+
 def test_seconds_per_update_are_the_mean_of_a_methods_rows():
     rows = [make_row(step=step) for step in (100, 200)]  # 123.4 s each
     assert seconds_per_update([*rows, make_row(method="base", step=1)], "evor") == pytest.approx(123.4 * 0.0075)
