@@ -6,7 +6,7 @@ same episodes, so they are not as many independent ones: an interval counts each
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -43,11 +43,11 @@ def markdown(rows: Sequence[Row]) -> str:
     """Success in percent as a table: environments down, methods across in the order of their table.
 
     A cell has the mean over tasks with its interval as in `summary`, and the values of the tasks in their order; the
-    last rows are over all tasks. Raises UserError as `outcomes` does.
+    last rows are over all tasks. Several training seeds are named at the top. Raises UserError as `outcomes` does.
     """
     means, iqms, values, places = summary(rows), summary(rows, iqm), outcomes(rows), _places(rows)
-    methods = [method for method in METHODS if method in means]
-    table = [["environment", *methods], ["---"] * (1 + len(methods))]
+    methods, num_seeds = _in_order(means), len({row.case.seed for row in rows})
+    table = [["environment" if num_seeds == 1 else f"environment, {num_seeds} seeds", *methods]]
     for place in dict.fromkeys(places.tolist()):
         each = {method: 100 * values[method].mean(axis=(0, 1))[places == place] for method in methods}
         cells = [
@@ -56,7 +56,18 @@ def markdown(rows: Sequence[Row]) -> str:
         table.append([place, *cells])
     for label, found in ((f"mean of {len(places)} tasks", means), ("interquartile mean", iqms)):
         table.append([label, *(_percent(found[method][ALL]) for method in methods)])
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in table)
+    return _table(table)
+
+
+def by_method(rows: Sequence[Row]) -> str:
+    """Success in percent as a table for many methods: these down in the order of their table, environments across.
+
+    A cell has the mean over tasks with its interval as in `summary`. Raises UserError as `outcomes` does.
+    """
+    means = summary(rows)
+    places = list(next(iter(means.values())))
+    header = ["method", *places[:-1], f"mean of {len({row.case.task for row in rows})} tasks"]
+    return _table([header, *([method, *map(_percent, means[method].values())] for method in _in_order(means))])
 
 
 def outcomes(rows: Sequence[Row]) -> dict[str, Float[np.ndarray, "seeds episodes tasks"]]:
@@ -131,6 +142,16 @@ def _finished(rows: Sequence[Row]) -> dict[JobKey, list[Row]]:
     for (_, method, _), group in jobs.items():
         most[method] = max(most[method], len(group))
     return {job: group for job, group in jobs.items() if len(group) == most[job[1]]}
+
+
+def _in_order(methods: Iterable[str]) -> list[str]:
+    return sorted(methods, key=list(METHODS).index)
+
+
+def _table(lines: list[list[str]]) -> str:
+    """As Markdown; the first line is the header."""
+    header, *others = (f"| {' | '.join(cells)} |" for cells in lines)
+    return "\n".join([header, f"|{' --- |' * len(lines[0])}", *others])
 
 
 def _percent(interval: Interval) -> str:

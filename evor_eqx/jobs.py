@@ -48,6 +48,11 @@ class Job:
         return f"evor suite --tasks {self.task.short_name} --methods {self.method} --seeds {chosen} {self.options}"
 
     @property
+    def key(self) -> tuple[str, str, int]:
+        """What its rows of the record name (`Case.job`)."""
+        return self.task.name, self.method, self.seed
+
+    @property
     def name(self) -> str:
         """The job in words."""
         return f"{self.task.short_name}, {self.method}, seed {self.seed}"

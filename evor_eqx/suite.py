@@ -105,8 +105,10 @@ class Suite:
         return int(num_failed > 0)
 
     def rows(self) -> list[Row]:
-        """The record as it is."""
-        return read_record(self.record, self.evaluation_seed) if self.record.exists() else []
+        """What the record holds of its jobs."""
+        jobs = {job.key for job in self.jobs}
+        rows = read_record(self.record, self.evaluation_seed) if self.record.exists() else []
+        return [row for row in rows if row.case.job in jobs]
 
     def left(self) -> list[Job]:
         """The jobs whose rows are not in the record."""
@@ -159,8 +161,7 @@ class Suite:
         return [other for other in same if other != job and other.station("critic") in other.left()]
 
     def _value(self, job: Job) -> float:
-        key = (job.task.name, job.method, job.seed)
-        return float(np.mean([row.success for row in self.rows() if row.case.job == key and row.case.reported]))
+        return float(np.mean([row.success for row in self.rows() if row.case.job == job.key and row.case.reported]))
 
 
 def timed(path: Path) -> dict[Station, float]:

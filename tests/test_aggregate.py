@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from test_record import make_row
 
-from evor_eqx.aggregate import ALL, at_equal_time, common, markdown, outcomes, summary
+from evor_eqx.aggregate import ALL, at_equal_time, by_method, common, markdown, outcomes, summary
 from evor_eqx.errors import UserError
 from evor_eqx.record import read_record
 from evor_eqx.stats import iqm
@@ -106,11 +106,24 @@ def test_the_table_has_a_row_for_each_environment_and_the_tasks_values_in_their_
             assert line.startswith(f"| {name} | ")
             assert f"**{np.mean(values):.1f}**" in cell and f"): {values[0]:.0f} {values[1]:.0f}" in cell
     assert means.startswith("| mean of 4 tasks | ") and iqms.startswith("| interquartile mean | ")
+    assert markdown(make_rows(seeds=(0, 1))).startswith("| environment, 2 seeds | base | evor |")
+
+
+def test_with_many_methods_they_go_down_and_environments_across():
+    rows = make_rows(methods=("scalar", "evor"), seeds=(0, 1))
+    header, _, *lines = by_method(rows).splitlines()
+    assert header == "| method | cube-single | pointmaze-medium | mean of 4 tasks |"
+    for method, line in zip(("evor", "scalar"), lines, strict=True):
+        values = [100 * np.mean([value(rows, task, method, seed) for seed in (0, 1)]) for task in TASKS]
+        means = (np.mean(values[:2]), np.mean(values[2:]), np.mean(values))
+        assert line.startswith(f"| {method} | ") and re.findall(r"\*\*(.*?)\*\*", line) == [f"{m:.1f}" for m in means]
 
 
 def test_the_readmes_tables_are_those_of_the_committed_record():
     readme = (ROOT / "README.md").read_text()
-    headers = re.findall(r"^\| environment \| (.*) \|$", readme, re.MULTILINE)
     rows = read_record(ROOT / "figures" / "results" / "suite-laptop.csv")
-    tables = [markdown(common([row for row in rows if row.case.method in header.split(" | ")])) for header in headers]
+    tables = []
+    for num_seeds, header in re.findall(r"^\| environment(?:, (\d+) seeds)? \| (.*) \|$", readme, re.MULTILINE):
+        methods, seeds = header.split(" | "), range(int(num_seeds or 1))
+        tables.append(markdown(common([row for row in rows if row.case.method in methods and row.case.seed in seeds])))
     assert tables and all(table in readme for table in tables)
