@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from test_record import make_row
 from tiny import CONFIG
 
 from evor_eqx import pipeline, presets, suite, train
@@ -15,7 +16,7 @@ from evor_eqx.errors import UserError
 from evor_eqx.evaluate import Episode, Rollout
 from evor_eqx.jobs import Station
 from evor_eqx.methods import ARMS, CANDIDATES, MAZES, METHODS, POLICY_NETWORK, TAUS_Q, TAUS_R
-from evor_eqx.record import REPORTED_SEED, TUNING_SEED, read_record
+from evor_eqx.record import REPORTED_SEED, TUNING_SEED, put_rows, read_record
 from evor_eqx.stopping import Deadline, TimeUp
 from evor_eqx.suite import SUITE, Suite
 from evor_eqx.tasks import parse_task
@@ -89,6 +90,15 @@ def test_methods_differ_in_their_line_of_the_table_only(task, common):
         assert job.config.setting == replace(laptop.setting, **(common.temperatures(parse_task(task)) | method.setting))
     (few,) = Suite.of([task], ["evor"], episodes_of_data=200).jobs
     assert few.config.critic.train == laptop.critic.train
+
+
+def test_its_rows_are_those_of_its_own_tasks_methods_and_seeds(tmp_path):
+    own = make_row(method="base")
+    others = [make_row(), make_row(method="base", seed=1), make_row("scene-play-sparse-singletask-task1-v0", "base")]
+    some = replace(Suite.of([TASK], ["base"]), record=tmp_path / "record.csv")
+    assert some.rows() == []
+    put_rows(some.record, [own, *others])
+    assert some.rows() == [own]
 
 
 def test_curves_are_evaluated_at_the_end_of_training_only():
