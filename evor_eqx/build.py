@@ -94,13 +94,14 @@ def make_shared_critic(
 ) -> AbstractCritic:
     """Untrained flow critics of several tasks on one encoder; `scales` holds one return scale per task, stacked.
 
-    Raises UserError unless the critic is a flow with a factorised field.
+    Raises UserError unless the critic is a flow with a factorised field whose backups take any draw.
     """
     network = config.network
-    if config.kind != "flow" or network.head_width == 0:
-        got = f"kind {config.kind!r}, head_width {network.head_width}"
+    if config.kind != "flow" or network.head_width == 0 or config.next_draw != "any":
+        got = f"kind {config.kind!r}, head_width {network.head_width}, next_draw {config.next_draw!r}"
         raise UserError(
-            f"tasks share an encoder only in a flow with a factorised field, got {got}; set head_width to 64"
+            "tasks share an encoder only in a flow with a factorised field whose backups take any draw, got "
+            f"{got}; set head_width to 64 and next_draw to any"
         )
     inputs, num_tasks = Inputs(_features(network, obs_size, statistics)), len(scales.shift)
     options = (network.use_layer_norm, network.num_frequencies)

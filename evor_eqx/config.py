@@ -47,6 +47,7 @@ RANGES = {
 # they stand for.
 CHOICES: dict[str, Collection[str]] = {
     "kind": CRITICS,
+    "next_draw": ("any", "best"),
     "target": ("velocity", "bootstrap", "coupled", "dcfm", "mc"),
     "combine": ("mean", "min"),
     "solver": ("euler", "adams"),
@@ -179,7 +180,10 @@ class CriticConfig(Checked):
     """Rewards of the data per backup, n >= chunk_length; 1 to 50."""
     num_bank_draws: int = 1
     """Draws of the base policy per state for the next action; 0: the data's own next action; 1 to 32. For best_of_n
-    they are its N."""
+    and `next_draw` best they are the N of which the best is taken."""
+    next_draw: str = "any"
+    """Which of these draws a backup takes: any, so that the law is the base policy's (EVOR), or the best by the mean of
+    its law, so that it is the law of a policy that improves on the base policy (Q-chunking's idea)."""
     num_members: int = 1
     """Critics in the ensemble; 1 to 10."""
     seed: int = 0
@@ -191,8 +195,18 @@ class CriticConfig(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.kind == "best_of_n" and self.num_bank_draws == 0:
-            raise UserError("num_bank_draws is 0: expected at least 1 for best_of_n, whose N it is; set it to 4 or 32")
+        if self.takes_best_draw and self.num_bank_draws == 0:
+            raise UserError(
+                "num_bank_draws is 0: expected at least 1 for backups that take the best draw (kind best_of_n, or "
+                "next_draw best), whose N it is; set it to 4 or 32"
+            )
+        if self.kind == "expectile" and self.next_draw == "best":
+            raise UserError("next_draw is 'best': expected 'any' for expectile, whose backups take no draw")
+
+    @property
+    def takes_best_draw(self) -> bool:
+        """Whether a backup takes the best of the bank's draws."""
+        return self.kind == "best_of_n" or self.next_draw == "best"
 
     @property
     def label(self) -> str:
@@ -267,16 +281,19 @@ Phase = TypeVar("Phase", PolicyConfig, CriticConfig)
 
 # Settings that came later, each at the value that means what was done before: left out of records, so that the runs of
 # before keep their names and are found.
-LATER = {"num_obs_frequencies": 0, "obs_units": "each"}
+LATER = {"num_obs_frequencies": 0, "obs_units": "each", "next_draw": "any"}
 
 
 def to_record(phase: PolicyConfig | CriticConfig) -> dict[str, Any]:
     """What names the runs of a phase: its settings as JSON, but for later ones that change nothing."""
     record = asdict(phase)
-    record["network"] = {name: value for name, value in record["network"].items() if (name, value) not in LATER.items()}
-    return record
+    return _without_later({**record, "network": _without_later(record["network"])})
 
 
 def from_record(kind: type[Phase], record: dict[str, Any]) -> Phase:
     """A phase's configuration, back from what `to_record` made of it."""
     return kind(**{**record, "network": NetworkConfig(**record["network"]), "train": TrainConfig(**record["train"])})
+
+
+def _without_later(record: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if (name, value) not in LATER.items()}

@@ -100,10 +100,10 @@ def ensure_judged(name: str, config: CriticConfig, num_seeds: int = 5) -> Judged
     """
     if name not in PROCESSES:
         raise UserError(f"unknown process {name!r}: expected one of {', '.join(PROCESSES)}")
-    if config.kind not in EVALUATORS:
+    if config.kind not in EVALUATORS or config.takes_best_draw:
         raise UserError(
-            f"kind is {config.kind!r}: expected one of {', '.join(EVALUATORS)}; exact laws are those of the base "
-            f"policy, on which {config.kind} improves"
+            f"kind is {config.kind!r}, next_draw {config.next_draw!r}: expected one of {', '.join(EVALUATORS)}, and "
+            "any; exact laws are those of the base policy, on which this critic improves"
         )
     process = PROCESSES[name]()
     exact = return_laws(process)

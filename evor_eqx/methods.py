@@ -105,6 +105,7 @@ def _q_chunking(chunk_length: int, num: int, **others: Any) -> Method:
 METHODS = {
     "base": Method(trains_critic=False, setting=_best_of(1)),
     "evor": Method(critic={"target": "coupled"}, draws_curves=True),
+    "evor_best4": Method(critic={"target": "coupled", "num_bank_draws": 4, "next_draw": "best"}),
     "velocity": Method(critic={"target": "velocity"}),
     "scalar": Method(critic={"kind": "scalar"}),
     "gaussian": Method(critic={"kind": "gaussian"}),

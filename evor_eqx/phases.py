@@ -231,7 +231,7 @@ def critic_windows(
 ) -> Windows | HostWindows:
     """The n-step windows of a split with draws of base policies as next chunks."""
     sizes = {"chunk_length": config.policy.chunk_length, "num_steps": config.critic.n_step}
-    return dataset.windows(gamma=gamma, **sizes, bank=bank, all_draws=config.critic.kind == "best_of_n")
+    return dataset.windows(gamma=gamma, **sizes, bank=bank, all_draws=config.critic.takes_best_draw)
 
 
 def _phase_key(phase: int, seed: int) -> jax.Array:

@@ -31,7 +31,7 @@ class Trainable(Protocol):
 
 @runtime_checkable
 class Chooser(Protocol):
-    """A model that chooses the next chunk itself: for a whole batch, which is several times as fast as one by one."""
+    """A model that chooses the next chunk of a batch itself, where the batch has draws to choose from."""
 
     def choose(self, batch: Batch) -> Batch: ...
 
@@ -139,7 +139,8 @@ def init_states(models: Trainable, config: TrainConfig) -> TrainState:
 
 def batch_loss(model: Model, target: Model, batch: Batch, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
     """Mean of the model's loss and of its scalars over a batch."""
-    batch = model.choose(batch) if isinstance(model, Chooser) else batch
+    if isinstance(model, Chooser) and batch.next_draws is not None:
+        batch = model.choose(batch)
     keys = jax.random.split(key, batch.reward.shape[0])
     losses, metrics = jax.vmap(lambda example, k: model.loss(target, example, key=k))(batch, keys)
     return jnp.mean(losses), jax.tree.map(jnp.mean, metrics)

@@ -7,6 +7,7 @@ import pytest
 from tiny import CONFIG
 
 from evor_eqx import bench, bench_explorer, cli, presets
+from evor_eqx.critics.abstract import FEW_ATOMS_AND_STEPS
 
 
 @pytest.mark.slow
@@ -56,3 +57,15 @@ def test_q_chunking_passes_each_draw_through_both_members(name, num_draws, chunk
     forward = first_layer + 64 * 64 + 64
     got = bench.method_case(name, config, bench.random_dataset(2002)).flops_per_unit / (16 * 2)
     assert got == 2 * ((num_draws + 4) * forward - first_layer)
+
+
+def test_a_choice_among_draws_passes_each_through_the_encoder_once_and_through_the_head_per_atom_and_step():
+    network, train = bench.NetworkConfig(width=64, depth=2, head_width=8), replace(CONFIG.critic.train, batch_size=16)
+    config = replace(CONFIG, critic=replace(CONFIG.critic, network=network, train=train, num_members=2))
+    dataset = bench.random_dataset(2002)
+    best, any_draw = (bench.method_case(name, config, dataset).flops_per_unit for name in ("evor_best4", "evor"))
+    chunk_size = config.policy.chunk_length * bench.ACT_SIZE
+    encoder = (bench.OBS_SIZE + chunk_size) * 64 + 64 * 64 + 64 * (5 * 8 + 1)
+    head = 2 * 8 + 8 * 8 + 8
+    atoms, steps = FEW_ATOMS_AND_STEPS
+    assert (best - any_draw) / (16 * 2) == 2 * 4 * (encoder + atoms * steps * head)

@@ -1,4 +1,4 @@
-"""The best-of-N critic against loops over draws and members, and on a process whose values are known."""
+"""Backups of the best draw against loops over draws and members, and on a process whose values are known."""
 
 import equinox as eqx
 import jax
@@ -9,7 +9,7 @@ from test_baselines import KEY, OTHER_KEY, critic_of, example_of
 
 from evor_eqx import flops, laws, train
 from evor_eqx.config import TrainConfig
-from evor_eqx.critics.abstract import ReturnScale
+from evor_eqx.critics.abstract import FEW_ATOMS_AND_STEPS, ReturnScale
 from evor_eqx.critics.ensemble import pick
 from evor_eqx.shapes import Batch
 
@@ -58,6 +58,24 @@ def test_backup_is_the_targets_value_of_the_best_draw_in_a_loop(combine):
     assert not all(places)  # in some examples the target network itself would have chosen another draw
 
 
+@pytest.mark.parametrize("combine", COMBINE)
+def test_a_flow_chooses_the_draw_whose_law_has_the_highest_mean_of_all_in_a_loop(combine):
+    critic = critic_of("flow", scale=WIDE, num_members=2, combine=combine)
+    draws = np.random.default_rng(0).normal(size=(6, 5, 1)).astype(np.float32)
+    batch = jax.tree.map(lambda *leaves: jnp.stack(leaves), *map(example_with, draws))
+    law = eqx.filter_jit(lambda member, obs, chunk: member.law(obs, chunk, *FEW_ATOMS_AND_STEPS))
+    chosen, places = critic.choose(batch), []
+    for example, next_chunk, of_example in zip(range(6), chosen.next_chunk, draws, strict=True):
+        means = []
+        for draw in map(jnp.asarray, of_example):
+            atoms = [np.sort(law(critic.member(i), batch.next_obs[example], draw).atoms) for i in range(2)]
+            means.append(np.mean(COMBINE[combine](atoms, axis=0)))
+        places.append(int(np.argmax(means)))
+        assert next_chunk.tolist() == of_example[places[-1]].tolist()
+    assert len(set(places)) > 1
+    np.testing.assert_array_equal(chosen.chunk, batch.chunk)
+
+
 def test_with_itself_as_target_the_backup_is_the_maximum_over_the_draws():
     critic, example = critic_of("best_of_n", scale=WIDE, num_members=2), example_with(np.linspace(-2, 2, 5)[:, None])
     values = [np.mean(member_values(critic, example.next_obs, draw)) for draw in example.next_draws]
@@ -97,7 +115,7 @@ class Fork(eqx.Module):
     so the chunk 1 at state 0 is worth 0.9 times what state 1 is.
     """
 
-    draws: jax.Array  # the bank's acts, at either state
+    draws: jax.Array | None  # the bank's acts, at either state, if batches hold them all
 
     def sample(self, batch_size, *, key):
         """A batch with uniform states and acts."""
@@ -112,20 +130,20 @@ class Fork(eqx.Module):
             next_obs=jnp.tile(jnp.array([0.0, 1.0]), (batch_size, 1)),
             next_chunk=2 * next_act[:, None] - 1,
             mc_return=jnp.zeros(batch_size),
-            next_draws=jnp.tile(self.draws[:, None], (batch_size, 1, 1)),
+            next_draws=None if self.draws is None else jnp.tile(self.draws[:, None], (batch_size, 1, 1)),
         )
 
 
 def learned_on_fork(critic, draws=(-1.0, 1.0)):
     """The critic after a short training on `Fork`."""
     config = TrainConfig(400, batch_size=64, learning_rate=1e-2, decay=True, ema_rate=0.05, log_every=200)
-    sampler = Fork(jnp.asarray(draws))
+    sampler = Fork(None if draws is None else jnp.asarray(draws))
     return train.fit(critic, sampler, sampler, config, train.Memory(), key=KEY)
 
 
 def value_of_the_way_on(critic):
     """Of the chunk 1 at state 0."""
-    return float(laws.mean(critic.law(jnp.array([1.0, 0.0]), jnp.ones(1), 1, 1)))
+    return float(laws.mean(critic.law(jnp.array([1.0, 0.0]), jnp.ones(1), 16, 10)))
 
 
 @pytest.mark.parametrize(
@@ -133,9 +151,12 @@ def value_of_the_way_on(critic):
     [
         ("best_of_n", (-1.0, 1.0), 0.9),  # the optimum: 0.9 times the better act's prize
         ("best_of_n", (-1.0, -1.0), -0.9),  # the optimum over the draws, which are all bad
-        ("scalar", (-1.0, 1.0), 0.0),  # of the base policy, to whom both acts are the same
+        ("flow", (-1.0, 1.0), 0.9),
+        ("flow", None, 0.0),  # of the base policy, to whom both acts are the same
+        ("qr_dqn", (-1.0, 1.0), 0.9),
+        ("scalar", None, 0.0),
     ],
 )
-def test_training_finds_the_optimum_over_the_draws_where_a_scalar_finds_the_base_policys_value(kind, draws, expected):
+def test_training_finds_the_optimum_over_all_draws_and_without_them_the_base_policys_value(kind, draws, expected):
     learned = learned_on_fork(critic_of(kind, num_members=2), draws)
     assert value_of_the_way_on(learned) == pytest.approx(expected, abs=0.05)

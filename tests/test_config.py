@@ -42,6 +42,8 @@ def leaves(config):
         (lambda: CriticConfig(target="td"), ["target", "td", "velocity, bootstrap, coupled, dcfm, mc"]),
         (lambda: CriticConfig(combine="max"), ["combine", "max", "mean, min"]),
         (lambda: CriticConfig(kind="best_of_n", num_bank_draws=0), ["num_bank_draws", "0", "at least 1"]),
+        (lambda: CriticConfig(next_draw="best", num_bank_draws=0), ["num_bank_draws", "0", "at least 1", "next_draw"]),
+        (lambda: CriticConfig(kind="expectile", next_draw="best"), ["next_draw", "best", "any", "expectile"]),
         (
             lambda: Config(policy=PolicyConfig(chunk_length=5), critic=CriticConfig(kind="best_of_n", n_step=25)),
             ["n_step", "25", "expected the chunk_length, 5", "set critic.n_step to 5"],
@@ -87,6 +89,9 @@ def test_a_phase_is_its_record_and_later_settings_leave_the_records_of_before_as
         assert to_record(later)["network"] == {**before["network"], "num_obs_frequencies": 2}
         for config in (phase, later):
             assert from_record(type(phase), json.loads(json.dumps(to_record(config)))) == config
+    improving = CriticConfig(next_draw="best")
+    assert to_record(improving) == {**to_record(CriticConfig()), "next_draw": "best"}
+    assert from_record(CriticConfig, to_record(improving)) == improving
 
 
 def test_configurations_are_frozen():

@@ -89,10 +89,10 @@ def test_an_unknown_process_is_refused_with_the_known_names(home):
         judge.ensure_judged("coin", exact_preset("smoke").critic)
 
 
-@pytest.mark.parametrize("kind", IMPROVERS)
-def test_a_critic_of_another_policy_than_the_base_policy_is_not_judged(home, kind):
-    config = replace(exact_preset("smoke").critic, kind=kind)
-    with pytest.raises(UserError, match=f"'{kind}': expected one of flow, scalar, .* laws are those of the base"):
+@pytest.mark.parametrize("improves", [*({"kind": kind} for kind in IMPROVERS), {"next_draw": "best"}])
+def test_a_critic_of_another_policy_than_the_base_policy_is_not_judged(home, improves):
+    config, (got,) = replace(exact_preset("smoke").critic, **improves), improves.values()
+    with pytest.raises(UserError, match=f"'{got}'.*: expected one of flow, scalar, .* laws are those of the base"):
         judge.ensure_judged("bandit", config)
 
 

@@ -88,7 +88,9 @@ def test_an_update_moves_every_task_and_the_encoder():
     assert changed.members.heads.field.outlet.weight.any(axis=(0, 2, 3)).tolist() == [True] * NUM_TASKS
 
 
-@pytest.mark.parametrize("change", [{"kind": "c51"}, {"network": NetworkConfig(width=16, depth=1)}])
+@pytest.mark.parametrize(
+    "change", [{"kind": "c51"}, {"network": NetworkConfig(width=16, depth=1)}, {"next_draw": "best"}]
+)
 def test_what_cannot_share_is_refused(change):
     with pytest.raises(UserError, match=r"factorised field.*set head_width"):
         make(dataclasses.replace(CONFIG, **change))

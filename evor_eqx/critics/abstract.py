@@ -7,8 +7,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from evor_eqx import laws
 from evor_eqx.networks import ObservationFeatures
 from evor_eqx.shapes import Batch, Metrics, ReturnLaw
+
+# Enough to tell the best of a few draws, at every backup: on three tasks of the suite the best of four by the mean of
+# so coarse a law had lost less than 1 % of what the best by a fine one is above the average draw.
+FEW_ATOMS_AND_STEPS = (4, 2)
 
 
 class ReturnScale(eqx.Module):
@@ -62,3 +67,20 @@ class AbstractCritic(eqx.Module):
 
         Flows take `num_steps` Euler steps; critics whose atoms are fixed by their network ignore both.
         """
+
+    def choose(self, batch: Batch) -> Batch:
+        """The batch with argmax_j of `worth`(x', a'_j), the best of the draws at the next state, as its next chunk.
+
+        For a whole batch at once, which is several times as fast as one by one; no gradient passes through it.
+        """
+        assert batch.next_draws is not None
+        draws = batch.next_draws.reshape(-1, batch.next_draws.shape[-1])
+        obs = jnp.repeat(batch.next_obs, batch.next_draws.shape[-2], axis=0)
+        values = jax.vmap(self.worth)(obs, draws).reshape(batch.next_draws.shape[:-1])
+        best = jnp.argmax(values, axis=-1)[:, None, None]
+        next_chunk = jnp.take_along_axis(batch.next_draws, best, axis=1)[:, 0]
+        return eqx.tree_at(lambda b: b.next_chunk, batch, jax.lax.stop_gradient(next_chunk))
+
+    def worth(self, obs: Float[Array, " obs"], chunk: Float[Array, " chunk"]) -> Float[Array, ""]:
+        """What `choose` compares draws by: the mean of the law, in units of return, of a few atoms and steps."""
+        return laws.mean(self.law(obs, chunk, *FEW_ATOMS_AND_STEPS))

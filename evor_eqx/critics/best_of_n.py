@@ -17,7 +17,6 @@ Differences from it:
 4. windows that would leave their episode are not drawn, instead of masked in the loss.
 """
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
@@ -58,15 +57,9 @@ class BestOfNCritic(AbstractCritic):
         """The value that the members agree on, in units of the model."""
         return self.network(self.inputs(obs, chunk))
 
-    def choose(self, batch: Batch) -> Batch:
-        """The batch with argmax_j Q(x', a'_j), the best of the draws at the next state, as its next chunk."""
-        assert batch.next_draws is not None
-        draws = batch.next_draws.reshape(-1, batch.next_draws.shape[-1])
-        obs = jnp.repeat(batch.next_obs, batch.next_draws.shape[-2], axis=0)
-        values = jax.vmap(self.predict)(obs, draws).reshape(batch.next_draws.shape[:-1])
-        best = jnp.argmax(values, axis=-1)[:, None, None]
-        next_chunk = jnp.take_along_axis(batch.next_draws, best, axis=1)[:, 0]
-        return eqx.tree_at(lambda b: b.next_chunk, batch, jax.lax.stop_gradient(next_chunk))
+    def worth(self, obs: Float[Array, " obs"], chunk: Float[Array, " chunk"]) -> Float[Array, ""]:
+        """What `choose` compares draws by: Q(x, a), in units of the model."""
+        return self.predict(obs, chunk)
 
     def backup(self, example: Batch) -> Float[Array, ""]:
         """r + gamma m Q(x', a') by this network, in units of the model."""

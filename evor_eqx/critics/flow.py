@@ -7,7 +7,8 @@ Choices of this project where the paper's summary is silent:
 2. backed-up returns are clipped to the range that rewards allow, [r_min, r_max] / (1 - gamma); laws are not, so that
    they show what was learned;
 3. n-step windows of the data replace one-step transitions: the critic evaluates the behaviour policy on its own
-   data, so they need no correction;
+   data, so they need no correction; where a backup takes the best draw instead of any (`next_draw`), the law is that
+   of the data's way for n rewards and the improved choice after them, over and over;
 4. atoms start at the mid-quantiles of the noise instead of random draws (`flow.mid_quantile_noise`);
 5. with the second-order solver, times are drawn as densely as it steps (`flow.Solver`), not uniformly.
 """
