@@ -25,7 +25,7 @@ SMALL = STUDIES["small"]
 def test_steps_share_what_jobs_share_and_come_after_what_they_need():
     steps = STUDIES["full"].steps()
     counts = {rule: sum(step.rule == rule for step in steps.values()) for rule in STATIONS}
-    # Base policies with chunks of 5, and of 1 for QC-1; banks of 1 draw, of 4 for QC-1 and others for EVOR, of 32 for QC-5.
+    # Base policies with chunks of 5, and of 1 for QC-1; banks of 1 draw, of 4 for either, and of 32 for QC-5.
     assert counts["data"] == 5 and counts["policy"] == 10 and counts["bank"] == 20
     assert counts["critic"] == 25 * (len(METHODS) - 1) and counts["episodes"] == 25 * len(METHODS)
     done = set()
