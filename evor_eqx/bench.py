@@ -81,7 +81,7 @@ def run_training(width: int = 512, depth: int = 4, batch_size: int = 256, num_ro
     return interleave(cases, num_rounds)
 
 
-def run_methods(names: Sequence[str] = ("evor", "qc1", "qc5", "ifql"), num_rounds: int = 5) -> list[Row]:
+def run_methods(names: Sequence[str] = ("evor", "evor_best4", "qc1", "qc5", "ifql"), num_rounds: int = 5) -> list[Row]:
     """Updates of methods of the suite on an arm, at its laptop preset: what each makes in the same time."""
     config, dataset = preset("laptop"), random_dataset(NUM_ROWS // 10)
     return interleave([method_case(name, config, dataset) for name in names], num_rounds)

@@ -23,7 +23,8 @@ def test_bench_prints_a_table_and_writes_what_it_printed(tmp_path, capsys, monke
         assert row["name"] in printed
         assert row["per_second"] == pytest.approx(1000 / row["milliseconds"], rel=1e-6)
         assert 0 < row["share_of_peak"] < 1 and row["gflop"] > 0
-    assert {"suite, evor", "suite, qc1", "suite, qc5", "suite, ifql"} <= {row["name"] for row in results["updates"]}
+    methods = ("evor", "evor_best4", "qc1", "qc5", "ifql")
+    assert {f"suite, {method}" for method in methods} <= {row["name"] for row in results["updates"]}
     assert {(row["network"], row["num_candidates"]) for row in results["decisions"]} == {
         (network, num) for network in ("MLP", "factorised") for num in (1, 8, 32, 64)
     }
