@@ -77,6 +77,8 @@ def outcomes(rows: Sequence[Row]) -> dict[str, Float[np.ndarray, "seeds episodes
     checkpoint, as far as they are as many: so intervals are as wide as they can be. Raises UserError unless every
     method has all tasks and seeds at all of its checkpoints, and all rows are of as many episodes.
     """
+    if not rows:
+        raise UserError("record: got no rows, expected those of finished jobs; make them with `evor suite`")
     jobs, counts = _finished(rows), {row.case.episodes for row in rows}
     tasks, methods, seeds = _axes(rows)
     missing = [", ".join(map(str, job)) for job in itertools.product(tasks, methods, seeds) if job not in jobs]

@@ -90,7 +90,7 @@ def test_an_unfinished_suite_is_refused_and_its_common_rows_are_not():
             summary(partial)
         assert {row.case.task for row in common(partial)} == set(TASKS[:3])
         assert list(summary(common(partial))) == ["base", "evor"]
-    with pytest.raises(UserError, match="0 finished jobs"):
+    with pytest.raises(UserError, match="no rows, expected those of finished jobs; make them with `evor suite`"):
         summary([])
     with pytest.raises(UserError, match=r"episodes \[20, 50\]"):
         summary([*rows, make_row(TASKS[0], "base", 0, episodes=20, step=70)])
