@@ -27,8 +27,8 @@ studies: $(STAMP) ## the longer figures: targets, critics, temperatures, archite
 	$(BIN)/evor figures $(STUDIES) --preset $(PRESET) $(ARGS)
 
 agents: $(STAMP) ## the agents that the package ships for the explorer, trained at the laptop preset if they are not there
-	$(BIN)/evor pack pointmaze-medium-navigate-task1 --setting.tau-r 3 --setting.tau-q 0.1
-	$(BIN)/evor pack cube-single-play-task2 --setting.tau-r 30 --setting.tau-q 0.3
+	$(BIN)/evor pack pointmaze-medium-navigate-task1 --to evor_eqx/shipped --setting.tau-r 3 --setting.tau-q 0.1
+	$(BIN)/evor pack cube-single-play-task2 --to evor_eqx/shipped --setting.tau-r 30 --setting.tau-q 0.3
 
 course: $(STAMP) ## notebooks 00 to 09 as web pages in course/ (PRESET=smoke: minutes)
 	$(BIN)/evor course --preset $(PRESET) $(ARGS)

@@ -1,8 +1,8 @@
 """Agents: all that acts, and the held-out data that explain it; from run folders, or shipped with the package.
 
-A shipped agent is a folder `shipped/<task>/` of the package: `agent.json` (task, configuration, data, checksums),
-`weights.eqx` (base policy and critic, bit for bit: half precision moved Q* by more than candidates differ in it) and
-`rows.npz` (some held-out episodes). `evor pack` writes one; it needs no dataset and no training to be opened.
+A packed agent is a folder: `agent.json` (task, configuration, data, checksums), `weights.eqx` (base policy and critic,
+bit for bit: half precision moved Q* by more than candidates differ in it) and `rows.npz` (some held-out episodes).
+`evor pack` writes one; it needs no dataset and no training to be opened. Those in `shipped/` come with the package.
 """
 
 import functools
@@ -16,6 +16,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float, Int
 
+from evor_eqx import paths
 from evor_eqx.build import blank_critic, blank_policy
 from evor_eqx.config import Config, Setting
 from evor_eqx.critics.abstract import AbstractCritic
@@ -30,7 +31,7 @@ from evor_eqx.tasks import Task, parse_task
 
 SHIPPED = Path(__file__).resolve().parent / "shipped"
 STRIDE = 25  # rows between two states to choose from
-PACKED_EPISODES = 6  # held-out episodes of a shipped agent
+PACKED_EPISODES = 6  # held-out episodes of a packed agent
 _PHYSICS = ("qpos", "qvel", "button_states")
 
 
@@ -70,16 +71,21 @@ class Entry(NamedTuple):
 
 
 def catalogue() -> list[Entry]:
-    """Every agent that can be opened: the shipped ones, then those of the home folder's critic runs, by name.
+    """Every agent that can be opened: the shipped ones, the packed ones in the home folder's `agents/`, however deep,
+    and those of its critic runs, by name.
 
     A run that is not finished is listed, too; opening it raises a UserError that says so.
     """
-    shipped = [
-        Entry(parse_task(path.parent.name), "shipped with the package", functools.partial(open_shipped, path.parent))
-        for path in sorted(SHIPPED.glob("*/agent.json"), reverse=True)  # a maze first: it is easiest to read
+    shipped = sorted(SHIPPED.glob("*/agent.json"), reverse=True)  # a maze first: it is easiest to read
+    others = sorted(paths.agents_dir().rglob("agent.json"))
+    labels = ["shipped with the package"] * len(shipped)
+    labels += [f"packed: {path.parent.relative_to(paths.agents_dir())}" for path in others]
+    packed = [
+        Entry(parse_task(read_json(path)["task"]), label, functools.partial(open_packed, path.parent))
+        for path, label in zip(shipped + others, labels, strict=True)
     ]
     runs = [run for run in all_runs() if run.path.name.startswith("critic-") and "task" in run.config]
-    return shipped + [
+    return packed + [
         Entry(parse_task(run.config["task"]), run.path.name, functools.partial(of_run, run)) for run in runs
     ]
 
@@ -104,7 +110,7 @@ def of_run(run: Run, setting: Setting | None = None) -> Agent:
     )
 
 
-def pack(task: Task, config: Config, folder: Path = SHIPPED) -> Path:
+def pack(task: Task, config: Config, folder: Path) -> Path:
     """Write a task's agent into `folder`, with some held-out episodes; trains what is missing; returns its folder."""
     agent = of_task(task, config)
     runs = {"critic": Run.named(agent.facts["run"]), "policy": Run.named(agent.facts["policy_run"])}
@@ -130,7 +136,7 @@ def pack(task: Task, config: Config, folder: Path = SHIPPED) -> Path:
     return target
 
 
-def open_shipped(folder: Path) -> Agent:
+def open_packed(folder: Path) -> Agent:
     """The agent in a folder that `pack` wrote. Raises UserError for a file that is missing or was changed."""
     record = read_json(folder / "agent.json")
     for name, expected in record["sha256"].items():
@@ -138,7 +144,7 @@ def open_shipped(folder: Path) -> Agent:
         if got != expected:
             raise UserError(
                 f"damaged file {folder / name}: got SHA-256 {got}, expected {expected}; "
-                "restore it from the repository, or make it again with `make agents`"
+                "copy it again from where it came from, or pack it anew (`evor pack`; for a shipped one `make agents`)"
             )
     policy, critic = record["policy"], record["critic"]
 
@@ -150,7 +156,7 @@ def open_shipped(folder: Path) -> Agent:
     with np.load(folder / "rows.npz", allow_pickle=False) as file:
         arrays = dict(file)
     task, setting = parse_task(record["task"], record["reward_timing"]), Setting(**record["setting"])
-    name = f"{folder.name} (shipped)"
+    name = f"{folder.name} (packed)"
     return _agent(name, task, policy_model, critic_model, setting, record["num_flow_steps"], arrays, record["facts"])
 
 

@@ -214,13 +214,13 @@ class Pack(_Experiment):
     task: tyro.conf.Positional[str]
     """For example cube-single-play-task2."""
     to: Path | None = None
-    """The folder to write into; the package's own `shipped` if not given."""
+    """The folder to write into; agents/ in the home folder, where the explorer looks, if not given."""
 
     def run(self) -> int:
-        from evor_eqx import agents
+        from evor_eqx import agents, paths
         from evor_eqx.tasks import parse_task
 
-        print(agents.pack(parse_task(self.task), self.config, self.to or agents.SHIPPED))
+        print(agents.pack(parse_task(self.task), self.config, self.to or paths.agents_dir()))
         return 0
 
 

@@ -231,7 +231,8 @@ def _digest(path: Path) -> str:
 def _key(notebook: Path, parameters: Mapping[str, Any]) -> str:
     cells = [[cell.source, cell.metadata.get("tags")] for cell in nbformat.read(notebook, as_version=4).cells]
     package = Path(__file__).parent
-    sources = [path for path in sorted(package.rglob("*")) if path.suffix in (".py", ".mplstyle")]
+    kinds = (".py", ".mplstyle", ".json")  # of the shipped agents, with the checksums of their weights and rows
+    sources = [path for path in sorted(package.rglob("*")) if path.suffix in kinds]
     code = [[str(path.relative_to(package)), sha256(path)] for path in sources]
     return short_hash([cells, plain(parameters), code, versions()])
 

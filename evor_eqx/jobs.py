@@ -159,7 +159,7 @@ class Job:
                 pipeline.ensure_critics(self.task, [self.config, *(job.config for job in other_seeds)])
 
     def _evaluate(self, record: Path, deadline: Deadline) -> None:
-        """Run its episodes and write its rows, checkpoint by checkpoint; what the run folder holds is not run again."""
+        """Run its episodes, checkpoint by checkpoint, then write its rows; what a run folder holds is not run twice."""
         source, rows = pipeline.ensure_source(self.task.dataset, self.config), []
         run = self.run(source)
         speed = (run.updates_per_second() or float("nan")) * run.manifest.get("num_seeds", 1)
@@ -169,4 +169,4 @@ class Job:
                 for case, result in zip(self.cases(source, step), evaluate(step, settings), strict=True):
                     success = (round(share, 4) for share in result.success)
                     rows.append(Row(case, *success, wall_s=round(case.step / speed, 1), command=self.command()))
-                put_rows(record, rows, self.config.evaluation.seed)
+        put_rows(record, rows, self.config.evaluation.seed)

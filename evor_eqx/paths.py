@@ -1,4 +1,4 @@
-"""Where things live: one home folder with `data/`, `runs/`, `figures/` and `course/`, and the notebooks of the package.
+"""Where things live: one home folder with `data/`, `runs/`, `agents/`, `figures/`, `course/`; the package's notebooks.
 
 The home is `$EVOR_HOME` if set; in a checkout it is the checkout; elsewhere the working folder.
 """
@@ -32,6 +32,11 @@ def data_dir() -> Path:
 def runs_dir() -> Path:
     """Run folders: configuration, manifest, metrics, checkpoints and results."""
     return home() / "runs"
+
+
+def agents_dir() -> Path:
+    """Packed agents, one's own and others'."""
+    return home() / "agents"
 
 
 def figures_dir() -> Path:

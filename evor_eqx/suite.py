@@ -6,6 +6,7 @@ told from what was timed before, station by station, in `runs/<record>.jsonl`.
 
 import contextlib
 import itertools
+import math
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -19,10 +20,11 @@ from evor_eqx.config import Config, TrainConfig
 from evor_eqx.errors import UserError
 from evor_eqx.files import read_lines, write_lines
 from evor_eqx.jobs import STATIONS, Job, Station
+from evor_eqx.leases import lease
 from evor_eqx.methods import METHODS
 from evor_eqx.presets import preset as named_preset
 from evor_eqx.progress import duration
-from evor_eqx.record import TUNING_SEED, Row, read_record
+from evor_eqx.record import TUNING_SEED, Case, Row, read_record
 from evor_eqx.stopping import Deadline, TimeUp
 from evor_eqx.tasks import DATASETS, Task, all_tasks, is_task, parse_task
 
@@ -65,8 +67,8 @@ class Suite:
             if method not in METHODS:
                 raise UserError(f"unknown method {method!r}: expected some of {', '.join(METHODS)}")
         base = named_preset(preset)
-        if episodes_of_data is None and base.data.num_episodes is not None:
-            base = replace(base, critic=replace(base.critic, train=_for_published_size(base.critic.train)))
+        if base.data.num_episodes is not None and (episodes_of_data or math.inf) > base.data.num_episodes:
+            base = replace(base, critic=replace(base.critic, train=_for_more_data(base.critic.train)))
         base = replace(base, data=replace(base.data, num_episodes=episodes_of_data), num_devices=num_devices)
         if tuning:
             base = replace(base, evaluation=replace(base.evaluation, seed=TUNING_SEED))
@@ -95,7 +97,7 @@ class Suite:
                     self._do(job, deadline, until)
                     done = f"{self._value(job):.0%}" if until == STATIONS[-1] else f"{until} made"
                     print(f"{job.name}: {done}", flush=True)
-                except UserError as error:
+                except (UserError, RuntimeError) as error:  # RuntimeError: a device's memory ran out, a worker failed
                     print(f"{job.name}: failed, {error}", flush=True)
                     num_failed += 1
         except TimeUp:
@@ -112,7 +114,7 @@ class Suite:
 
     def left(self) -> list[Job]:
         """The jobs whose rows are not in the record."""
-        recorded = {row.case for row in self.rows()}
+        recorded = self._recorded()
         return [job for job in self.jobs if not job.is_done(recorded)]
 
     def table(self) -> str:
@@ -144,9 +146,14 @@ class Suite:
     def _times(self) -> Path:
         return paths.runs_dir() / f"{self.record.stem}.jsonl"
 
+    def _recorded(self) -> set[Case]:
+        return {row.case for row in self.rows()}
+
     def _do(self, job: Job, deadline: Deadline, until: str) -> None:
         for station in job.left():
             if STATIONS.index(station.what) > STATIONS.index(until):
+                return
+            if station.what != "data" and job.is_done(self._recorded()):  # cannot be told before the data are there
                 return
             others = self._other_seeds(job) if station.what == "critic" else []
             for other in others:
@@ -156,8 +163,8 @@ class Suite:
                 job.make(station.what, self.record, deadline, others)
 
     def _other_seeds(self, job: Job) -> list[Job]:
-        """The jobs that train the same critic with other seeds, and have not yet."""
-        same = [other for other in self.jobs if (other.task, other.method) == (job.task, job.method)]
+        """The jobs that are left and train the same critic with other seeds, and have not yet."""
+        same = [other for other in self.left() if (other.task, other.method) == (job.task, job.method)]
         return [other for other in same if other != job and other.station("critic") in other.left()]
 
     def _value(self, job: Job) -> float:
@@ -200,10 +207,11 @@ def _timing(stations: Sequence[Station], path: Path) -> Iterator[None]:
     finally:
         seconds = round((time.monotonic() - start) / len(stations), 2)
         rows = [{"station": station, "finished": finished, "seconds": seconds} for station in stations]
-        write_lines(path, [*read_lines(path), *rows])
+        with lease(path):
+            write_lines(path, [*read_lines(path), *rows])
 
 
-def _for_published_size(train: TrainConfig) -> TrainConfig:
+def _for_more_data(train: TrainConfig) -> TrainConfig:
     """Larger steps, and some more: the presets' critics stop before they over-fit their own, fewer episodes."""
     return replace(train, num_updates=train.num_updates * 6 // 5, learning_rate=1e-3)
 

@@ -1,12 +1,13 @@
 """Agents: packed and opened again, from run folders, and refused where something is missing or was changed."""
 
+import shutil
 from dataclasses import replace
 
 import jax
 import numpy as np
 import pytest
 
-from evor_eqx import agents, pipeline
+from evor_eqx import agents, paths, pipeline
 from evor_eqx.errors import UserError
 from evor_eqx.files import read_json, write_json
 from evor_eqx.presets import preset
@@ -46,7 +47,7 @@ def test_an_agent_of_a_run_has_the_runs_models_and_the_held_out_rows(module_home
 
 
 def test_a_packed_agent_is_the_same_bit_for_bit(trained, packed):
-    opened = agents.open_shipped(packed)
+    opened = agents.open_packed(packed)
     models = [(agent.policy, agent.critic) for agent in (opened, trained)]
     for got, expected in zip(*map(jax.tree.leaves, models), strict=True):
         np.testing.assert_array_equal(got, expected)
@@ -61,13 +62,19 @@ def test_a_file_that_was_changed_or_is_gone_is_named(packed, name):
     try:
         path.write_bytes(content[:100] + bytes([content[100] ^ 1]) + content[101:])
         with pytest.raises(UserError, match=name):
-            agents.open_shipped(packed)
+            agents.open_packed(packed)
         path.unlink()
         with pytest.raises(UserError, match=f"{name}.*no file"):
-            agents.open_shipped(packed)
+            agents.open_packed(packed)
     finally:
         path.write_bytes(content)
-    agents.open_shipped(packed)
+    agents.open_packed(packed)
+
+
+def test_packed_agents_in_the_home_folder_are_listed_whatever_their_folders_are_called(packed):
+    shutil.copytree(packed, paths.agents_dir() / "of a friend" / "renamed")
+    (entry,) = [entry for entry in agents.catalogue() if entry.label == "packed: of a friend/renamed"]
+    assert entry.load().task == entry.task == TASK
 
 
 def test_a_run_that_is_not_finished_or_whose_data_are_gone_is_refused_when_opened(module_home, trained):

@@ -72,6 +72,18 @@ def test_states_of_a_rollout_follow_its_seed(explorer):
     explorer.source.value = "held-out data"
 
 
+def test_a_rollout_that_fails_is_a_sentence_and_never_another_rollout(explorer):
+    explorer.reset.click()
+    explorer.source.value = "a rollout"
+    explorer.seed.value = -1
+    assert "-1" in explorer.text.value and "decision" not in explorer.text.value
+    explorer.state.value = 1
+    assert "no rollout to look at" in explorer.text.value
+    explorer.seed.value = 0
+    assert "decision 1 of the rollout" in explorer.text.value
+    explorer.source.value = "held-out data"
+
+
 def test_fresh_rollouts_join_the_laws_and_the_sentence(explorer):
     explorer.reset.click()
     explorer.state.value = 3

@@ -278,6 +278,8 @@ def test_damaged_files_are_named():
     made.path.unlink()
     with pytest.raises(UserError, match=rf"{made.path.name}.*no file"):
         source.load_arrays(made, TASK, "train")
+    other = source.find_or_make(MAZE, num_episodes=2)
+    assert source.by_fingerprint(MAZE, other.fingerprint) == other  # whatever became of those beside it
     assert source.find_or_make(MAZE, num_episodes=1).fingerprint == made.fingerprint
 
 

@@ -6,11 +6,12 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import jax
 import pytest
 from test_record import make_row
 from tiny import CONFIG
 
-from evor_eqx import pipeline, presets, suite, train
+from evor_eqx import paths, pipeline, presets, suite, train
 from evor_eqx.data.source import Source
 from evor_eqx.errors import UserError
 from evor_eqx.evaluate import Episode, Rollout
@@ -88,8 +89,8 @@ def test_methods_differ_in_their_line_of_the_table_only(task, common):
         assert job.config.critic == replace(critic, **method.critic)
         assert job.config.data.num_episodes is None  # as many as were published
         assert job.config.setting == replace(laptop.setting, **(common.temperatures(parse_task(task)) | method.setting))
-    (few,) = Suite.of([task], ["evor"], episodes_of_data=200).jobs
-    assert few.config.critic.train == laptop.critic.train
+    few, more = (Suite.of([task], ["evor"], episodes_of_data=num).jobs[0] for num in (200, 250))
+    assert few.config.critic.train == laptop.critic.train and more.config.critic.train == critic.train
 
 
 def test_its_rows_are_those_of_its_own_tasks_methods_and_seeds(tmp_path):
@@ -187,6 +188,15 @@ def test_a_finished_suite_is_found_and_its_record_can_be_made_again_from_its_run
         patch.setattr(pipeline, "ensure_policy", refuse)
         assert made.run() == 0  # asks the record alone
     before = record.read_bytes()
+    with monkeypatch.context() as patch:  # a fresh clone: the record is there, data and runs are not
+        patch.setattr(pipeline, "ensure_policy", refuse)
+        patch.setattr(paths, "runs_dir", lambda: module_home / "no runs")
+        patch.setattr(paths, "data_dir", lambda: module_home / "data again")
+        patch.setattr(pipeline, "ensure_critics", refuse)
+        assert made.run() == 0
+        seeds = small("evor", seeds=(0, 1))
+        assert seeds._other_seeds(seeds.jobs[1]) == []
+    assert record.read_bytes() == before
     record.unlink()
     assert made.run() == 0  # asks the run folders
     assert record.read_bytes() == before
@@ -222,9 +232,10 @@ def test_a_suite_that_is_stopped_at_any_moment_ends_with_the_same_record(module_
 
 
 @pytest.mark.slow
-def test_a_job_that_fails_does_not_stop_the_others(module_home, monkeypatch, capsys):
+@pytest.mark.parametrize("kind", [UserError, jax.errors.JaxRuntimeError])
+def test_a_job_that_fails_does_not_stop_the_others(kind, module_home, monkeypatch, capsys):
     def fail(task, configs):
-        raise UserError("it diverged")
+        raise kind("it diverged")
 
     monkeypatch.setattr(pipeline, "ensure_critics", fail)
     some = small("base", "gaussian", tuning=True)  # not the record of the other tests

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from evor_eqx import compare, phases, pipeline
 from evor_eqx.config import TrainConfig
+from evor_eqx.errors import UserError
 from evor_eqx.leases import lease
 from evor_eqx.presets import preset
 from evor_eqx.tasks import parse_task
@@ -121,6 +122,20 @@ def test_what_is_wrong_is_said_and_never_raised(home, capfd, arguments, words):
     assert said(view).startswith("Stopped: ") and words in said(view)
     assert view.button.description == "Resume" and not view.button.disabled and not view.running
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_damaged_metrics_are_said_and_the_button_goes_on_working(home, monkeypatch):
+    view = TrainingView(TASK.name)
+
+    def damaged():
+        raise UserError("damaged file metrics.jsonl")
+
+    monkeypatch.setattr(view, "_train", damaged)
+    monkeypatch.setattr(view, "_draw_curves", damaged)
+    view.start()
+    view.wait(60)
+    assert said(view).startswith("Stopped: damaged file metrics.jsonl")
+    assert view.button.description == "Resume" and not view.running
 
 
 def test_a_bug_in_the_thread_is_said_too(home, monkeypatch):

@@ -88,11 +88,6 @@ def pick(stacked: Models, index: int) -> Models:
     return eqx.combine(jax.tree.map(lambda leaf: leaf[index], arrays), static)
 
 
-def first_member(critic: AbstractCritic) -> AbstractCritic:
-    """The first critic of an ensemble, or the critic itself."""
-    return critic.member(0) if isinstance(critic, EnsembleCritic) else critic
-
-
 def make_ensemble(
     make_member: Callable[[PRNGKeyArray], AbstractCritic], num_members: int, combine: str, *, key: PRNGKeyArray
 ) -> AbstractCritic:

@@ -15,7 +15,7 @@ import itertools
 import zipfile
 import zlib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -27,6 +27,7 @@ from evor_eqx.data import download as downloads
 from evor_eqx.data.generate import find_generated, generate, val_path, versions
 from evor_eqx.errors import UserError
 from evor_eqx.files import read_json, sha256, short_hash, write_json
+from evor_eqx.leases import lease
 from evor_eqx.tasks import Task, dataset_name, make_env, sparse_reward
 
 Origin = Literal["generated", "ogbench", "downloaded", "folder"]
@@ -104,7 +105,7 @@ def by_fingerprint(dataset: str, fingerprint: str) -> Source:
     name = dataset_name(dataset)
     candidates = [_in_ogbench_folder(name), _downloaded(name, fetch=False)]
     generated = (path.with_suffix(".npz") for path in paths.data_dir().glob(f"{name}_*.json"))
-    candidates += [_with_manifest(path, "generated") for path in generated if path.is_file()]
+    candidates += [_with_manifest(path, "generated") for path in generated if _named(path) == fingerprint]
     given = (_in_folder(name, folder) for folder in _folders_seen())  # read only if it is none of the others
     for source in itertools.chain(candidates, given):
         if source is not None and source.fingerprint == fingerprint:
@@ -185,13 +186,23 @@ def _with_manifest(path: Path, origin: Origin) -> Source:
     return source
 
 
+def _named(path: Path) -> str:
+    """The fingerprint that a pair's manifest gives it, whatever became of the files."""
+    manifest = read_json(path.with_suffix(".json"))["files"]
+    return _fingerprint(manifest, [path, val_path(path)])
+
+
+def _fingerprint(manifest: dict[str, Any], files: Sequence[Path]) -> str:
+    return short_hash([manifest[file.name]["sha256"] for file in files])
+
+
 def _source(dataset: str, path: Path, origin: Origin, details: dict[str, Any]) -> Source:
     """The files that the details name, with their fingerprint; their sizes are compared with the details'."""
     source = Source(dataset, origin, path, "", details)
     files = source.files(*SPLITS)
     for file in files:
         _check_size(file, details)
-    return replace(source, fingerprint=short_hash([details["files"][file.name]["sha256"] for file in files]))
+    return replace(source, fingerprint=_fingerprint(details["files"], files))
 
 
 def _in_folder(dataset: str, folder: Path) -> Source:
@@ -232,12 +243,12 @@ def _in_ogbench_folder(dataset: str) -> Source | None:
 
 def _hash_once(file: Path) -> dict[str, Any]:
     """Size and SHA-256 of a dataset's file, remembered in our own folder by path, size and time of change."""
-    cache = _hashes()
     state = {"bytes": file.stat().st_size, "mtime_ns": file.stat().st_mtime_ns}
-    entry = cache.get(str(file), {})
+    entry = _hashes().get(str(file), {})
     if {key: entry.get(key) for key in state} != state:
         entry = state | {"sha256": sha256(file)}
-        write_json(_hash_file(), cache | {str(file): entry})
+        with lease(_hash_file()):
+            write_json(_hash_file(), _hashes() | {str(file): entry})
     return {"bytes": entry["bytes"], "sha256": entry["sha256"]}
 
 

@@ -139,9 +139,10 @@ class Explorer:
     def _choose_source(self) -> None:
         if self._busy or self.view is None:
             return
-        with self._sentences(), self._quiet():
-            self._prepare_source()
-        self._see()
+        with self._sentences():
+            with self._quiet():
+                self._prepare_source()
+            self._see()
 
     def _prepare_source(self) -> None:
         """Show the controls that belong to the source of states, and run the episode if it is a rollout."""
@@ -157,6 +158,7 @@ class Explorer:
         if source == ROLLOUT:
             say(self.text, "Running one episode with this setting …")
             models = agent.policy, agent.critic, agent.task
+            self.recording = None
             self.recording = record(*models, self.setting, agent.num_flow_steps, self.seed.value, frames=False)
         self.state.max = len(self.recording.obs if source == ROLLOUT else agent.states.rows) - 1
 
@@ -172,6 +174,8 @@ class Explorer:
         if self.source.value == PLACE:
             return self.surroundings.at_place(self.x.value, self.y.value)
         if self.source.value == ROLLOUT:
+            if self.recording is None:
+                raise UserError("there is no rollout to look at: the last one failed; choose another seed")
             return self.surroundings.at_obs(self.recording.obs[index], f"decision {index} of the rollout")
         return self.surroundings.at_state(index)
 

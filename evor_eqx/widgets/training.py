@@ -5,6 +5,7 @@ same numbers. While the thread trains, the other cells of the notebook run.
 """
 
 import atexit
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -121,7 +122,8 @@ class TrainingView:
             sentence = f"Stopped: {error}"
         except Exception as error:  # a full disk, or a bug: a traceback from a thread would reach nobody
             sentence = f"Stopped by an error, {type(error).__name__}: {error}"
-        self._draw_curves()
+        with contextlib.suppress(UserError):  # damaged metrics, which the sentence may tell of already
+            self._draw_curves()
         atexit.unregister(self._finish)
         self.running = False
         self._label(label, disabled=label == "Done")
