@@ -39,6 +39,15 @@ METHODS = {
     "best_of_n": Look("best of N (Q-chunking)", "#332288", "-", "*"),
     "expectile": Look("expectile (IFQL)", "#332288", "--", "p"),
 }
+# Those of the suite that are more than their critic.
+SUITE_METHODS = {
+    "base": Look("base policy", "#999999", ":", "."),
+    "evor": Look("EVOR", "#009E73", "-", "o"),
+    "evor_best4": Look("EVOR, best of 4 draws", "#44AA99", "--", "^"),
+    "qc1": Look("QC-1", "#88CCEE", "-", "s"),
+    "qc5": Look("QC-5", "#332288", "-", "*"),
+    "ifql": Look("IFQL", "#CC79A7", "--", "p"),
+}
 TRUTH: dict[str, Any] = {"color": "black", "linestyle": "--"}
 
 
@@ -211,8 +220,8 @@ def candidates(
         angles="xy",
         scale_units="xy",
         scale=1,
-        width=0.006,
-        linewidths=np.clip(0.6 * len(weights) * weights[order], 0, 4),  # 0.6 where all weigh the same
+        width=0.01,
+        linewidths=np.clip(0.3 * len(weights) * weights[order], 0, 2),  # 0.3 where all weigh the same
         edgecolors="#D55E00",
         zorder=4,
     )

@@ -112,11 +112,10 @@ class LawsPanel:
             name: ax.step([], [], where="post", color=role.color, linestyle=role.linestyle)[0]
             for name, role in ROLES.items()
         }
-        self.recorded = ax.step([], [], where="post", label="recorded nearby", **plotting.TRUTH)[0]
-        self.fresh = ax.step([], [], where="post", color="0.45", linestyle=":", label="fresh rollouts")[0]
+        self.recorded = ax.step([], [], where="post", **plotting.TRUTH)[0]
+        self.fresh = ax.step([], [], where="post", color="0.45", linestyle=":")[0]
         ax.set_title("Laws of the reward-to-go")
         ax.set(xlabel="reward-to-go (return)", ylabel="probability of at most this", ylim=(-0.02, 1.02))
-        ax.legend(loc="lower right", fontsize=8)
         self.is_stale = True
         self.moving: list[Artist] = list(self.lines.values())
 
@@ -128,8 +127,11 @@ class LawsPanel:
         low, high = everything.min(), everything.max()
         margin = 0.05 * max(high - low, 1.0)
         self.ax.set_xlim(low - margin, high + margin)
-        for line, returns in ((self.recorded, recorded), (self.fresh, fresh)):
+        known = {"recorded nearby": (self.recorded, recorded), "fresh rollouts": (self.fresh, fresh)}
+        for line, returns in known.values():
             line.set_data(*plotting.cdf_corners(returns, np.full(len(returns), 1 / max(len(returns), 1))))
+        shown = {name: line for name, (line, returns) in known.items() if len(returns)}
+        self.ax.legend(shown.values(), shown.keys(), loc="lower right", fontsize=8)
 
     def reading(self, shown: Shown) -> None:
         """The laws with N atoms."""
