@@ -180,8 +180,8 @@ class Figures:
     names: tyro.conf.Positional[tuple[str, ...]] = ()
     """Notebooks; all if none is given."""
     preset: PresetName = "laptop"
-    """How much to train: smoke takes some minutes in all, laptop hours, of which those of `make figures` take some twenty
-    minutes; each notebook's first lines say how long it takes on two cores."""
+    """How much to train: smoke takes some minutes in all; laptop hours, of them some twenty minutes for what `make
+    figures` draws. Each notebook's first lines say how long it takes on two cores."""
     force: bool = False
     """Run also what has not changed."""
     parameter: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
