@@ -122,7 +122,7 @@ class TrainingView:
             sentence = f"Stopped: {error}"
         except Exception as error:  # a full disk, or a bug: a traceback from a thread would reach nobody
             sentence = f"Stopped by an error, {type(error).__name__}: {error}"
-        with contextlib.suppress(UserError):  # damaged metrics, which the sentence may tell of already
+        with contextlib.suppress(UserError, OSError):  # of metrics, which the sentence may tell of already
             self._draw_curves()
         atexit.unregister(self._finish)
         self.running = False
