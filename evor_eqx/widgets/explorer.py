@@ -155,12 +155,14 @@ class Explorer:
         }
         for widget, visible in shown.items():
             widget.layout.display = "" if visible else "none"
+        states = agent.states.rows
         if source == ROLLOUT:
             say(self.text, "Running one episode with this setting …")
             models = agent.policy, agent.critic, agent.task
             self.recording = None
             self.recording = record(*models, self.setting, agent.num_flow_steps, self.seed.value, frames=False)
-        self.state.max = len(self.recording.obs if source == ROLLOUT else agent.states.rows) - 1
+            states = self.recording.obs
+        self.state.max = len(states) - 1
 
     def _see(self, fresh: np.ndarray | None = None) -> None:
         if self._busy or self.view is None:

@@ -131,7 +131,7 @@ class LawsPanel:
         for line, returns in known.values():
             line.set_data(*plotting.cdf_corners(returns, np.full(len(returns), 1 / max(len(returns), 1))))
         shown = {name: line for name, (line, returns) in known.items() if len(returns)}
-        self.ax.legend(shown.values(), shown.keys(), loc="lower right", fontsize=8)
+        self.ax.legend(shown.values(), shown.keys(), loc="lower right", fontsize=8, frameon=False)
 
     def reading(self, shown: Shown) -> None:
         """The laws with N atoms."""
