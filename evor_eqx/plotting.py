@@ -39,8 +39,8 @@ METHODS = {
     "best_of_n": Look("best of N (Q-chunking)", "#332288", "-", "*"),
     "expectile": Look("expectile (IFQL)", "#332288", "--", "p"),
 }
-# Those of the suite that are more than their critic.
-SUITE_METHODS = {
+# The suite's methods: a critic in EVOR's place, or more than a critic.
+SUITE_METHODS = METHODS | {
     "base": Look("base policy", "#999999", ":", "."),
     "evor": Look("EVOR", "#009E73", "-", "o"),
     "evor_best4": Look("EVOR, best of 4 draws", "#44AA99", "--", "^"),

@@ -9,6 +9,7 @@ import pytest
 from evor_eqx import plotting
 from evor_eqx.config import CRITICS
 from evor_eqx.critics.targets import TARGETS
+from evor_eqx.methods import METHODS
 from evor_eqx.tasks import MazeLayout
 
 
@@ -25,6 +26,10 @@ def test_every_target_and_critic_has_a_look_of_its_own():
     for distinct in ({look.label for look in looks}, {look.marker for look in looks}):
         assert len(distinct) == len(looks)
     assert len({(look.color, str(look.linestyle)) for look in looks}) == len(looks)
+
+
+def test_every_method_of_the_suite_has_a_look():
+    assert set(METHODS) <= set(plotting.SUITE_METHODS)
 
 
 def test_cdf_steps_up_by_the_weights_at_the_sorted_atoms(ax):

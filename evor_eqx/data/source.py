@@ -193,7 +193,7 @@ def _named(path: Path) -> str:
 
 
 def _fingerprint(manifest: dict[str, Any], files: Sequence[Path]) -> str:
-    return short_hash([manifest[file.name]["sha256"] for file in files])
+    return short_hash([manifest.get(file.name, {}).get("sha256") for file in files])
 
 
 def _source(dataset: str, path: Path, origin: Origin, details: dict[str, Any]) -> Source:
