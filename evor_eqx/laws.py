@@ -66,9 +66,29 @@ def mid_quantiles(law: ReturnLaw, num: int) -> Float[Array, "*b num"]:
 
     The smallest atom whose cumulative weight exceeds the level; a law of `num` equal weights gives its sorted atoms.
     """
-    order = jnp.argsort(law.atoms, axis=-1)
-    atoms = jnp.take_along_axis(law.atoms, order, axis=-1)
-    cumulative = jnp.cumsum(jnp.take_along_axis(law.weights, order, axis=-1), axis=-1)
+    atoms, cumulative = _rising(law)
     levels = mid_levels(num) * cumulative[..., -1:]
     index = jnp.sum(cumulative[..., None, :] <= levels[..., None], axis=-1)
     return jnp.take_along_axis(atoms, jnp.minimum(index, atoms.shape[-1] - 1), axis=-1)
+
+
+def quantile_means(law: ReturnLaw, num: int) -> Float[Array, "*b num"]:
+    """The means of a law's quantile function over the levels from (j - 1) / num to j / num, j = 1..num, rising.
+
+    As atoms of equal weights they have the law's own mean, whatever its weights; a law of `num` equal weights gives its
+    sorted atoms.
+    """
+    atoms, cumulative = _rising(law)
+    ends = jnp.arange(num + 1) / num * cumulative[..., -1:]
+    starts = jnp.concatenate([jnp.zeros_like(cumulative[..., :1]), cumulative[..., :-1]], axis=-1)
+    upper = jnp.minimum(cumulative[..., None, :], ends[..., 1:, None])
+    lower = jnp.maximum(starts[..., None, :], ends[..., :-1, None])
+    shares = jnp.maximum(upper - lower, 0.0) * num / cumulative[..., -1:, None]
+    return jnp.sum(shares * atoms[..., None, :], axis=-1)
+
+
+def _rising(law: ReturnLaw) -> tuple[Float[Array, "*b atoms"], Float[Array, "*b atoms"]]:
+    """The atoms in rising order, and the weights of all up to each."""
+    order = jnp.argsort(law.atoms, axis=-1)
+    weights = jnp.take_along_axis(law.weights, order, axis=-1)
+    return jnp.take_along_axis(law.atoms, order, axis=-1), jnp.cumsum(weights, axis=-1)

@@ -116,7 +116,7 @@ class AbstractCategorical(AbstractCritic):
         num_returns: int,
         num_steps: int | Int[Array, ""],
     ) -> ReturnLaw:
-        """The K fixed atoms with their weights, whatever `num_returns` is."""
+        """The K fixed atoms with their weights, whatever `num_returns` is; an `EnsembleCritic` makes N atoms of them."""
         return ReturnLaw(atoms=self.atoms(), weights=jnp.exp(self.predict(obs, chunk)))
 
     def predict(self, obs: Float[Array, " obs"], chunk: Float[Array, " chunk"]) -> Float[Array, " atoms"]:

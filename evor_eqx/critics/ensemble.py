@@ -1,8 +1,9 @@
 """Several critics as one: their laws are combined quantile by quantile.
 
-Each member's law is read at the levels (j - 1/2) / N, so the mean over members is the Wasserstein barycentre of their
-laws, and the minimum the highest law that each of them dominates. There each member bootstraps from itself; members
-that learn from what all of them say are a `ValueEnsemble` inside one critic.
+Each member's law is read as N atoms of equal weights that have its mean, the means of its quantile function over N equal
+parts. Their mean over members is the Wasserstein barycentre of these laws, and their minimum the highest law that each of
+them dominates. There each member bootstraps from itself; members that learn from what all of them say are a
+`ValueEnsemble` inside one critic.
 """
 
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from evor_eqx.critics.abstract import AbstractCritic
-from evor_eqx.laws import mid_quantiles
+from evor_eqx.laws import quantile_means
 from evor_eqx.networks import MLP
 from evor_eqx.shapes import ReturnLaw
 
@@ -40,7 +41,7 @@ class EnsembleCritic(AbstractCritic):
     def law(self, obs, chunk, num_returns, num_steps):
         """The members' laws, combined quantile by quantile; weights are 1 / N."""
         members = self._each(lambda own: own.law(obs, chunk, num_returns, num_steps))(self.members)
-        atoms = COMBINE[self.combine](mid_quantiles(members, num_returns), axis=0)
+        atoms = COMBINE[self.combine](quantile_means(members, num_returns), axis=0)
         return ReturnLaw(atoms=atoms, weights=jnp.full_like(atoms, 1.0 / num_returns))
 
     def member(self, index: int) -> AbstractCritic:

@@ -67,7 +67,7 @@ class QuantileCritic(AbstractCritic):
         num_returns: int,
         num_steps: int | Int[Array, ""],
     ) -> ReturnLaw:
-        """The K quantiles, each with weight 1 / K, whatever `num_returns` is."""
+        """The K quantiles of weight 1 / K, whatever `num_returns` is; an `EnsembleCritic` makes N atoms of them."""
         atoms = self.scale.to_return(self.predict(obs, chunk))
         return ReturnLaw(atoms=atoms, weights=jnp.full(atoms.shape, 1.0 / atoms.shape[0]))
 
