@@ -57,6 +57,7 @@ def _make(policy: FlowPolicy, obs: np.ndarray, num_draws: int, num_steps: int, p
         saved = read_json(seal)
         bank, done, crc = _opened(partial, shape, saved, "r+"), saved["num_rows"], saved["crc32"]
     else:
+        seal.unlink(missing_ok=True)  # of a bank that was deleted
         bank = np.lib.format.open_memmap(partial, "w+", np.float32, shape)
         reserve(partial)
     with bar(len(obs), f"action bank {path.stem}", "row", done) as progress:

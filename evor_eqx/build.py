@@ -58,10 +58,13 @@ def make_critic(
     statistics: Statistics | None = None,
     scale: ReturnScale | None = None,
 ) -> AbstractCritic:
-    """An untrained critic; without statistics it takes observations, and without a scale returns, as they are."""
+    """An untrained critic; without statistics it takes observations, and without a scale returns, as they are.
+
+    Raises UserError for a histogram whose range of returns is not finite, as without a scale.
+    """
     make_member = MEMBERS[config.kind]
     inputs = Inputs(_features(config.network, obs_size, statistics))
-    scale = scale or ReturnScale(*map(jnp.asarray, (0.0, 1.0, -1e9, 1e9)))
+    scale = scale or ReturnScale(*map(jnp.asarray, (0.0, 1.0, -jnp.inf, jnp.inf)))
 
     def member(member_key):
         return make_member(config, inputs.features.size + chunk_size, inputs, scale, key=member_key)

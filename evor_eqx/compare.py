@@ -32,7 +32,7 @@ def nearest_rows(
     dataset: OfflineDataset, obs: Float[np.ndarray, " obs"], rows: Int[np.ndarray, " rows"], num: int
 ) -> Int[np.ndarray, " num"]:
     """The `num` of `rows` whose standardised observations are nearest to `obs`, nearest first."""
-    std = np.maximum(dataset.obs.std(axis=0), 1e-6)
+    std = np.maximum(dataset.obs.std(axis=0, dtype=np.float64), 1e-6)
     distance = np.linalg.norm((dataset.obs[rows] - obs) / std, axis=1)
     return rows[np.argsort(distance, kind="stable")[:num]]
 

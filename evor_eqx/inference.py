@@ -75,7 +75,7 @@ def decide(
     num_drawn: int | None = None,
     key: PRNGKeyArray,
 ) -> Decision:
-    """One decision at one observation: N_pi candidates, N atoms each, `num_steps` Euler steps for both flows.
+    """One decision at one observation: N_pi candidates, N atoms each, `num_steps` steps in flow time for both flows.
 
     With `num_drawn` >= N_pi so many candidates are drawn and valued, and the first N_pi, which may then be an array,
     are chosen from: another N_pi needs no recompilation. The first ones do not depend on how many are drawn.

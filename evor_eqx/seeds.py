@@ -1,7 +1,7 @@
 """Seeds of a critic side by side: one training by vmap, and then a run folder for each, as if it had trained alone.
 
-They share the data, and each has the draws of its own base policy. Small networks leave most of a GPU idle, which other
-seeds can use.
+Its recorded `val_loss` alone is another: all have the held-out batch of the first. They share the data, and each has
+the draws of its own base policy. Small networks leave most of a GPU idle, which other seeds can use.
 """
 
 import contextlib

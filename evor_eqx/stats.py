@@ -104,8 +104,8 @@ def effective_count(weights: Float[np.ndarray, " n"]) -> float:
 
 
 def first_below(steps: Int[np.ndarray, " rows"], errors: Float[np.ndarray, " rows"], level: float) -> int | None:
-    """The first step from which the error stays at or below `level`; None if it does not get there."""
-    above = np.flatnonzero(np.asarray(errors) > level)
+    """The first step from which the error stays at or below `level`; None if it does not get there, or is no number."""
+    above = np.flatnonzero(~(np.asarray(errors) <= level))
     first = above[-1] + 1 if len(above) else 0
     return int(steps[first]) if first < len(steps) else None
 

@@ -1,5 +1,7 @@
 """The action bank against draws made one by one, and against a kill."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -32,6 +34,20 @@ def test_it_is_made_once_and_then_read_from_disk(tmp_path, monkeypatch):
     again = make(tmp_path / "bank.npy")
     assert isinstance(again, np.memmap)
     np.testing.assert_array_equal(again, first)
+
+
+def test_one_that_was_deleted_is_made_anew_though_it_is_cut_off_before_it_is_first_saved(tmp_path, monkeypatch):
+    whole, blocks = np.array(make(tmp_path / "bank.npy")), bank._blocks
+    (tmp_path / "bank.npy").unlink()  # as the message about a damaged bank says; its seal stays
+
+    def cut_off(*args):
+        yield from itertools.islice(blocks(*args), 1)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(bank, "_blocks", cut_off)
+        make(tmp_path / "bank.npy")
+    np.testing.assert_array_equal(make(tmp_path / "bank.npy"), whole)
 
 
 def test_one_that_was_cut_off_is_taken_up_where_it_stopped(tmp_path, monkeypatch):

@@ -121,6 +121,8 @@ def test_an_empty_or_infinite_range_is_one_clear_error(low, high):
     for kind in ("c51", "hl_gauss"):
         with pytest.raises(UserError, match="range of returns"):
             critic_of(kind, scale=scale_of(low, high))
+        with pytest.raises(UserError, match=r"-inf to inf.*give the scale of the data"):
+            critic_of(kind, scale=None)
 
 
 @pytest.mark.parametrize("bad", [-100.1, 0.01, np.nan])

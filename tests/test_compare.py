@@ -42,6 +42,16 @@ def test_nearest_rows_measure_in_standard_deviations():
     np.testing.assert_array_equal(compare.nearest_rows(data, data.obs[3], rows, 5), expected)
 
 
+def test_nearness_is_that_of_the_true_deviations_on_many_rows():
+    """Sums in single precision would give the first entry several times its deviation, and let the second decide."""
+    random, num = np.random.default_rng(0), 1_000_000
+    obs = np.stack([100 + random.normal(size=num) * 1e-3, random.normal(size=num)], axis=1).astype(np.float32)
+    obs[:2] = [[100, 1.5], [100.003, 0]]
+    data = OfflineDataset(obs, obs, obs[:, 0], obs[:, 0], np.full(num, num - 1))
+    nearest = compare.nearest_rows(data, np.array([100, 0], np.float32), np.array([0, 1]), 1)
+    assert nearest.tolist() == [0]  # 1.5 deviations away, the other 3
+
+
 def test_laws_at_rows_are_the_critics_own_and_mix_with_equal_shares():
     data = dataset()
     critic = make_critic(CriticConfig(network=NetworkConfig(16, 1, head_width=8)), 2, 1, key=jax.random.key(0))

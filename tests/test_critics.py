@@ -28,7 +28,8 @@ def critic_of(target, scale=SCALE, **options):
 
 def test_every_kind_of_the_configuration_is_built_and_no_other():
     assert tuple(MEMBERS) == CRITICS
-    kinds = [type(make_critic(CriticConfig(kind=kind, network=NETWORK), 2, 1, key=KEY)) for kind in CRITICS]
+    configs = [CriticConfig(kind=kind, network=NETWORK) for kind in CRITICS]
+    kinds = [type(make_critic(config, 2, 1, key=KEY, scale=SCALE)) for config in configs]
     assert len(set(kinds)) == len(CRITICS)
     assert kinds[0] is FlowCritic
 

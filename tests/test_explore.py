@@ -8,6 +8,7 @@ import pytest
 from evor_eqx import explore, inference
 from evor_eqx.build import make_critic, make_policy
 from evor_eqx.config import CriticConfig, NetworkConfig, PolicyConfig
+from evor_eqx.critics.abstract import ReturnScale
 from evor_eqx.errors import UserError
 from evor_eqx.tasks import parse_task
 
@@ -17,7 +18,9 @@ KEY, NUM_STEPS = jax.random.key(3), 4
 def models(kind="flow"):
     network = NetworkConfig(width=16, depth=1)
     policy = make_policy(PolicyConfig(network=network), 3, 2, key=jax.random.key(0))
-    critic = make_critic(CriticConfig(kind=kind, network=network, num_members=2), 3, 2, key=jax.random.key(1))
+    scale = ReturnScale(*map(jnp.asarray, (0.0, 1.0, -5.0, 5.0)))
+    config = CriticConfig(kind=kind, network=network, num_members=2)
+    critic = make_critic(config, 3, 2, key=jax.random.key(1), scale=scale)
     return policy, critic
 
 

@@ -60,7 +60,7 @@ def test_first_candidates_do_not_depend_on_how_many_are_drawn(agent):
     np.testing.assert_allclose(few.value, many.value[:4], atol=1e-5)
 
 
-def test_a_decision_is_one_of_its_candidates_and_one_candidate_is_the_base_policy(agent):
+def test_what_is_done_is_the_decisions_candidate_and_one_candidate_is_the_base_policy(agent):
     policy, critic = agent
     obs, keys = jnp.ones((5, 3)), jax.random.split(jax.random.key(3), 5)
     one, num_steps = jnp.array(1), jnp.array(10)
@@ -68,6 +68,10 @@ def test_a_decision_is_one_of_its_candidates_and_one_candidate_is_the_base_polic
     candidate_keys = [jax.random.split(key)[0] for key in keys]
     for chunk, key in zip(chunks, candidate_keys, strict=True):
         np.testing.assert_allclose(chunk, policy.sample(obs[0], 1, 10, key=key)[0], atol=1e-6)
+    chunks = inference.act(policy, critic, obs, keys, jnp.array(8), 4, jnp.full(5, 3.0), jnp.zeros(5), num_steps, 8)
+    for chunk, key in zip(chunks, keys, strict=True):
+        decision = inference.decide(policy, critic, obs[0], 8, 4, 3.0, 0.0, 10, key=key)
+        np.testing.assert_allclose(chunk, decision.candidates[decision.index], atol=1e-5)
 
 
 @pytest.mark.parametrize("tau_q", [0.0, 0.3, jnp.inf])

@@ -66,6 +66,21 @@ def test_mid_quantiles_of_equal_weights_are_those_of_numpy(atoms, num):
     assert np.isin(found, np.asarray(atoms, np.float32)).all()
 
 
+@given(st.lists(st.tuples(st.floats(-100, 0, width=32), st.integers(0, 9)), min_size=1, max_size=12), st.integers(1, 9))
+def test_quantile_means_are_those_of_atoms_repeated_by_their_weight(pairs, num):
+    atoms, counts = (np.asarray(values) for values in zip(*pairs, strict=True))
+    counts[0] += 1
+    expected = np.repeat(np.sort(atoms), num * counts[np.argsort(atoms, kind="stable")]).reshape(num, -1).mean(axis=1)
+    found = laws.quantile_means(law_of(atoms, np.asarray(counts / counts.sum(), np.float32)), num)
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
+def test_as_many_equal_weights_are_their_own_quantile_means():
+    atoms = np.random.default_rng(0).normal(size=(5, 16)).astype(np.float32)
+    found = laws.quantile_means(ReturnLaw(jnp.asarray(atoms), jnp.full((5, 16), 1 / 16)), 16)
+    np.testing.assert_array_equal(found, np.sort(atoms, axis=-1))  # nothing is lost, not even a digit
+
+
 def test_a_small_weight_on_the_largest_atom_is_not_lost():
     """float32 rounds 1 - 1e-9 to 1; tau_R log(1e-9 e^(1 / tau_R) + 1) is 0.7928 at tau_R = 0.01."""
     law = law_of([0.0, 1.0], [1 - 1e-9, 1e-9])

@@ -38,6 +38,10 @@ class ReturnScale(eqx.Module):
         shift, scale = jax.lax.stop_gradient((self.shift, self.scale))
         return shift + scale * unit
 
+    def backup(self, example: Batch, z: Float[Array, "*z"]) -> Float[Array, "*z"]:
+        """r + gamma m z, the Bellman backup of returns z from the next state on, in model units."""
+        return self.to_unit(example.reward + example.discount * example.mask * z)
+
 
 class Inputs(eqx.Module):
     """What a critic is conditioned on: features of the observation, and the chunk."""
@@ -65,7 +69,7 @@ class AbstractCritic(eqx.Module):
     ) -> ReturnLaw:
         """The law in units of return, as `num_returns` = N >= 1 atoms where the critic can choose their number.
 
-        Flows take `num_steps` Euler steps; critics whose atoms are fixed by their network ignore both.
+        Flows take `num_steps` steps in flow time; critics whose atoms are fixed by their network ignore both.
         """
 
     def choose(self, batch: Batch) -> Batch:

@@ -19,14 +19,15 @@ Differences from it:
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
-from evor_eqx.critics.abstract import AbstractCritic, Inputs, ReturnScale
+from evor_eqx.critics.abstract import Inputs, ReturnScale
 from evor_eqx.critics.ensemble import ValueEnsemble
-from evor_eqx.shapes import Batch, Metrics, ReturnLaw
+from evor_eqx.critics.scalar import AbstractValue
+from evor_eqx.shapes import Batch, Metrics
 
 
-class BestOfNCritic(AbstractCritic):
+class BestOfNCritic(AbstractValue):
     """The value of a chunk if every later one is the best of N; `network` answers in the units of the model."""
 
     network: ValueEnsemble
@@ -43,16 +44,6 @@ class BestOfNCritic(AbstractCritic):
         loss = jnp.mean(jnp.square(each - backup))
         return loss, {"loss": loss, "target_return": self.scale.to_return(backup)}
 
-    def law(
-        self,
-        obs: Float[Array, " obs"],
-        chunk: Float[Array, " chunk"],
-        num_returns: int,
-        num_steps: int | Int[Array, ""],
-    ) -> ReturnLaw:
-        """One atom of weight 1, the value."""
-        return ReturnLaw(atoms=self.scale.to_return(self.predict(obs, chunk))[None], weights=jnp.ones(1))
-
     def predict(self, obs: Float[Array, " obs"], chunk: Float[Array, " chunk"]) -> Float[Array, ""]:
         """The value that the members agree on, in units of the model."""
         return self.network(self.inputs(obs, chunk))
@@ -64,4 +55,4 @@ class BestOfNCritic(AbstractCritic):
     def backup(self, example: Batch) -> Float[Array, ""]:
         """r + gamma m Q(x', a') by this network, in units of the model."""
         z_next = self.scale.to_return(self.predict(example.next_obs, example.next_chunk))
-        return self.scale.to_unit(example.reward + example.discount * example.mask * z_next)
+        return self.scale.backup(example, z_next)

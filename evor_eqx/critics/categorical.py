@@ -11,6 +11,9 @@ Differences from the papers:
 3. HL-Gauss's atoms reach further by `PADDING` spacings on either side. Without them the Gaussian of a return at the
    end of the range, such as that of a reached goal, is cut near its middle, its mean is 0.37 spacings off, and
    bootstrapping adds such errors up.
+
+No weight is ever zero, so at a tau_R far below the range the soft value of such a law is decided by what little lies on
+its highest atoms. An ensemble reads it as N atoms of equal weight, which ends that.
 """
 
 from abc import abstractmethod
@@ -46,8 +49,8 @@ def check_range(low: float, high: float) -> None:
     """Raise UserError unless low < high are finite."""
     if not (np.isfinite(low) and np.isfinite(high) and low < high):
         raise UserError(
-            f"the range of returns is {low} to {high}: expected finite numbers, low < high; where every recorded "
-            "reward is zero, choose a critic without fixed atoms, or data with rewards"
+            f"the range of returns is {low} to {high}: expected finite numbers, low < high; give the scale of the data "
+            "(build.return_statistics), or, where every recorded reward is zero, choose a critic without fixed atoms"
         )
 
 
@@ -116,7 +119,7 @@ class AbstractCategorical(AbstractCritic):
         num_returns: int,
         num_steps: int | Int[Array, ""],
     ) -> ReturnLaw:
-        """The K fixed atoms with their weights, whatever `num_returns` is; an `EnsembleCritic` makes N atoms of them."""
+        """The K fixed atoms with their weights, whatever `num_returns` is; an `EnsembleCritic` makes N of them."""
         return ReturnLaw(atoms=self.atoms(), weights=jnp.exp(self.predict(obs, chunk)))
 
     def predict(self, obs: Float[Array, " obs"], chunk: Float[Array, " chunk"]) -> Float[Array, " atoms"]:
@@ -138,7 +141,7 @@ class CategoricalCritic(AbstractCategorical):
     def backup(self, example: Batch) -> Float[Array, " atoms"]:
         """Every atom moved by r + gamma m z', then projected."""
         weights = jnp.exp(self.predict(example.next_obs, example.next_chunk))
-        moved = self.scale.to_unit(example.reward + example.discount * example.mask * self.atoms())
+        moved = self.scale.backup(example, self.atoms())
         return project(moved, weights, self.support)
 
 
@@ -153,5 +156,5 @@ class HLGaussCritic(AbstractCategorical):
     def backup(self, example: Batch) -> Float[Array, " atoms"]:
         """The histogram of N(r + gamma m E z', sigma^2)."""
         z_next = jnp.sum(jnp.exp(self.predict(example.next_obs, example.next_chunk)) * self.atoms())
-        value = self.scale.to_unit(example.reward + example.discount * example.mask * z_next)
+        value = self.scale.backup(example, z_next)
         return gaussian_histogram(value, self.support, SIGMA * spacing(self.support))

@@ -1,8 +1,8 @@
 """Several critics as one: their laws are combined quantile by quantile.
 
-Each member's law is read as N atoms of equal weights that have its mean, the means of its quantile function over N equal
-parts. Their mean over members is the Wasserstein barycentre of these laws, and their minimum the highest law that each of
-them dominates. There each member bootstraps from itself; members that learn from what all of them say are a
+Each member's law is read as N atoms of equal weights that have its mean: the means of its quantile function over N
+equal parts. Their mean over members is the Wasserstein barycentre of these laws, and their minimum the highest law that
+each of them dominates. There each member bootstraps from itself; members that learn from what all of them say are a
 `ValueEnsemble` inside one critic.
 """
 

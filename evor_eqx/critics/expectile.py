@@ -17,12 +17,13 @@ Differences from it:
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
-from evor_eqx.critics.abstract import AbstractCritic, Inputs, ReturnScale
+from evor_eqx.critics.abstract import Inputs, ReturnScale
 from evor_eqx.critics.ensemble import ValueEnsemble
+from evor_eqx.critics.scalar import AbstractValue
 from evor_eqx.networks import MLP
-from evor_eqx.shapes import Batch, Metrics, ReturnLaw
+from evor_eqx.shapes import Batch, Metrics
 
 EXPECTILE = 0.9  # IFQL's; 0.5 is the mean, 1 the maximum over the data's chunks
 
@@ -38,7 +39,7 @@ def expectile_loss(
     return jnp.where(error < 0, 1 - expectile, expectile) * jnp.square(error)
 
 
-class ExpectileCritic(AbstractCritic):
+class ExpectileCritic(AbstractValue):
     """Q(x, a) and V(x); `network` and `state_network` answer in the units of the model."""
 
     network: ValueEnsemble
@@ -57,16 +58,6 @@ class ExpectileCritic(AbstractCritic):
         loss = jnp.mean(jnp.square(each - backup)) + state_loss
         return loss, {"loss": loss, "state_loss": state_loss, "target_return": self.scale.to_return(backup)}
 
-    def law(
-        self,
-        obs: Float[Array, " obs"],
-        chunk: Float[Array, " chunk"],
-        num_returns: int,
-        num_steps: int | Int[Array, ""],
-    ) -> ReturnLaw:
-        """One atom of weight 1, the value Q(x, a)."""
-        return ReturnLaw(atoms=self.scale.to_return(self.predict(obs, chunk))[None], weights=jnp.ones(1))
-
     def predict(self, obs: Float[Array, " obs"], chunk: Float[Array, " chunk"]) -> Float[Array, ""]:
         """The Q(x, a) that the members agree on, in units of the model."""
         return self.network(self.inputs(obs, chunk))
@@ -78,4 +69,4 @@ class ExpectileCritic(AbstractCritic):
     def backup(self, example: Batch) -> Float[Array, ""]:
         """r + gamma m V(x') by this network, in units of the model."""
         z_next = self.scale.to_return(self.predict_state(example.next_obs))
-        return self.scale.to_unit(example.reward + example.discount * example.mask * z_next)
+        return self.scale.backup(example, z_next)

@@ -82,7 +82,7 @@ class FlowCritic(AbstractCritic):
         velocity = self.field.bind(cond)
 
         def backup(unit):
-            return self.scale.to_unit(example.reward + example.discount * example.mask * self.scale.to_return(unit))
+            return self.scale.backup(example, self.scale.to_return(unit))
 
         return BellmanStep(
             velocity=velocity,

@@ -5,8 +5,8 @@ Differences from the paper:
 1. it evaluates the behaviour policy on n-step windows of its data, no action is maximised over;
 2. kappa is 0.01 instead of 1, for the reason given in `critics.quantile`;
 3. the head after the product is linear, where the paper has one more hidden layer: the features that the level
-   modulates are the last hidden layer, so the network is as deep as those of the other critics, and N levels cost
-   little more than one;
+   modulates are the last hidden layer (it alone has no LayerNorm), so the network is as deep as those of the other
+   critics, and N levels cost little more than one;
 4. the law is read at the mid levels instead of random ones.
 """
 
@@ -87,4 +87,4 @@ class ImplicitCritic(AbstractCritic):
     def backup(self, example: Batch, levels: Float[Array, " levels"]) -> Float[Array, " levels"]:
         """r + gamma m z' for the quantiles z' of this network at the given levels, in units of the model."""
         z_next = self.scale.to_return(self.predict(example.next_obs, example.next_chunk, levels))
-        return self.scale.to_unit(example.reward + example.discount * example.mask * z_next)
+        return self.scale.backup(example, z_next)

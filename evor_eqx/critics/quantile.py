@@ -67,7 +67,7 @@ class QuantileCritic(AbstractCritic):
         num_returns: int,
         num_steps: int | Int[Array, ""],
     ) -> ReturnLaw:
-        """The K quantiles of weight 1 / K, whatever `num_returns` is; an `EnsembleCritic` makes N atoms of them."""
+        """The K quantiles of weight 1 / K, whatever `num_returns` is; an `EnsembleCritic` makes N of them."""
         atoms = self.scale.to_return(self.predict(obs, chunk))
         return ReturnLaw(atoms=atoms, weights=jnp.full(atoms.shape, 1.0 / atoms.shape[0]))
 
@@ -78,4 +78,4 @@ class QuantileCritic(AbstractCritic):
     def backup(self, example: Batch) -> Float[Array, " levels"]:
         """r + gamma m z' for every quantile z' of this network, in units of the model."""
         z_next = self.scale.to_return(self.predict(example.next_obs, example.next_chunk))
-        return self.scale.to_unit(example.reward + example.discount * example.mask * z_next)
+        return self.scale.backup(example, z_next)

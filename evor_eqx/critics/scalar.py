@@ -3,6 +3,9 @@
 Its law is one atom, so tau_R changes nothing: what EVOR loses when it may not see the spread of returns.
 """
 
+from abc import abstractmethod
+
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
@@ -12,7 +15,27 @@ from evor_eqx.networks import MLP
 from evor_eqx.shapes import Batch, Metrics, ReturnLaw
 
 
-class ScalarCritic(AbstractCritic):
+class AbstractValue(AbstractCritic):
+    """One number for a chunk, in the place of a law."""
+
+    scale: eqx.AbstractVar[ReturnScale]
+
+    def law(
+        self,
+        obs: Float[Array, " obs"],
+        chunk: Float[Array, " chunk"],
+        num_returns: int,
+        num_steps: int | Int[Array, ""],
+    ) -> ReturnLaw:
+        """One atom of weight 1, that number."""
+        return ReturnLaw(atoms=self.scale.to_return(self.predict(obs, chunk))[None], weights=jnp.ones(1))
+
+    @abstractmethod
+    def predict(self, obs: Float[Array, " obs"], chunk: Float[Array, " chunk"]) -> Float[Array, ""]:
+        """The number, in units of the model."""
+
+
+class ScalarCritic(AbstractValue):
     """The mean of the reward-to-go; `network` has one output, in the units of the model."""
 
     network: MLP
@@ -25,16 +48,6 @@ class ScalarCritic(AbstractCritic):
         loss = jnp.square(self.predict(example.obs, example.chunk) - backup)
         return loss, {"loss": loss, "target_return": self.scale.to_return(backup)}
 
-    def law(
-        self,
-        obs: Float[Array, " obs"],
-        chunk: Float[Array, " chunk"],
-        num_returns: int,
-        num_steps: int | Int[Array, ""],
-    ) -> ReturnLaw:
-        """One atom of weight 1, the mean."""
-        return ReturnLaw(atoms=self.scale.to_return(self.predict(obs, chunk))[None], weights=jnp.ones(1))
-
     def predict(self, obs: Float[Array, " obs"], chunk: Float[Array, " chunk"]) -> Float[Array, ""]:
         """The mean, in units of the model."""
         return self.network(self.inputs(obs, chunk))[0]
@@ -42,4 +55,4 @@ class ScalarCritic(AbstractCritic):
     def backup(self, example: Batch) -> Float[Array, ""]:
         """r + gamma m Q(x', a') by this network, in units of the model."""
         z_next = self.scale.to_return(self.predict(example.next_obs, example.next_chunk))
-        return self.scale.to_unit(example.reward + example.discount * example.mask * z_next)
+        return self.scale.backup(example, z_next)
