@@ -69,13 +69,14 @@ clean: ## remove the environment and caches (data/, runs/ and figures/ stay)
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build dist
 	find evor_eqx tests -name __pycache__ -prune -exec rm -rf {} +
 
-# The stamp is written last, and an environment without it is made again: whole or not at all.
+# The stamp is written last, and an environment without it is made again: whole or not at all. One with an older stamp is
+# brought up to date in its place, and still works if that needs an index that cannot be reached.
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
 		{ echo "make: $(PYTHON) is missing or not 3.11 to 3.13; try: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' || \
 		{ echo "make: $(PYTHON) has no venv module; on Debian: apt-get install python3-venv"; exit 1; }
-	$(PYTHON) -m venv --clear .venv
+	test -e $@ || $(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet $$(grep '^uv==' requirements.lock)
 	$(BIN)/uv pip install --python $(BIN)/python --no-deps $(LOCKED) || $(BIN)/python -m pip install --no-deps $(LOCKED)
 	@touch $@

@@ -26,6 +26,7 @@ from evor_eqx.errors import UserError
 from evor_eqx.files import read_json, replacing, sha256, write_json
 from evor_eqx.pipeline import ensure_critic, ensure_policy, load_critic, load_policy
 from evor_eqx.policy import FlowPolicy
+from evor_eqx.progress import note
 from evor_eqx.runs import Run, all_runs, environment
 from evor_eqx.tasks import Task, parse_task
 
@@ -74,20 +75,33 @@ def catalogue() -> list[Entry]:
     """Every agent that can be opened: the shipped ones, the packed ones in the home folder's `agents/`, however deep,
     and those of its critic runs, by name.
 
-    A run that is not finished is listed, too; opening it raises a UserError that says so.
+    A run that is not finished is listed, too; opening it raises a UserError that says so. One whose record cannot be
+    read is left out, and a note names the file.
     """
     shipped = sorted(SHIPPED.glob("*/agent.json"), reverse=True)  # a maze first: it is easiest to read
     others = sorted(paths.agents_dir().rglob("agent.json"))
     labels = ["shipped with the package"] * len(shipped)
     labels += [f"packed: {path.parent.relative_to(paths.agents_dir())}" for path in others]
     packed = [
-        Entry(parse_task(read_json(path)["task"]), label, functools.partial(open_packed, path.parent))
+        Entry(task, label, functools.partial(open_packed, path.parent))
         for path, label in zip(shipped + others, labels, strict=True)
+        if (task := _task_in(path))
     ]
-    runs = [run for run in all_runs() if run.path.name.startswith("critic-") and "task" in run.config]
+    runs = [run for run in all_runs() if run.path.name.startswith("critic-")]
     return packed + [
-        Entry(parse_task(run.config["task"]), run.path.name, functools.partial(of_run, run)) for run in runs
+        Entry(task, run.path.name, functools.partial(of_run, run))
+        for run in runs
+        if (task := _task_in(run.path / "config.json"))
     ]
+
+
+def _task_in(path: Path) -> Task | None:
+    """The task that a record is about; None, and a note that names the file, if it does not say."""
+    try:
+        return parse_task(read_json(path)["task"])
+    except (UserError, KeyError) as error:
+        note(f"{path} names no task of an agent ({error}): left out")
+        return None
 
 
 def of_task(task: Task, config: Config) -> Agent:

@@ -86,6 +86,17 @@ def blank_critic(record: dict[str, Any], sizes: dict[str, Any]) -> AbstractCriti
     return make_critic(from_record(CriticConfig, record), **sizes, key=jax.random.key(0), scale=scale)
 
 
+def check_shareable(config: CriticConfig) -> None:
+    """Raise UserError unless the critic is a flow with a factorised field whose backups take any draw."""
+    head_width = config.network.head_width
+    if config.kind != "flow" or head_width == 0 or config.next_draw != "any":
+        got = f"kind {config.kind!r}, head_width {head_width}, next_draw {config.next_draw!r}"
+        raise UserError(
+            "tasks share an encoder only in a flow with a factorised field whose backups take any draw, got "
+            f"{got}; set head_width to 64 and next_draw to any"
+        )
+
+
 def make_shared_critic(
     config: CriticConfig,
     obs_size: int,
@@ -97,15 +108,10 @@ def make_shared_critic(
 ) -> AbstractCritic:
     """Untrained flow critics of several tasks on one encoder; `scales` holds one return scale per task, stacked.
 
-    Raises UserError unless the critic is a flow with a factorised field whose backups take any draw.
+    Raises UserError as `check_shareable`.
     """
+    check_shareable(config)
     network = config.network
-    if config.kind != "flow" or network.head_width == 0 or config.next_draw != "any":
-        got = f"kind {config.kind!r}, head_width {network.head_width}, next_draw {config.next_draw!r}"
-        raise UserError(
-            "tasks share an encoder only in a flow with a factorised field whose backups take any draw, got "
-            f"{got}; set head_width to 64 and next_draw to any"
-        )
     inputs, num_tasks = Inputs(_features(network, obs_size, statistics)), len(scales.shift)
     options = (network.use_layer_norm, network.num_frequencies)
 

@@ -113,7 +113,7 @@ class Evaluate(_Experiment):
         axes = {name: getattr(self, name) or (getattr(config.setting, name),) for name in _AXES}
         settings = [
             replace(config.setting, **dict(zip(axes, values, strict=True)))
-            for values in itertools.product(*axes.values())
+            for values in itertools.product(*map(dict.fromkeys, axes.values()))  # each value once
         ]
         print("N_pi  tau_R  tau_Q  success  95 % interval   episodes")
         for result in pipeline.ensure_evaluation(task, config, settings, shared=self.all_tasks):
@@ -233,8 +233,11 @@ class Runs:
         from evor_eqx.runs import all_runs
 
         for run in all_runs():
-            steps = run.metrics().get("step", [0])
-            print(f"{run.manifest.get('status', 'empty'):9s} {steps[-1]:>9,} updates  {run.name}")
+            try:
+                steps = run.metrics().get("step", [0])
+                print(f"{run.manifest.get('status', 'empty'):9s} {steps[-1]:>9,} updates  {run.name}")
+            except UserError as error:
+                print(f"{'damaged':27s}  {run.name}: {error}")
         return 0
 
 

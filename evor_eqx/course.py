@@ -51,7 +51,7 @@ def write_course(folder: Path | None = None, parameters: Mapping[str, Any] | Non
     if run_all(names, parameters):
         return 1
     for name in names:
-        notebook = nbformat.read(executed_copy(name), as_version=4)
+        notebook = nbformat.read(executed_copy(name, parameters or {}), as_version=4)
         notebook.cells.insert(0, new_markdown_cell(_links(names, name), id="links"))
         _write(folder / f"{name}.html", notebook, _title(notebook.cells[1].source))
     _write(folder / "index.html", new_notebook(cells=[new_markdown_cell(_contents(), id="contents")]), "The course")

@@ -19,7 +19,7 @@ from gymnasium.spaces import Box, Dict, Space, flatdim
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from jaxtyping import Float, Int
 
-from evor_eqx.data.workers import num_cores
+from evor_eqx.data.workers import blank_main, num_cores
 from evor_eqx.errors import UserError
 
 MAX_SEED = 2**32 - 1  # numpy's global generator takes no larger one
@@ -103,7 +103,8 @@ class EnvProcess:
     def __init__(self, make_pack: Callable[[], EnvPack], num_envs: int):
         # Never a plain fork: JAX is multi-threaded. The fork server imports once what every process needs.
         multiprocessing.get_context("forkserver").set_forkserver_preload(["ogbench", __name__])
-        self._env = AsyncVectorEnv([make_pack], context="forkserver", autoreset_mode=AutoresetMode.DISABLED)
+        with blank_main():
+            self._env = AsyncVectorEnv([make_pack], context="forkserver", autoreset_mode=AutoresetMode.DISABLED)
         self.num_envs = num_envs
         self.chunk_size = flatdim(self._env.action_space) // num_envs - 1  # beside each chunk, one seed
 

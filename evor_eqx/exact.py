@@ -65,7 +65,7 @@ class Process:
 
 
 def horizon(gamma: float, share: float) -> int:
-    """The least n >= 1 with gamma^n <= share, 0 < share < 1, up to rounding: what comes after n steps counts no more."""
+    """The least n >= 1 with gamma^n <= share, 0 < share < 1 (up to rounding): all after n steps counts no more."""
     return 1 if gamma == 0 else max(1, math.ceil(math.log(share) / math.log(gamma)))
 
 

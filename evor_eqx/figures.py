@@ -28,6 +28,7 @@ from evor_eqx import paths
 from evor_eqx.environment import environment_variables
 from evor_eqx.errors import UserError
 from evor_eqx.files import read_json, replacing, sha256, short_hash, write_json
+from evor_eqx.leases import lease
 from evor_eqx.parameters import check_parameters, did_you_mean, parameters_cell, parse_parameters
 from evor_eqx.progress import is_quiet
 from evor_eqx.provenance import commit, origins, plain, versions
@@ -85,29 +86,32 @@ def find_notebook(name: str) -> Path:
     return known[name]
 
 
-def executed_copy(name: str) -> Path:
-    """Where the executed copy of a notebook lies, its outputs inside, unless it was run into another folder."""
-    return _copies_dir() / f"{name}.ipynb"
+def executed_copy(name: str, parameters: Mapping[str, Any]) -> Path:
+    """Where the executed copy of a notebook lies, its outputs inside: each preset has its own."""
+    return paths.runs_dir() / "notebooks" / _subfolder(parameters) / f"{name}.ipynb"
 
 
-def run_notebook(name: str, parameters: Mapping[str, Any], *, output_dir: Path | None = None) -> list[Path]:
+def run_notebook(name: str, parameters: Mapping[str, Any]) -> list[Path]:
     """Run a notebook with the given parameters; return the files that it wrote into the figures folder.
 
-    The executed copy goes to `output_dir` (default `runs/notebooks/`), also when a cell fails. Raises UserError for
-    parameters that do not fit and FigureError if the notebook fails; the figures of before are then untouched.
+    Its executed copy stays, also when a cell fails. Of two processes that run it at one preset, one waits for the
+    other. Raises UserError for parameters that do not fit and FigureError if the notebook fails; the figures of before
+    are then untouched.
     """
     notebook = find_notebook(name)
     check_parameters(notebook, parameters)
-    copy = (output_dir or _copies_dir()) / notebook.name
-    copy.parent.mkdir(parents=True, exist_ok=True)
+    copy = executed_copy(name, parameters)
     bar = {"desc": name, "disable": is_quiet() or None}
-    with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=copy.parent) as stage:
-        with environment_variables(
-            {"EVOR_HOME": str(paths.home()), _STAGE: stage, "MPLBACKEND": None, "EVOR_QUIET": "1"}
-        ):
-            _execute(notebook, parameters, copy.resolve(), bar)
-        written = sorted(path for path in Path(stage).rglob("*") if path.is_file())
-        return [_publish(path, paths.figures_dir() / path.relative_to(stage)) for path in written]
+    with lease(copy):
+        for leftover in copy.parent.glob(f".{name}.*"):  # of a run that was killed
+            shutil.rmtree(leftover)
+        with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=copy.parent) as stage:
+            with environment_variables(
+                {"EVOR_HOME": str(paths.home()), _STAGE: stage, "MPLBACKEND": None, "EVOR_QUIET": "1"}
+            ):
+                _execute(notebook, parameters, copy.resolve(), bar)
+            written = sorted(path for path in Path(stage).rglob("*") if path.is_file())
+            return [_publish(path, paths.figures_dir() / path.relative_to(stage)) for path in written]
 
 
 def run_all(names: Iterable[str] = (), parameters: Mapping[str, Any] | None = None, *, force: bool = False) -> int:
@@ -193,25 +197,26 @@ def _publish(staged: Path, published: Path) -> Path:
 
 def _run_if_changed(notebook: Path, parameters: Mapping[str, Any], force: bool) -> str | None:
     """Run unless its stamp still holds; the failure's message, or None."""
-    name, stamp = notebook.stem, _copies_dir() / f"{notebook.stem}.json"
-    key = _key(notebook, parameters)
-    made = stamp.exists() and executed_copy(name).exists()
-    if not force and made and _stamp(key, read_json(stamp)["figures"]) == read_json(stamp):
-        print(f"{name}: unchanged, skipped (--force draws it again)")
-        return None
-    stamp.unlink(missing_ok=True)
-    started = time.perf_counter()
-    try:
-        written = run_notebook(name, parameters)
-    except FigureError as error:
-        return str(error)
-    write_json(stamp, _stamp(key, [str(path.relative_to(paths.figures_dir())) for path in written]))
+    name, copy, key = notebook.stem, executed_copy(notebook.stem, parameters), _key(notebook, parameters)
+    stamp = copy.with_suffix(".json")
+    with lease(stamp):
+        if not force and stamp.exists() and _stamp(key, copy, read_json(stamp)["figures"]) == read_json(stamp):
+            print(f"{name}: unchanged, skipped (--force draws it again)")
+            return None
+        stamp.unlink(missing_ok=True)
+        started = time.perf_counter()
+        try:
+            written = run_notebook(name, parameters)
+        except FigureError as error:
+            return str(error)
+        write_json(stamp, _stamp(key, copy, [str(path.relative_to(paths.figures_dir())) for path in written]))
     print(f"{name}: {len(written)} files in {time.perf_counter() - started:.1f} s")
     return None
 
 
-def _stamp(key: str, figures: Iterable[str]) -> dict[str, Any]:
-    """What must stay for a notebook to be skipped: its inputs (`key`), what it wrote, the runs and records it read."""
+def _stamp(key: str, copy: Path, figures: Iterable[str]) -> dict[str, Any]:
+    """What must stay for a notebook to be skipped: its inputs (`key`), its executed copy and what else it wrote, the
+    runs and records it read."""
     written = [paths.figures_dir() / name for name in figures]
     sidecars = [read_json(path) for path in written if path.suffix == ".json" and path.exists()]
     read = {name: paths.runs_dir() / name / "manifest.json" for sidecar in sidecars for name in sidecar["runs"]}
@@ -219,6 +224,7 @@ def _stamp(key: str, figures: Iterable[str]) -> dict[str, Any]:
     read |= {name: paths.figures_dir() / name for name in records}
     return {
         "key": key,
+        "copy": _digest(copy),
         "figures": {str(path.relative_to(paths.figures_dir())): _digest(path) for path in written},
         "read": {name: _digest(path) for name, path in read.items()},
     }
@@ -235,10 +241,6 @@ def _key(notebook: Path, parameters: Mapping[str, Any]) -> str:
     sources = [path for path in sorted(package.rglob("*")) if path.suffix in kinds]
     code = [[str(path.relative_to(package)), sha256(path)] for path in sources]
     return short_hash([cells, plain(parameters), code, versions()])
-
-
-def _copies_dir() -> Path:
-    return paths.runs_dir() / "notebooks"
 
 
 def _with_commit(sidecar: dict[str, Any], earlier: Path) -> dict[str, Any]:

@@ -21,8 +21,12 @@ def parse_parameters(settings: Iterable[str]) -> dict[str, Any]:
 
 
 def parameters_cell(notebook: Path) -> nbformat.NotebookNode | None:
-    """The first cell tagged `parameters`, or None."""
-    cells = nbformat.read(notebook, as_version=4).cells
+    """The first cell tagged `parameters`, or None. Raises UserError for a file that is no notebook."""
+    try:
+        cells = nbformat.read(notebook, as_version=4).cells
+    except (nbformat.reader.NotJSONError, nbformat.ValidationError, AttributeError, KeyError) as error:
+        reason = str(error).partition("\n")[0][:80]
+        raise UserError(f"{notebook} is no notebook ({reason}): restore it, or take it out of the folder") from None
     return next((cell for cell in cells if "parameters" in cell.metadata.get("tags", [])), None)
 
 

@@ -8,7 +8,7 @@ through here.
 import contextlib
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -19,7 +19,7 @@ import jax.numpy as jnp
 
 from evor_eqx import inference, train
 from evor_eqx.bank import is_made
-from evor_eqx.build import blank_critic, blank_policy, make_shared_critic
+from evor_eqx.build import blank_critic, blank_policy, check_shareable, make_shared_critic
 from evor_eqx.config import Config, CriticConfig, PolicyConfig, Setting, from_record, to_record
 from evor_eqx.critics.abstract import AbstractCritic, ReturnScale
 from evor_eqx.critics.shared import of_task
@@ -40,7 +40,7 @@ from evor_eqx.phases import (
 )
 from evor_eqx.policy import FlowPolicy
 from evor_eqx.runs import Run
-from evor_eqx.seeds import train_side_by_side
+from evor_eqx.seeds import remove_handed_out, train_side_by_side
 from evor_eqx.stats import Interval, wilson_interval
 from evor_eqx.tasks import GENERATED, Task, all_tasks, dataset_name, make_env
 
@@ -118,22 +118,29 @@ def ensure_critics(task: Task, configs: Sequence[Config]) -> list[Trained[Abstra
     device together; else one after the other.
     """
     source = ensure_source(task.dataset, configs[0])
-    runs = [Run.open(*_critic_definition(task, source, config)) for config in configs]
-    left = {run: config for run, config in zip(runs, configs, strict=True) if not run.complete}
-    if len(left) > 1 and len(left) % configs[0].num_devices == 0:
-        policies = [ensure_policy(task.dataset, config) for config in left.values()]
-        definition = {**_data_identity(source), "task": task.name, "runs": [run.name for run in left]}
-        together = Run.open(task.name, f"seeds-{configs[0].critic.label}", definition)
-        arguments = (together, list(left), source, task, policies, list(left.values()))
-        make_once(together.path, lambda: all(run.complete for run in left), lambda: train_side_by_side(*arguments))
+    runs = {Run.open(*_critic_definition(task, source, config)): config for config in configs}
+
+    def definition(runs: Iterable[Run]) -> tuple[str, str, dict[str, Any]]:
+        record = {**_data_identity(source), "task": task.name, "runs": [run.name for run in runs]}
+        return task.name, f"seeds-{configs[0].critic.label}", record
+
+    begun = Run.of(*definition(runs)).path.exists()  # all of them, some of which may have been handed out before a kill
+    members = {run: config for run, config in runs.items() if begun or not run.complete}
+    if len(members) > 1 and len(members) % configs[0].num_devices == 0:
+        policies = [ensure_policy(task.dataset, config) for config in members.values()]
+        together = Run.open(*definition(members))
+        arguments = (together, list(members), source, task, policies, list(members.values()))
+        make_once(together.path, lambda: all(run.complete for run in members), lambda: train_side_by_side(*arguments))
+    remove_handed_out(task)
     return [ensure_critic(task, config) for config in configs]
 
 
 def ensure_shared_critic(task: Task, config: Config) -> Trained[AbstractCritic]:
     """Phase 2 for all tasks of the task's dataset in one run, on one encoder; returns the critic of this task.
 
-    Raises UserError unless the critic is a flow with a factorised field.
+    Raises UserError as `build.check_shareable`, before anything is trained.
     """
+    check_shareable(config.critic)
     source, tasks = ensure_source(task.dataset, config), all_tasks(task)
     policy = ensure_policy(task.dataset, config)
     definition = {
@@ -244,7 +251,9 @@ def _ensure_episodes(
     def run_missing() -> None:
         episodes = known()
         for _, group in itertools.groupby(sorted(missing(), key=_counts), key=_counts):
-            rollout = run_episodes(envs(), actor, list(group), seeds, reward_timing=task.reward_timing)
+            alike = list(group)
+            todo = [seed for seed in seeds if any((setting, seed) not in episodes for setting in alike)]
+            rollout = run_episodes(envs(), actor, alike, todo, reward_timing=task.reward_timing)
             episodes |= {(e.setting, e.seed): e for e in rollout.episodes}
             write_lines(path, [e.to_row() for e in episodes.values()])
 

@@ -13,11 +13,13 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
+from evor_eqx import paths
 from evor_eqx.compilation import initialised
 from evor_eqx.config import Config
 from evor_eqx.data.dataset import DEVICE_BYTES, OfflineDataset
 from evor_eqx.data.source import Source, Split
 from evor_eqx.data.windows import HostWindows, Windows
+from evor_eqx.files import read_json
 from evor_eqx.leases import lease
 from evor_eqx.phases import Lesson, Trained, critic_keys, critic_windows, ensure_bank, fit_in_run
 from evor_eqx.policy import FlowPolicy
@@ -54,6 +56,13 @@ def train_side_by_side(
         kept = {step: run.read(state.target, step) for step in train.snapshot_steps} | {None: run.read(state)}
         _hand_out(run, seed_runs, kept)
     shutil.rmtree(run.path)
+
+
+def remove_handed_out(task: Task) -> None:
+    """Remove trainings of several seeds that are in their own run folders, if a kill came between that and removal."""
+    for config in (paths.runs_dir() / task.name).glob("seeds-*/config.json"):
+        if all(Run.named(name).complete for name in read_json(config)["runs"]):
+            shutil.rmtree(config.parent, ignore_errors=True)  # another process may be at it
 
 
 def _hand_out(run: Run, seed_runs: Sequence[Run], kept: dict[int | None, Any]) -> None:

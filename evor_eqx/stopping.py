@@ -95,15 +95,19 @@ def sigterm_as_interrupt() -> Iterator[None]:
 
 
 def _listen(ear: socket.socket, held: Held) -> None:
-    """Note the first signal. A second one ends the process, except in a notebook: much else may live in its kernel."""
+    """Note the first signal. A second one ends the process, except in a notebook: much else may live in its kernel.
+
+    The same one within a second is the first one again: `timeout` sends it to its command and then to the whole group.
+    """
+    noted = 0.0
     with ear:
         while number := ear.recv(1):
             if number[0] not in SIGNALS:
                 continue
             if held.signum is None:
-                held.signum = number[0]
+                held.signum, noted = number[0], time.monotonic()
                 note("stopping at the end of this block; again to stop at once and lose it")
-            elif "ipykernel" not in sys.modules:
+            elif "ipykernel" not in sys.modules and (held.signum != number[0] or time.monotonic() > noted + 1):
                 os._exit(128 + number[0])
 
 

@@ -123,7 +123,7 @@ def dataset_name(name: str) -> str:
     if full in DATASETS:
         return full
     close = difflib.get_close_matches(full, DATASETS, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(close)}?" if close else "`evor data --help` lists them"
+    hint = f"did you mean {' or '.join(close)}?" if close else "pointmaze-medium-navigate and cube-single-play are some"
     raise UserError(f"unknown dataset {name!r}; {hint} (known: {len(DATASETS)} datasets, evor_eqx.tasks.DATASETS)")
 
 

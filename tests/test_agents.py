@@ -77,6 +77,20 @@ def test_packed_agents_in_the_home_folder_are_listed_whatever_their_folders_are_
     assert entry.load().task == entry.task == TASK
 
 
+def test_records_that_cannot_be_read_hide_no_other_agent(packed, monkeypatch):
+    damaged, empty = paths.runs_dir() / "maze" / "critic-damaged" / "config.json", paths.agents_dir() / "agent.json"
+    before = [entry.label for entry in agents.catalogue()]
+    for path, text in ((damaged, "{"), (empty, "{}")):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    notes = []
+    monkeypatch.setattr(agents, "note", notes.append)
+    assert [entry.label for entry in agents.catalogue()] == before
+    assert [path for path in (empty, damaged) for line in notes if str(path) in line] == [empty, damaged]
+    damaged.unlink()
+    empty.unlink()
+
+
 def test_a_run_that_is_not_finished_or_whose_data_are_gone_is_refused_when_opened(module_home, trained):
     run = Run.named(trained.facts["run"])
     entries = {entry.label: entry for entry in agents.catalogue()}

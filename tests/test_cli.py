@@ -49,6 +49,10 @@ def test_the_preset_decides_the_other_defaults(capsys):
         (["train", "cube-single-play", "--critic.target", "mean"], ["mean", "bootstrap"]),
         (["train", "cube-single-play", "--critic.train.batch-size", "0"], ["batch_size", "0"]),
         (["train", "cube-single-play", "--policy.network.depth", "many"], ["many"]),
+        (
+            ["train", "cube-single-play", "--preset", "smoke", "--all-tasks", "--critic.network.head-width", "0"],
+            ["head_width 0", "set head_width to 64"],
+        ),
         (["evaluate", "cube-single-play-task2", "--num-candidates", "0"], ["num_candidates", "0"]),
         (["evaluate", "cube-single-play-task2", "--tau-r", "-1"], ["tau_r", "-1"]),
         (["evaluate", "cube-single-play-task2", "--reward-timing", "late"], ["late", "'pre'"]),
@@ -85,3 +89,7 @@ def test_runs_lists_every_run_with_its_status(capsys, home):
     assert len(lines) == 2
     assert "complete" in lines[0] and "critic-mc" in lines[0]
     assert "running" in lines[1] and "policy" in lines[1]
+    (Run.of("cube", "policy", {"seed": 0}).path / "metrics.jsonl").write_text("{\n")
+    code, out, _ = run(capsys, "runs")
+    assert code == 0 and out.splitlines()[0] == lines[0]
+    assert "damaged" in out.splitlines()[1] and "metrics.jsonl" in out.splitlines()[1]

@@ -135,6 +135,24 @@ def test_windows_on_the_host_draw_what_windows_on_the_device_draw(num_bank_draws
             jax.tree.map(np.testing.assert_array_equal, other, batch)
 
 
+@pytest.mark.parametrize("damage", ["a byte", "the end", "more"])
+def test_rows_on_the_disk_are_written_once_and_then_compared(tmp_path, damage):
+    OfflineDataset.mapped([DATASET], tmp_path)
+    file = tmp_path / "act.float32"
+    written = file.stat().st_mtime_ns
+    parts = [DATASET._part(0, LENGTHS[0]), DATASET._part(LENGTHS[0], sum(LENGTHS))]
+    again = OfflineDataset.mapped(parts, tmp_path)
+    assert file.stat().st_mtime_ns == written
+    for name in ("obs", "act", "reward", "mask", "last_row"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(DATASET, name))
+    whole = file.read_bytes()
+    file.write_bytes({"a byte": b"?" + whole[1:], "the end": whole[:-4], "more": whole + b"more"}[damage])
+    with pytest.raises(UserError, match=r"damaged file .*act.float32.*delete it"):
+        OfflineDataset.mapped(parts, tmp_path)
+    file.unlink()
+    np.testing.assert_array_equal(OfflineDataset.mapped(parts, tmp_path).act, DATASET.act)
+
+
 def test_what_is_computed_piece_by_piece_is_what_is_computed_at_once(monkeypatch):
     whole = DATASET.windows(gamma=GAMMA, chunk_length=2, num_steps=3)
     statistics = observation_statistics(DATASET)

@@ -5,6 +5,8 @@ import itertools
 import json
 import math
 import multiprocessing
+import subprocess
+import sys
 
 import gymnasium
 import jax
@@ -208,3 +210,19 @@ def test_teleports_of_ogbench_do_not_depend_on_neighbours_in_the_process():
         together = run_episodes(three, right, [setting()], range(3)).episodes
         alone = [run_episodes(three, right, [setting()], [seed]).episodes[0] for seed in range(3)]
     assert together == alone
+
+
+@pytest.mark.slow
+def test_a_script_without_a_guard_is_not_run_again_by_its_environments(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from functools import partial\n"
+        "from evor_eqx.envs import open_envs\n"
+        "from evor_eqx.tasks import make_env, parse_task\n"
+        "print('begun')\n"
+        "make = partial(make_env, parse_task('pointmaze-medium-navigate-task1'))\n"
+        "with open_envs(make, horizon=1, num_envs=1) as envs:\n"
+        "    print(len(envs.groups))\n"
+    )
+    ran = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+    assert (ran.returncode, ran.stdout) == (0, "begun\n1\n"), ran.stderr

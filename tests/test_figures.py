@@ -103,6 +103,17 @@ def test_a_lost_kernel_is_started_again(folder, home):
     assert run_notebook("a", {}) == []
 
 
+def test_what_a_kill_left_is_removed_and_another_preset_s_copy_is_not_touched(folder, home):
+    write_notebook(folder / "a.ipynb", "preset = 'laptop'")
+    copies = home / "runs" / "notebooks"
+    write_notebook(copies / "paper" / "a.ipynb", "1 + 1")
+    (copies / ".a.killed12").mkdir(parents=True)
+    before = (copies / "paper" / "a.ipynb").read_bytes()
+    run_notebook("a", {})
+    assert sorted(path.name for path in copies.iterdir()) == ["a.ipynb", "paper"]
+    assert (copies / "paper" / "a.ipynb").read_bytes() == before
+
+
 def test_kernels_that_are_lost_again_and_again_are_given_up(folder, monkeypatch):
     write_notebook(folder / "a.ipynb", PARAMETERS)
     attempts = []
@@ -128,7 +139,7 @@ def drawn(folder, home, monkeypatch):
         names.append(name)
         if "fail" in name:
             raise FigureError(f"{name}, cell [1]: ValueError: no (see copy)")
-        write_notebook(executed_copy(name), PARAMETERS)
+        write_notebook(executed_copy(name, parameters), PARAMETERS)
         reads = {**parameters, "record": "results/suite.csv"}
         picture = save_figure(a_figure(), name, parameters=reads, numbers={}, runs=[run])
         return [picture.with_suffix(suffix) for suffix in (".png", ".pdf", ".json")]
@@ -154,8 +165,10 @@ def test_an_unchanged_notebook_is_skipped_and_a_changed_one_is_not(folder, home,
     assert is_drawn()
     (home / "figures" / "a.pdf").unlink()
     assert is_drawn()
-    executed_copy("a").unlink()
+    executed_copy("a", {}).write_bytes(b"")  # a kill can leave it so
     assert is_drawn()
+    assert is_drawn(parameters={"preset": "paper"})
+    assert not is_drawn()  # its copy, figures and stamp are its own
     write_notebook(folder / "a.ipynb", PARAMETERS, "1 + 1")
     assert is_drawn()
     write_json(manifest, {**read_json(manifest), "status": "complete"})
@@ -201,11 +214,13 @@ def test_a_saved_figure_depends_on_its_input_alone(home):
 def test_a_sidecar_says_where_the_numbers_come_from(home):
     run = Run.open("cube", "policy", {"seed": 3, "dataset": "cube-play", "origin": "generated", "fingerprint": "abc"})
     numbers = {"y": np.float32([0.1, math.nan]), "n": np.int64(3), "pair": (1, {2: 1 / 3})}
-    picture = save_figure(a_figure(), "a", parameters={}, numbers=numbers, runs=[run], datasets={"maze": "ogbench:def"})
+    more = Run.open("cube", "policy", {"seed": 4, "dataset": "cube-play", "origin": "folder", "fingerprint": "fff"})
+    origins = {"runs": [run, more, more], "datasets": {"maze": "ogbench:def"}}
+    picture = save_figure(a_figure(), "a", parameters={}, numbers=numbers, **origins)
     sidecar = json.loads(picture.with_suffix(".json").read_text(), parse_constant=pytest.fail)
     assert sidecar["numbers"] == {"y": [0.1, None], "n": 3, "pair": [1, {"2": 0.333333}]}
-    assert sidecar["runs"] == {run.name: 3}
-    assert sidecar["datasets"] == {"cube-play": "generated:abc", "maze": "ogbench:def"}
+    assert sidecar["runs"] == {run.name: 3, more.name: 4}
+    assert sidecar["datasets"] == {"cube-play": "generated:abc, folder:fff", "maze": "ogbench:def"}
     assert sidecar["picture"] == sha256(picture)
     assert {"evor_eqx", "jax", "equinox", "optax", "ogbench", "mujoco", "numpy", "matplotlib", "python"} <= set(
         sidecar["versions"]

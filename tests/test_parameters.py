@@ -54,6 +54,13 @@ def test_a_notebook_without_literal_parameters_is_refused(tmp_path):
         check_parameters(write_notebook(tmp_path / "b.ipynb", "x = 2 * 3"), {})
 
 
+@pytest.mark.parametrize("text", ["", "<<<<<<< HEAD\n", "{}", "[]"])
+def test_a_file_that_is_no_notebook_is_named(tmp_path, text):
+    (tmp_path / "a.ipynb").write_text(text)
+    with pytest.raises(UserError, match=r"a.ipynb is no notebook .*restore it"):
+        declared_parameters(tmp_path / "a.ipynb")
+
+
 def test_words_become_parameters():
     words = ["num_points=4", "scale=-1e-3", "taus=[1, 2]", "preset=laptop", "title=a=b", "use_log=True", "limit=None"]
     assert parse_parameters(words) == {

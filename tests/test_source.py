@@ -322,6 +322,11 @@ def test_a_folder_that_was_read_is_found_again_by_its_fingerprint(folders, monke
     made, other = (source.find_or_make(MAZE, folder=Path(name)) for name in ("many", shards(folders / "other", 2)))
     monkeypatch.chdir("/")
     assert source.by_fingerprint(MAZE, made.fingerprint) == made != other
+    more = [file.rename(folders / "many" / f"more-{file.name}") for file in shards(folders / "more", 3).iterdir()]
+    assert source.find_or_make(MAZE, folder=folders / "many").fingerprint != made.fingerprint
+    for file in more:  # read meanwhile, and gone again
+        file.unlink()
+    assert source.by_fingerprint(MAZE, made.fingerprint) == made
     made.files("val")[0].unlink()
     assert source.by_fingerprint(MAZE, other.fingerprint) == other
     with pytest.raises(UserError, match=f"no dataset {MAZE} with fingerprint {made.fingerprint}"):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -46,6 +47,20 @@ def test_a_second_signal_ends_the_process_at_once(first, second, code):
         process.wait(0.5)
     process.send_signal(second)
     assert process.wait(5) == code and process.stdout.read() == ""
+
+
+@pytest.mark.slow
+def test_a_signal_that_comes_twice_at_once_is_one():
+    """As `timeout` sends it: to its command, then to the group that the command is in."""
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"begun\n"
+    for _ in range(2):
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.1)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(1.5)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(5) == 143
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -127,6 +127,10 @@ def test_a_study_runs_is_killed_goes_on_and_is_done(module_home, tmp_path):
     assert (module_home / "figures" / "smoke" / "flow-field.png").exists()
     again = run(tmp_path)
     assert again.returncode == 0 and "Nothing to be done" in again.stderr
+    edited = (tmp_path / "study.yaml").read_text().replace("preset: smoke", "preset: laptop")
+    (tmp_path / "study.yaml").write_text(edited)
+    planned = run(tmp_path, "--dry-run")
+    assert planned.returncode == 0 and f"total {len(SMALL.steps()) + 1}" in " ".join(planned.stdout.split())
 
 
 def marks(home: Path, study: str = "small") -> set[str]:

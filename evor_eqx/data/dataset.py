@@ -6,11 +6,13 @@ is a draw of the behaviour. Three flags are three different things: `mask` 0 say
 that is its episode's `last_row`) that the recording ends here, `valid` that a window lies inside one episode.
 """
 
+import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 
 import jax
 import jax.numpy as jnp
@@ -61,25 +63,19 @@ class OfflineDataset:
     def mapped(cls, parts: Iterable["OfflineDataset"], folder: Path) -> "OfflineDataset":
         """The rows of all parts, one behind the other, with observations and actions memory-mapped from `folder`.
 
-        They are written there; only one part at a time is in memory, but for its rewards, masks and episodes' ends.
+        They are written there or, if they are there already, compared with what lies there; only one part at a time is
+        in memory, but for its rewards, masks and episodes' ends. Raises UserError if the files hold other rows.
         """
+        files = {name: folder / f"{name}.float32" for name in ("obs", "act")}
         small: dict[str, list[np.ndarray]] = {"reward": [], "mask": [], "last_row": []}
         num_rows, sizes = 0, {}
-        with (
-            replacing(folder / "obs.float32") as obs,
-            replacing(folder / "act.float32") as act,
-            obs.open("wb") as obs_file,
-            act.open("wb") as act_file,
-        ):
-            for part in parts:
-                obs_file.write(np.ascontiguousarray(part.obs).data)
-                act_file.write(np.ascontiguousarray(part.act).data)
-                small["reward"].append(part.reward)
-                small["mask"].append(part.mask)
-                small["last_row"].append(num_rows + part.last_row)
-                num_rows += len(part.obs)
-                sizes = {"obs": part.obs.shape[1], "act": part.act.shape[1]}
-        maps = {n: np.memmap(folder / f"{n}.float32", np.float32, "r", shape=(num_rows, sizes[n])) for n in sizes}
+        for part in (_compared if all(map(Path.is_file, files.values())) else _written)(parts, files):
+            small["reward"].append(part.reward)
+            small["mask"].append(part.mask)
+            small["last_row"].append(num_rows + part.last_row)
+            num_rows += len(part.obs)
+            sizes = {name: getattr(part, name).shape[1] for name in files}
+        maps = {name: np.memmap(file, np.float32, "r", shape=(num_rows, sizes[name])) for name, file in files.items()}
         return cls(**maps, **{name: np.concatenate(arrays, axis=-1) for name, arrays in small.items()})
 
     @cached_property
@@ -177,6 +173,38 @@ class OfflineDataset:
         if too_large or isinstance(self.obs, np.memmap):
             return HostWindows(Windows(chunk_length=chunk_length, all_draws=all_draws, **arrays))
         return Windows(chunk_length=chunk_length, all_draws=all_draws, **jax.tree.map(jnp.asarray, arrays))
+
+
+def _written(parts: Iterable[OfflineDataset], files: dict[str, Path]) -> Iterator[OfflineDataset]:
+    """The parts, each one's fields written behind those of the one before; the files are there after the last."""
+    with contextlib.ExitStack() as stack:
+        opened = {name: stack.enter_context(_replacing_bytes(file)) for name, file in files.items()}
+        for part in parts:
+            for name, file in opened.items():
+                file.write(np.ascontiguousarray(getattr(part, name)).data)
+            yield part
+
+
+@contextlib.contextmanager
+def _replacing_bytes(path: Path) -> Iterator[BinaryIO]:
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        yield file
+
+
+def _compared(parts: Iterable[OfflineDataset], files: dict[str, Path]) -> Iterator[OfflineDataset]:
+    """The parts. Raises UserError unless the files hold their fields, one part behind the other, and nothing else."""
+    num_read = dict.fromkeys(files, 0)
+    for part in parts:
+        for name, file in files.items():
+            values = getattr(part, name).ravel()
+            there = np.fromfile(file, np.float32, values.size, offset=4 * num_read[name])
+            if not np.array_equal(there, values, equal_nan=True):
+                raise UserError(f"damaged file {file}: expected the dataset's rows; delete it, and it is made again")
+            num_read[name] += values.size
+        yield part
+    for name, file in files.items():
+        if file.stat().st_size != 4 * num_read[name]:
+            raise UserError(f"damaged file {file}: expected the dataset's rows; delete it, and it is made again")
 
 
 def of_tasks(datasets: Sequence[OfflineDataset]) -> OfflineDataset:

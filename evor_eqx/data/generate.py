@@ -53,7 +53,8 @@ def generate(
 
     Arguments: `num_episodes` for training (at least 1; default: as published), a tenth of it, at least one, for
     validation; `seed` >= 0; `num_workers` processes (default: all cores). Files that are there already, made by the
-    same recipe, are returned as they are. Raises UserError for names and numbers out of range, and if a worker fails.
+    same recipe, are returned as they are. Raises UserError for names and numbers out of range,
+    and RuntimeError if a worker fails.
     """
     dataset = dataset_name(dataset)
     recipe = _checked_recipe(dataset, num_episodes, seed, num_workers)

@@ -218,11 +218,12 @@ def _in_folder(dataset: str, folder: Path) -> Source:
 
 
 def _folders_seen() -> list[Path]:
-    """The folders whose data files are those that were hashed here before."""
+    """The folders whose data files were all hashed here before."""
     files: dict[Path, set[Path]] = defaultdict(set)
     for file in map(Path, _hashes()):
         files[file.parent].add(file)
-    return [folder for folder, seen in sorted(files.items()) if seen == set(folder.glob("*.npz"))]
+    there = {folder: set(folder.glob("*.npz")) for folder in sorted(files)}
+    return [folder for folder, now in there.items() if now and now <= files[folder]]
 
 
 def _check_size(file: Path, details: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ def workers(number: int) -> Iterator[ProcessPoolExecutor]:
     On leaving, also by an error or Ctrl-C, the jobs under way are finished and the others dropped.
     """
     pool = ProcessPoolExecutor(number, mp_context=multiprocessing.get_context("spawn"), initializer=_start)
-    with environment_variables(_ONE_THREAD), _blank_main():
+    with environment_variables(_ONE_THREAD), blank_main():
         try:
             yield pool
         finally:
@@ -49,7 +49,7 @@ def _exit_with_parent() -> None:
 
 
 @contextlib.contextmanager
-def _blank_main() -> Iterator[None]:
+def blank_main() -> Iterator[None]:
     """Keep new processes from running the main script again; they need nothing of it, and it may have no guard."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")
