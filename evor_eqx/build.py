@@ -146,7 +146,7 @@ def _flow_on(config: CriticConfig, field: AbstractField, inputs: Inputs | None, 
 
 
 def _scalar(config, cond_size, inputs, scale, *, key):
-    return ScalarCritic(_mlp(config.network, cond_size, 1, key=key), inputs, scale)
+    return ScalarCritic(network=_mlp(config.network, cond_size, 1, key=key), inputs=inputs, scale=scale)
 
 
 def _gaussian(config, cond_size, inputs, scale, *, key):
@@ -174,13 +174,14 @@ def _iqn(config, cond_size, inputs, scale, *, key):
 
 
 def _best_of_n(config, cond_size, inputs, scale, *, key):
-    return BestOfNCritic(_value_ensemble(config, cond_size, key=key), inputs, scale)
+    return BestOfNCritic(network=_value_ensemble(config, cond_size, key=key), inputs=inputs, scale=scale)
 
 
 def _expectile(config, cond_size, inputs, scale, *, key):
     value_key, state_key = jax.random.split(key)
     state_network = _mlp(config.network, inputs.features.size, 1, key=state_key)
-    return ExpectileCritic(_value_ensemble(config, cond_size, key=value_key), state_network, inputs, scale)
+    network = _value_ensemble(config, cond_size, key=value_key)
+    return ExpectileCritic(network=network, state_network=state_network, inputs=inputs, scale=scale)
 
 
 def _value_ensemble(config: CriticConfig, cond_size: int, *, key: jax.Array) -> ValueEnsemble:

@@ -14,7 +14,6 @@ The rule, in this order; training and validation always come from one place:
 import itertools
 import zipfile
 import zlib
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -208,7 +207,7 @@ def _source(dataset: str, path: Path, origin: Origin, details: dict[str, Any]) -
 def _in_folder(dataset: str, folder: Path) -> Source:
     """All pairs of a folder, as one dataset. Raises UserError if there is none, or one without its validation file."""
     folder = folder.resolve()
-    pairs = [(path, val_path(path)) for path in sorted(folder.glob("*.npz")) if not path.stem.endswith("-val")]
+    pairs = _pairs(folder)
     if not pairs:
         raise UserError(f"no dataset in {folder}: expected files NAME.npz, each with NAME-val.npz")
     for _, missing in ((path, val) for path, val in pairs if not val.is_file()):
@@ -217,13 +216,20 @@ def _in_folder(dataset: str, folder: Path) -> Source:
     return _source(dataset, folder, "folder", details)
 
 
+def _pairs(folder: Path) -> list[tuple[Path, Path]]:
+    """The training files of a folder, each with the validation file that belongs to it, there or not."""
+    return [(path, val_path(path)) for path in sorted(folder.glob("*.npz")) if not path.stem.endswith("-val")]
+
+
 def _folders_seen() -> list[Path]:
-    """The folders whose data files were all hashed here before."""
-    files: dict[Path, set[Path]] = defaultdict(set)
-    for file in map(Path, _hashes()):
-        files[file.parent].add(file)
-    there = {folder: set(folder.glob("*.npz")) for folder in sorted(files)}
-    return [folder for folder, now in there.items() if now and now <= files[folder]]
+    """The folders of whole pairs that were all hashed here before."""
+    known = set(map(Path, _hashes()))
+
+    def is_known(folder: Path) -> bool:
+        files = [file for pair in _pairs(folder) for file in pair]
+        return bool(files) and all(file in known and file.is_file() for file in files)
+
+    return list(filter(is_known, sorted({file.parent for file in known})))
 
 
 def _check_size(file: Path, details: dict[str, Any]) -> None:
