@@ -96,11 +96,12 @@ def catalogue() -> list[Entry]:
 
 
 def _task_in(path: Path) -> Task | None:
-    """The task that a record is about; None, and a note that names the file, if it does not say."""
+    """The task that a record is about; None if it is about none (a critic of an exact process), or cannot be read."""
     try:
-        return parse_task(read_json(path)["task"])
-    except (UserError, KeyError) as error:
-        note(f"{path} names no task of an agent ({error}): left out")
+        record = read_json(path)
+        return parse_task(record["task"]) if "task" in record else None
+    except UserError as error:
+        note(f"left out: {error}")
         return None
 
 

@@ -86,7 +86,8 @@ def test_records_that_cannot_be_read_hide_no_other_agent(packed, monkeypatch):
     notes = []
     monkeypatch.setattr(agents, "note", notes.append)
     assert [entry.label for entry in agents.catalogue()] == before
-    assert [path for path in (empty, damaged) for line in notes if str(path) in line] == [empty, damaged]
+    (said,) = notes
+    assert str(damaged) in said
     damaged.unlink()
     empty.unlink()
 
