@@ -16,10 +16,10 @@ from evor_eqx.runs import LIBRARIES, Run
 def origins(runs: Iterable[Run]) -> dict[str, Any]:
     """Where the numbers come from: the runs with their seeds, the data of the runs, the versions."""
     facts = {run.name: {**run.manifest, **run.config} for run in runs}
-    datasets: dict[str, list[str]] = {}
-    for fact in (fact for fact in facts.values() if "fingerprint" in fact):
-        known = datasets.setdefault(fact["dataset"], [])
-        known += [data_origin(fact)] if data_origin(fact) not in known else []
+    datasets: dict[str, dict[str, None]] = {}  # ordered sets
+    for fact in facts.values():
+        if "fingerprint" in fact:
+            datasets.setdefault(fact["dataset"], {})[data_origin(fact)] = None
     return {
         "runs": {name: fact.get("seed") for name, fact in facts.items()},
         "datasets": {name: ", ".join(of_one) for name, of_one in datasets.items()},
