@@ -45,7 +45,11 @@ class FlowCritic(AbstractCritic):
     def loss_at(
         self, cond: Float[Array, " cond"], step: BellmanStep, *, key: PRNGKeyArray
     ) -> tuple[Float[Array, ""], Metrics]:
-        """The loss, given what the field is conditioned on and the target network's view of the backup."""
+        """The loss, given what the field is conditioned on and the target network's view of the backup.
+
+        The recorded `target_return`, of z_0 plus the velocity regressed on, has the backup's mean; with `dcfm`, whose
+        paths bend, only where t is uniform, as `euler` has it.
+        """
         noise_key, time_key, target_key = jax.random.split(key, 3)
         z_0 = jax.random.normal(noise_key, (1,))
         t = self.solver.time(jax.random.uniform(time_key))
