@@ -198,13 +198,16 @@ def _compared(parts: Iterable[OfflineDataset], files: dict[str, Path]) -> Iterat
         for name, file in files.items():
             values = getattr(part, name).ravel()
             there = np.fromfile(file, np.float32, values.size, offset=4 * num_read[name])
-            if not np.array_equal(there, values, equal_nan=True):
-                raise UserError(f"damaged file {file}: expected the dataset's rows; delete it, and it is made again")
+            _expect_rows(np.array_equal(there, values, equal_nan=True), file)
             num_read[name] += values.size
         yield part
     for name, file in files.items():
-        if file.stat().st_size != 4 * num_read[name]:
-            raise UserError(f"damaged file {file}: expected the dataset's rows; delete it, and it is made again")
+        _expect_rows(file.stat().st_size == 4 * num_read[name], file)
+
+
+def _expect_rows(are_there: bool, file: Path) -> None:
+    if not are_there:
+        raise UserError(f"damaged file {file}: expected the dataset's rows; delete it, and it is made again")
 
 
 def of_tasks(datasets: Sequence[OfflineDataset]) -> OfflineDataset:
