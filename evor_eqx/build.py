@@ -60,11 +60,12 @@ def make_critic(
 ) -> AbstractCritic:
     """An untrained critic; without statistics it takes observations, and without a scale returns, as they are.
 
-    Raises UserError for a histogram whose range of returns is not finite, as without a scale.
+    Raises UserError for a histogram whose range of returns has no end, as without a scale.
     """
     make_member = MEMBERS[config.kind]
     inputs = Inputs(_features(config.network, obs_size, statistics))
-    scale = scale or ReturnScale(*map(jnp.asarray, (0.0, 1.0, -jnp.inf, jnp.inf)))
+    largest = jnp.finfo(jnp.float32).max  # no bound, yet finite as all parameters have to be
+    scale = scale or ReturnScale(*map(jnp.asarray, (0.0, 1.0, -largest, largest)))
 
     def member(member_key):
         return make_member(config, inputs.features.size + chunk_size, inputs, scale, key=member_key)

@@ -175,6 +175,17 @@ def chain(num_episodes=400):
     return OfflineDataset.from_arrays(arrays).windows(gamma=0.9)
 
 
+@pytest.mark.parametrize("kind", ["flow", "scalar", "gaussian", "qr_dqn"])
+def test_a_critic_without_a_scale_learns_as_one_whose_bounds_are_out_of_reach(kind):
+    far, config = ReturnScale(*map(jnp.asarray, (0.0, 1.0, -1e6, 1e6))), TrainConfig(num_updates=3, batch_size=8)
+    trained = [
+        train.fit(critic_of("bootstrap", scale, kind=kind), chain(10), chain(10), config, train.Memory(), key=KEY)
+        for scale in (None, far)
+    ]
+    laws = [critic.law(jnp.array([1.0, 0.0]), jnp.zeros(1), 8, 4) for critic in trained]
+    np.testing.assert_array_equal(laws[0].atoms, laws[1].atoms)
+
+
 def learned_law(target):
     config = TrainConfig(num_updates=1500, batch_size=128, learning_rate=3e-3, decay=True, ema_rate=0.01, log_every=500)
     model = critic_of(target, ReturnScale(*map(jnp.asarray, (0.0, 1.0, -10.0, 10.0))))

@@ -34,7 +34,7 @@ PADDING = 3.0  # atoms of HL-Gauss beyond the possible returns, on either side, 
 
 
 def check_support(returns: Float[np.ndarray, " rows"], low: float, high: float) -> None:
-    """Raise UserError unless low < high are finite and every recorded return lies between them, up to rounding."""
+    """Raise UserError as `check_range`, and unless every recorded return lies in the range, up to rounding."""
     check_range(low, high)
     slack = 1e-5 * (high - low)
     outside = returns[~((returns >= low - slack) & (returns <= high + slack))]
@@ -46,8 +46,8 @@ def check_support(returns: Float[np.ndarray, " rows"], low: float, high: float) 
 
 
 def check_range(low: float, high: float) -> None:
-    """Raise UserError unless low < high are finite."""
-    if not (np.isfinite(low) and np.isfinite(high) and low < high):
+    """Raise UserError unless low < high, and high - low is a finite number in single precision."""
+    if not 0 < high - low <= float(np.finfo(np.float32).max):
         raise UserError(
             f"the range of returns is {low} to {high}: expected finite numbers, low < high; give the scale of the data "
             "(build.return_statistics), or, where every recorded reward is zero, choose a critic without fixed atoms"
