@@ -58,11 +58,6 @@ class Recording:
         return np.sum(self.atoms * self.law_weights, axis=1)
 
     @property
-    def reward_so_far(self) -> Float[np.ndarray, " decisions"]:
-        """Undiscounted sum of the rewards before each decision."""
-        return np.concatenate([[0.0], np.cumsum(self.reward)])[self.step]
-
-    @property
     def return_to_go(self) -> Float[np.ndarray, " decisions"]:
         """Discounted return that was realised from each decision on; see `weight_behind`."""
         returns = np.zeros(len(self.reward) + 1)
