@@ -16,6 +16,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
 
 from evor_eqx import inference, train
 from evor_eqx.bank import is_made
@@ -53,9 +55,14 @@ class Result:
     episodes: list[Episode]
 
     @property
+    def outcomes(self) -> Float[np.ndarray, " episodes"]:
+        """1 where an episode succeeded, else 0, in their order: settings on the same seeds compare in pairs."""
+        return np.array([episode.success for episode in self.episodes], float)
+
+    @property
     def success(self) -> Interval:
         """Success rate with Wilson's 95 % interval."""
-        return wilson_interval(sum(episode.success for episode in self.episodes), len(self.episodes))
+        return wilson_interval(int(self.outcomes.sum()), len(self.episodes))
 
 
 def find_source(dataset: str, config: Config) -> Source | None:
