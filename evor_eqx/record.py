@@ -124,6 +124,19 @@ def put_rows(path: Path, rows: Sequence[Row], evaluation_seed: int = REPORTED_SE
             writer.writerows(lines)
 
 
+def datasets_of(rows: Sequence[Row]) -> dict[str, str]:
+    """By dataset, what its rows are of, as origin:fingerprint; with commas where they are of several.
+
+    The arms' data end in other bits, and have another fingerprint, where numpy's linear algebra has other kernels for
+    the processor.
+    """
+    found: dict[str, set[str]] = {}
+    for case in (row.case for row in rows):
+        origin = f"{case.dataset_origin}:{case.dataset_fingerprint}"
+        found.setdefault(parse_task(case.task).dataset, set()).add(origin)
+    return {name: ", ".join(sorted(of_one)) for name, of_one in sorted(found.items())}
+
+
 def _outcome(row: Row) -> dict[str, object]:
     return {name: getattr(row, name) for name in _OUTCOME}
 

@@ -24,7 +24,7 @@ from evor_eqx.leases import lease
 from evor_eqx.methods import METHODS
 from evor_eqx.presets import preset as named_preset
 from evor_eqx.progress import duration
-from evor_eqx.record import TUNING_SEED, Case, Row, read_record
+from evor_eqx.record import TUNING_SEED, Case, Row, datasets_of, read_record
 from evor_eqx.stopping import Deadline, TimeUp
 from evor_eqx.tasks import DATASETS, Task, all_tasks, is_task, parse_task
 
@@ -103,14 +103,23 @@ class Suite:
         except TimeUp:
             print("the time is up; the same command goes on from here")
         finally:
-            print(self.describe_left(), flush=True)
+            print("\n".join([*self.mixed_data(), self.describe_left()]), flush=True)
         return int(num_failed > 0)
 
     def rows(self) -> list[Row]:
         """What the record holds of its jobs."""
         jobs = {job.key for job in self.jobs}
-        rows = read_record(self.record, self.evaluation_seed) if self.record.exists() else []
-        return [row for row in rows if row.case.job in jobs]
+        return [row for row in self._all_rows() if row.case.job in jobs]
+
+    def mixed_data(self) -> list[str]:
+        """A sentence for each of its datasets of which methods in the record, its own or others, had different data."""
+        tasks = {job.task.name for job in self.jobs}
+        found = datasets_of([row for row in self._all_rows() if row.case.task in tasks])
+        return [
+            f"{name}: methods in the record had different data, {several}; they differ by that, too"
+            for name, several in found.items()
+            if "," in several
+        ]
 
     def left(self) -> list[Job]:
         """The jobs whose rows are not in the record."""
@@ -145,6 +154,9 @@ class Suite:
     @property
     def _times(self) -> Path:
         return paths.runs_dir() / f"{self.record.stem}.jsonl"
+
+    def _all_rows(self) -> list[Row]:
+        return read_record(self.record, self.evaluation_seed) if self.record.exists() else []
 
     def _recorded(self) -> set[Case]:
         return {row.case for row in self.rows()}

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from evor_eqx.errors import UserError
-from evor_eqx.record import COLUMNS, REPORTED_SEED, TUNING_SEED, Case, Row, put_rows, read_record
+from evor_eqx.record import COLUMNS, REPORTED_SEED, TUNING_SEED, Case, Row, datasets_of, put_rows, read_record
 
 
 def make_row(
@@ -72,6 +72,15 @@ def test_damage_is_named_with_its_line(tmp_path, damage, words):
 def test_a_record_that_is_not_there_says_what_makes_it(tmp_path):
     with pytest.raises(UserError, match=r"no record .*suite\.csv: `evor suite` makes it"):
         read_record(tmp_path / "suite.csv")
+
+
+def test_what_data_rows_are_of_is_said_by_dataset_all_of_it():
+    arm = [f"cube-single-play-singletask-task{n}-v0" for n in (1, 2)]
+    rows = [make_row(), make_row(arm[0]), make_row(arm[1], dataset_fingerprint="00000000"), make_row(arm[1])]
+    assert datasets_of(rows) == {
+        "cube-single-play-v0": "generated:00000000, generated:1a2b3c4d",
+        "pointmaze-medium-navigate-v0": "generated:1a2b3c4d",
+    }
 
 
 def test_the_columns_are_those_of_a_row():

@@ -142,6 +142,18 @@ def test_without_time_it_only_says_what_is_left(home, capsys):
     assert not list(home.iterdir())
 
 
+def test_methods_with_other_data_than_others_in_the_record_are_named(home, capsys):
+    task, other = parse_task(TASK).name, parse_task("cube-single-play-task1").name
+    record = small("base").record
+    put_rows(record, [make_row(task, "base"), make_row(other, "base"), make_row(other, dataset_fingerprint="feedbeef")])
+    small("base").run(0)
+    assert "different data" not in capsys.readouterr().out
+    put_rows(record, [make_row(task, "qc1", dataset_fingerprint="feedbeef")])
+    small("base").run(0)
+    said = "pointmaze-medium-navigate-v0: methods in the record had different data, generated:1a2b3c4d, generated:feedb"
+    assert said in capsys.readouterr().out
+
+
 def test_time_left_is_the_median_of_the_kind_on_the_dataset_or_else_on_others():
     def station(dataset, method, name):
         return Station("critic", method, dataset, name)
