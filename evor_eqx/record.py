@@ -127,8 +127,8 @@ def put_rows(path: Path, rows: Sequence[Row], evaluation_seed: int = REPORTED_SE
 def datasets_of(rows: Sequence[Row]) -> dict[str, str]:
     """By dataset, what its rows are of, as origin:fingerprint; with commas where they are of several.
 
-    The arms' data end in other bits, and have another fingerprint, where numpy's linear algebra has other kernels for
-    the processor.
+    The same command makes data of another fingerprint, with other last bits, where a processor has numpy's linear
+    algebra take other kernels.
     """
     found: dict[str, set[str]] = {}
     for case in (row.case for row in rows):
