@@ -16,15 +16,19 @@ from evor_eqx.runs import LIBRARIES, Run
 def origins(runs: Iterable[Run]) -> dict[str, Any]:
     """Where the numbers come from: the runs with their seeds, the data of the runs, the versions."""
     facts = {run.name: {**run.manifest, **run.config} for run in runs}
-    datasets: dict[str, dict[str, None]] = {}  # ordered sets
-    for fact in facts.values():
-        if "fingerprint" in fact:
-            datasets.setdefault(fact["dataset"], {})[data_origin(fact)] = None
     return {
         "runs": {name: fact.get("seed") for name, fact in facts.items()},
-        "datasets": {name: ", ".join(of_one) for name, of_one in datasets.items()},
+        "datasets": data_origins(fact for fact in facts.values() if "fingerprint" in fact),
         "versions": versions(),
     }
+
+
+def data_origins(facts: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """By dataset its origins and fingerprints, as `data_origin` has them; with commas where facts are of several."""
+    found: dict[str, dict[str, None]] = {}  # ordered sets
+    for fact in facts:
+        found.setdefault(fact["dataset"], {})[data_origin(fact)] = None
+    return {name: ", ".join(of_one) for name, of_one in found.items()}
 
 
 def data_origin(facts: Mapping[str, Any]) -> str:

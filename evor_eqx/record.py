@@ -15,6 +15,7 @@ from evor_eqx.config import EvaluationConfig
 from evor_eqx.errors import UserError
 from evor_eqx.files import replacing
 from evor_eqx.leases import lease
+from evor_eqx.provenance import data_origins
 from evor_eqx.tasks import parse_task
 
 REPORTED_SEED = EvaluationConfig().seed
@@ -130,11 +131,10 @@ def datasets_of(rows: Sequence[Row]) -> dict[str, str]:
     The same command makes data of another fingerprint, with other last bits, where a processor has numpy's linear
     algebra take other kernels.
     """
-    found: dict[str, set[str]] = {}
-    for case in (row.case for row in rows):
-        origin = f"{case.dataset_origin}:{case.dataset_fingerprint}"
-        found.setdefault(parse_task(case.task).dataset, set()).add(origin)
-    return {name: ", ".join(sorted(of_one)) for name, of_one in sorted(found.items())}
+    cases = [row.case for row in rows]
+    facts = {(parse_task(case.task).dataset, case.dataset_origin, case.dataset_fingerprint) for case in cases}
+    names = ("dataset", "origin", "fingerprint")
+    return data_origins(dict(zip(names, values, strict=True)) for values in sorted(facts))
 
 
 def _outcome(row: Row) -> dict[str, object]:
