@@ -20,7 +20,7 @@ from evor_eqx.errors import UserError
 from evor_eqx.leases import lease
 from evor_eqx.presets import preset
 from evor_eqx.tasks import parse_task
-from evor_eqx.widgets.training import TrainingView, describe
+from evor_eqx.widgets.training import DRAW_EVERY, TrainingView, describe
 from evor_eqx.widgets.training_panels import LawPanel, loss_curves, training_figure
 
 TASK = parse_task("pointmaze-medium-navigate-task1")
@@ -288,10 +288,14 @@ def test_in_a_kernel_other_cells_answer_while_the_thread_trains_and_draws(kernel
     assert any("application/vnd.jupyter.widget-view+json" in m["content"].get("data", {}) for m in shown)
     run_cell(kernel, "view.start()")
     wait_until(lambda: "Training: " in run_cell(kernel, "print(view.line.value)")[0])
-    # The thread's pictures reach the page, also while the main thread is in a cell.
-    _, messages, _ = run_cell(kernel, "import time; time.sleep(3)")
-    pictures = [m for m in messages if ["value"] in m["content"].get("data", {}).get("buffer_paths", [])]
-    assert 3 <= len(pictures) <= 3 * 8  # three canvases, twice a second
+
+    def pictures_come_while_a_cell_runs():
+        _, messages, seconds = run_cell(kernel, "import time; time.sleep(3)")
+        pictures = [m for m in messages if ["value"] in m["content"].get("data", {}).get("buffer_paths", [])]
+        assert len(pictures) <= 3 * (seconds / DRAW_EVERY + 2)  # three canvases; one drawing may wait, one be under way
+        return len(pictures) >= 3
+
+    wait_until(pictures_come_while_a_cell_runs)
     seconds = [run_cell(kernel, "print(sum(range(1000)))")[2] for _ in range(9)]
     assert statistics.median(seconds) < 1.0 and max(seconds) < 5.0
     assert run_cell(kernel, "print(view.running)")[0] == "True\n"
