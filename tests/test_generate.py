@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.stats
+from numpy._core._multiarray_umath import __cpu_features__ as cpu_features
 
 from evor_eqx import progress
 from evor_eqx.data import controllers, generate
@@ -206,6 +207,14 @@ def test_the_number_of_workers_changes_no_byte_and_few_episodes_are_the_first_of
     with np.load(one) as few, np.load(many) as more:
         assert all(np.array_equal(few[key], more[key][:120]) for key in few)
     assert not list(tmp_path.glob("*/*.parts"))
+
+
+@pytest.mark.skipif(not cpu_features["AVX2"], reason="processes are told which kernel to use where there is AVX2")
+def test_a_processor_for_which_openblas_has_another_kernel_changes_no_byte(short, monkeypatch, tmp_path):
+    short(CUBE, 300)
+    here = generate.generate(CUBE, num_episodes=1, folder=tmp_path / "here")
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "NEHALEM")
+    assert digests(generate.generate(CUBE, num_episodes=1, folder=tmp_path / "there")) == digests(here)
 
 
 def test_another_seed_gives_other_data_and_splits_differ(short, tmp_path):

@@ -1,4 +1,4 @@
-"""Collects an OGBench dataset here: all cores, the same bits whatever their number, taken up again after a kill.
+"""Collects an OGBench dataset here: all cores, the same bits whatever their number and kind, resumed after a kill.
 
 Every episode has a seed of its own, from (dataset, split, seed, index). So episodes can be collected in any order, by
 any number of processes, and twenty are the first twenty of a hundred. They are collected in parts of a few seconds;
