@@ -64,7 +64,7 @@ class LawPanel:
             ax.set_title(f"{place} in an episode")
         for ax in self._axes[1:]:
             ax.set(ylabel="")
-        self._axes[0].legend(loc="upper left")
+        self._axes[0].legend(loc="lower right")  # early in an episode returns are low
 
     @property
     def moving(self) -> list[Artist]:
