@@ -43,7 +43,7 @@ METHODS = {
 SUITE_METHODS = METHODS | {
     "base": Look("base policy", "#999999", ":", "."),
     "evor": Look("EVOR", "#009E73", "-", "o"),
-    "evor_best4": Look("EVOR, best of 4 draws", "#44AA99", "--", "^"),
+    "evor_best4": Look("EVOR, best of 4 draws", "#004D40", "--", "^"),
     "qc1": Look("QC-1", "#88CCEE", "-", "s"),
     "qc5": Look("QC-5", "#332288", "-", "*"),
     "ifql": Look("IFQL", "#CC79A7", "--", "p"),

@@ -128,8 +128,7 @@ def put_rows(path: Path, rows: Sequence[Row], evaluation_seed: int = REPORTED_SE
 def datasets_of(rows: Sequence[Row]) -> dict[str, str]:
     """By dataset, what its rows are of, as origin:fingerprint; with commas where they are of several.
 
-    The same command makes data of another fingerprint, with other last bits, where a processor has numpy's linear
-    algebra take other kernels.
+    The same command may make data of another fingerprint: with another MuJoCo or numpy, or where there is no AVX2.
     """
     cases = [row.case for row in rows]
     facts = {(parse_task(case.task).dataset, case.dataset_origin, case.dataset_fingerprint) for case in cases}
