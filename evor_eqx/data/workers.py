@@ -20,7 +20,7 @@ from numpy._core._multiarray_umath import __cpu_features__ as cpu_features
 from evor_eqx.environment import environment_variables
 
 _VARIABLES: dict[str, str] = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-if cpu_features["AVX2"] and cpu_features["FMA3"]:  # what these kernels need; OpenBLAS does not ask
+if cpu_features.get("AVX2") and cpu_features.get("FMA3"):  # what these kernels need; OpenBLAS does not ask
     _VARIABLES["OPENBLAS_CORETYPE"] = "HASWELL"
 
 
