@@ -7,7 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/locked
 PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 LOCKED := --requirement requirements.lock --editable .
-NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+NOTEBOOKS := $(wildcard notebooks/*.ipynb notebooks/*/*.ipynb)
 # What takes longer than the rest together has a target of its own.
 STUDIES := 04_flow_td_targets 07_stochastic_transitions 08_critics_compared 09_results 10_velocity_architecture \
 	12_action_bank 13_more_candidates 14_suite 15_devices 16_unseen_data 17_which_cube \
@@ -27,8 +27,8 @@ studies: $(STAMP) ## the longer figures: targets, critics, temperatures, archite
 	$(BIN)/evor figures $(STUDIES) --preset $(PRESET) $(ARGS)
 
 agents: $(STAMP) ## the agents that the package ships for the explorer, trained at the laptop preset if they are not there
-	$(BIN)/evor pack pointmaze-medium-navigate-task1 --to evor_eqx/shipped --setting.tau-r 3 --setting.tau-q 0.1
-	$(BIN)/evor pack cube-single-play-task2 --to evor_eqx/shipped --setting.tau-r 30 --setting.tau-q 0.3
+	$(BIN)/evor pack pointmaze-medium-navigate-task1 --to evor_eqx/zoo/shipped --setting.tau-r 3 --setting.tau-q 0.1
+	$(BIN)/evor pack cube-single-play-task2 --to evor_eqx/zoo/shipped --setting.tau-r 30 --setting.tau-q 0.3
 
 course: $(STAMP) ## notebooks 00 to 09 as web pages in course/ (PRESET=smoke: minutes)
 	$(BIN)/evor course --preset $(PRESET) $(ARGS)

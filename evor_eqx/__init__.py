@@ -8,12 +8,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from evor_eqx.agent.agent import act, candidate_weights, decide
     from evor_eqx.config import Config, CriticConfig, PolicyConfig, Setting
+    from evor_eqx.distributions import soft_value
     from evor_eqx.errors import UserError
-    from evor_eqx.inference import act, candidate_weights, decide
-    from evor_eqx.laws import soft_value
     from evor_eqx.presets import PRESETS, preset
-    from evor_eqx.shapes import Batch, ReturnLaw
+    from evor_eqx.types import Batch, ReturnLaw
 
 __all__ = [
     "PRESETS",
@@ -34,10 +34,10 @@ __all__ = [
 _MODULES = {
     "config": {"Config", "CriticConfig", "PolicyConfig", "Setting"},
     "errors": {"UserError"},
-    "inference": {"act", "candidate_weights", "decide"},
-    "laws": {"soft_value"},
+    "agent.agent": {"act", "candidate_weights", "decide"},
+    "distributions": {"soft_value"},
     "presets": {"PRESETS", "preset"},
-    "shapes": {"Batch", "ReturnLaw"},
+    "types": {"Batch", "ReturnLaw"},
 }
 
 

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from evor_eqx import flow
-from evor_eqx.networks import AbstractField, ObservationFeatures
-from evor_eqx.shapes import Batch, Metrics
+from evor_eqx.nn import flow_matching
+from evor_eqx.nn.fields import AbstractField, ObservationFeatures
+from evor_eqx.types import Batch, Metrics
 
 
 class FlowPolicy(eqx.Module):
@@ -20,15 +20,15 @@ class FlowPolicy(eqx.Module):
     field: AbstractField
     features: ObservationFeatures
     chunk_size: int = eqx.field(static=True)
-    solver: flow.Solver = eqx.field(static=True)
+    solver: flow_matching.Solver = eqx.field(static=True)
 
     def loss(self, target: "FlowPolicy", example: Batch, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
         """Flow-matching loss of one example, and its record of scalars. `target` has no say: nothing bootstraps."""
         noise_key, time_key = jax.random.split(key)
         x_0 = jax.random.normal(noise_key, example.chunk.shape)
         t = self.solver.time(jax.random.uniform(time_key))
-        vel = self.field(flow.interpolate(x_0, example.chunk, t), t, self.features(example.obs))
-        loss = flow.regression_loss(vel, example.chunk - x_0)
+        vel = self.field(flow_matching.interpolate(x_0, example.chunk, t), t, self.features(example.obs))
+        loss = flow_matching.regression_loss(vel, example.chunk - x_0)
         return loss, {"loss": loss}
 
     def transport(

@@ -28,7 +28,7 @@ settings.load_profile("compiled")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first: the notebooks, then files with slow tests; pytest-xdist gives each file to one process."""
-    items.sort(key=lambda item: (not item.path.name.startswith("test_notebooks"), not item.get_closest_marker("slow")))
+    items.sort(key=lambda item: (item.path.parent.name != "notebooks", not item.get_closest_marker("slow")))
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def notebooks_with_solutions(tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """The notebooks are those of a folder of their own, with their solutions as code."""
     from headless import write_with_solutions  # not above: JAX reads its settings when it is imported
 
-    from evor_eqx import paths
+    from evor_eqx.system import paths
 
     folder = tmp_path_factory.mktemp("notebooks")
     write_with_solutions(folder)

@@ -10,10 +10,10 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell
 
-from evor_eqx import paths
-from evor_eqx.figures import executed_copy, run_all
+from evor_eqx.reports.notebooks import executed_copy, run_all
+from evor_eqx.system import paths
 
-NOTEBOOKS = sorted(paths.notebooks_dir().glob("*.ipynb"))
+NOTEBOOKS = sorted(paths.notebooks_dir().rglob("*.ipynb"))
 # Those that train on exact processes alone share runs with each other, and the others their data and base policies.
 ON_EXACT_PROCESSES = ("00", "03", "04", "10")
 SOLUTION = re.compile(r"<details><summary>Solution</summary>\n\n```python\n(.*?)\n```\n.*\n</details>", re.DOTALL)

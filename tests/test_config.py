@@ -19,9 +19,9 @@ from evor_eqx.config import (
     to_record,
 )
 from evor_eqx.critics.ensemble import COMBINE
-from evor_eqx.critics.targets import TARGETS
+from evor_eqx.critics.flow_targets import TARGETS
 from evor_eqx.errors import UserError
-from evor_eqx.flow import SOLVERS
+from evor_eqx.nn.flow_matching import SOLVERS
 from evor_eqx.presets import PRESETS, preset
 
 

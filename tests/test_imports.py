@@ -16,7 +16,7 @@ def test_every_public_name_is_there_and_others_are_refused():
         evor_eqx.decides  # noqa: B018
 
 
-@pytest.mark.parametrize("module", ["evor_eqx.cli", "evor_eqx.data.generate", "evor_eqx.envs"])
+@pytest.mark.parametrize("module", ["evor_eqx.cli.main", "evor_eqx.data.generation.collect", "evor_eqx.envs.vector"])
 def test_help_and_processes_that_only_simulate_do_not_wait_for_jax(module):
     code = f"import sys, {module}; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

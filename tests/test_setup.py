@@ -15,8 +15,8 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from evor_eqx import paths
-from evor_eqx.shapes import ReturnLaw
+from evor_eqx.system import paths
+from evor_eqx.types import ReturnLaw
 
 ROOT = paths.checkout()
 assert ROOT is not None, "the tests belong to a checkout"
@@ -86,7 +86,7 @@ def test_an_installed_package_brings_its_style_and_notebooks(tmp_path):
     install = ["pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", str(tmp_path)]
     subprocess.run([sys.executable, "-m", *install, str(ROOT)], check=True)
     package = tmp_path / "evor_eqx"
-    names = {path.name for path in (ROOT / "notebooks").glob("*.ipynb")}
-    assert {path.name for path in (package / "notebooks").glob("*.ipynb")} == names
+    names = {path.relative_to(ROOT) for path in (ROOT / "notebooks").rglob("*.ipynb")}
+    assert {path.relative_to(package) for path in (package / "notebooks").rglob("*.ipynb")} == names
     assert (package / paths.style_file().name).is_file()
     assert (tmp_path / "bin" / "evor").is_file()

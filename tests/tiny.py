@@ -5,12 +5,12 @@ from dataclasses import replace
 import jax
 import numpy as np
 
-from evor_eqx.agents import STRIDE, Agent, Entry, States
-from evor_eqx.build import make_critic, make_policy
 from evor_eqx.config import CriticConfig, NetworkConfig, PolicyConfig, Setting, TrainConfig
+from evor_eqx.critics.factory import make_critic, make_policy
 from evor_eqx.data.dataset import OfflineDataset
+from evor_eqx.envs.tasks import make_env, parse_task
 from evor_eqx.presets import preset
-from evor_eqx.tasks import make_env, parse_task
+from evor_eqx.zoo.packed import STRIDE, Agent, Entry, States
 
 TASK = parse_task("pointmaze-medium-navigate-task1")
 CHUNK_LENGTH = 5

@@ -9,14 +9,14 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from evor_eqx import train
-from evor_eqx.build import make_critic
 from evor_eqx.config import CriticConfig, NetworkConfig, TrainConfig
+from evor_eqx.critics.factory import make_critic
 from evor_eqx.data.dataset import OfflineDataset
 from evor_eqx.data.windows import HostWindows
-from evor_eqx.devices import over_devices
-from evor_eqx.runs import Run
-from evor_eqx.stopping import Stopped
+from evor_eqx.runs.run import Run
+from evor_eqx.system.signals import Stopped
+from evor_eqx.training import loop
+from evor_eqx.training.sharding import over_devices
 
 CONFIG = TrainConfig(num_updates=40, batch_size=16, learning_rate=1e-3, log_every=10, checkpoint_every=20)
 CRITIC = CriticConfig(target="velocity", network=NetworkConfig(width=16, depth=1))
@@ -41,7 +41,7 @@ def train_over(num_devices, model, sampler, key, run, **options):
     """Losses and last weights of a training over so many devices."""
     sizes = {"num_seeds": len(key)} if key.ndim else {"batch_size": CONFIG.batch_size}
     with over_devices(num_devices, **sizes):
-        trained = train.fit(model, sampler, sampler, CONFIG, run, key=key, **options)
+        trained = loop.fit(model, sampler, sampler, CONFIG, run, key=key, **options)
     return {
         "losses": run.metrics()["loss"].tolist(),
         "weights": [float(np.linalg.norm(leaf)) for leaf in jax.tree.leaves(eqx.filter(trained.field, eqx.is_array))],
@@ -52,9 +52,9 @@ def train_over(num_devices, model, sampler, key, run, **options):
 def collectives(num_devices, model, sampler, keys):
     """What the compiled block sends between devices."""
     with over_devices(num_devices):
-        states = (train.init_states if keys.ndim else train.init_state)(model, CONFIG)
+        states = (loop.init_states if keys.ndim else loop.init_state)(model, CONFIG)
         batch = sampler.sample(CONFIG.batch_size, key=KEY)
-        lowered = train.run_block.lower((sampler, batch, keys, KEY), states, CONFIG, 10)
+        lowered = loop.run_block.lower((sampler, batch, keys, KEY), states, CONFIG, 10)
         text = lowered.compile().compiled.as_text()
     return sorted(set(re.findall(r"all-gather|all-reduce|all-to-all|collective-permute", text)))
 

@@ -21,10 +21,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from evor_eqx.critics.abstract import Inputs, ReturnScale
+from evor_eqx.critics.base import Inputs, ReturnScale
 from evor_eqx.critics.ensemble import ValueEnsemble
 from evor_eqx.critics.scalar import AbstractValue
-from evor_eqx.shapes import Batch, Metrics
+from evor_eqx.types import Batch, Metrics
 
 
 class BestOfNCritic(AbstractValue):

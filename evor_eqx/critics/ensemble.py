@@ -14,10 +14,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from evor_eqx.critics.abstract import AbstractCritic
-from evor_eqx.laws import quantile_means
-from evor_eqx.networks import MLP
-from evor_eqx.shapes import ReturnLaw
+from evor_eqx.critics.base import AbstractCritic
+from evor_eqx.distributions import quantile_means
+from evor_eqx.nn.fields import MLP
+from evor_eqx.types import ReturnLaw
 
 Models = TypeVar("Models")
 COMBINE = {"mean": jnp.mean, "min": jnp.min}

@@ -19,11 +19,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from evor_eqx.critics.abstract import Inputs, ReturnScale
+from evor_eqx.critics.base import Inputs, ReturnScale
 from evor_eqx.critics.ensemble import ValueEnsemble
 from evor_eqx.critics.scalar import AbstractValue
-from evor_eqx.networks import MLP
-from evor_eqx.shapes import Batch, Metrics
+from evor_eqx.nn.fields import MLP
+from evor_eqx.types import Batch, Metrics
 
 EXPECTILE = 0.9  # IFQL's; 0.5 is the mean, 1 the maximum over the data's chunks
 

@@ -20,11 +20,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from evor_eqx import flow
-from evor_eqx.critics.abstract import AbstractCritic, ReturnScale
-from evor_eqx.critics.targets import BellmanStep, FlowTarget
-from evor_eqx.networks import AbstractField
-from evor_eqx.shapes import Batch, Metrics, ReturnLaw
+from evor_eqx.critics.base import AbstractCritic, ReturnScale
+from evor_eqx.critics.flow_targets import BellmanStep, FlowTarget
+from evor_eqx.nn import flow_matching
+from evor_eqx.nn.fields import AbstractField
+from evor_eqx.types import Batch, Metrics, ReturnLaw
 
 
 class FlowCritic(AbstractCritic):
@@ -33,7 +33,7 @@ class FlowCritic(AbstractCritic):
     field: AbstractField
     inputs: Any  # (obs, chunk) -> what the field is conditioned on; None in a head of a `SharedCritic`
     scale: ReturnScale
-    solver: flow.Solver = eqx.field(static=True)
+    solver: flow_matching.Solver = eqx.field(static=True)
     flow_target: FlowTarget = eqx.field(static=True)
     num_target_steps: int = eqx.field(static=True)
     control_variate: float = eqx.field(static=True)
@@ -54,7 +54,7 @@ class FlowCritic(AbstractCritic):
         z_0 = jax.random.normal(noise_key, (1,))
         t = self.solver.time(jax.random.uniform(time_key))
         z_t, vel = jax.lax.stop_gradient(self.flow_target(step, z_0, t, key=target_key))
-        loss = flow.regression_loss(self.field(z_t, t, cond), vel)
+        loss = flow_matching.regression_loss(self.field(z_t, t, cond), vel)
         return loss, {"loss": loss, "target_return": self.scale.to_return(z_0 + vel)[0]}
 
     def law(
@@ -69,7 +69,7 @@ class FlowCritic(AbstractCritic):
 
     def law_at(self, cond: Float[Array, " cond"], num_returns: int, num_steps: int | Int[Array, ""]) -> ReturnLaw:
         """The law, given what the field is conditioned on."""
-        z_1 = self.transport(cond, flow.mid_quantile_noise(num_returns), num_steps)
+        z_1 = self.transport(cond, flow_matching.mid_quantile_noise(num_returns), num_steps)
         return ReturnLaw(atoms=z_1, weights=jnp.full(num_returns, 1.0 / num_returns))
 
     def transport(

@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from evor_eqx import flow
-from evor_eqx.critics.abstract import AbstractCritic, Inputs, ReturnScale
-from evor_eqx.networks import MLP
-from evor_eqx.shapes import Batch, Metrics, ReturnLaw
+from evor_eqx.critics.base import AbstractCritic, Inputs, ReturnScale
+from evor_eqx.nn import flow_matching
+from evor_eqx.nn.fields import MLP
+from evor_eqx.types import Batch, Metrics, ReturnLaw
 
 STD_FLOOR = 0.05  # of the model's unit, the data's standard deviation of returns; the law of a sure return is this wide
 
@@ -51,7 +51,7 @@ class GaussianCritic(AbstractCritic):
     ) -> ReturnLaw:
         """The N mid-quantiles of the Gaussian, each with weight 1 / N."""
         mean, std = self.predict(obs, chunk)
-        atoms = self.scale.to_return(mean + std * flow.mid_quantile_noise(num_returns))
+        atoms = self.scale.to_return(mean + std * flow_matching.mid_quantile_noise(num_returns))
         return ReturnLaw(atoms=atoms, weights=jnp.full(num_returns, 1.0 / num_returns))
 
     def predict(

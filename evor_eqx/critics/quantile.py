@@ -14,10 +14,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from evor_eqx.critics.abstract import AbstractCritic, Inputs, ReturnScale
-from evor_eqx.flow import mid_levels
-from evor_eqx.networks import MLP
-from evor_eqx.shapes import Batch, Metrics, ReturnLaw
+from evor_eqx.critics.base import AbstractCritic, Inputs, ReturnScale
+from evor_eqx.nn.fields import MLP
+from evor_eqx.nn.flow_matching import mid_levels
+from evor_eqx.types import Batch, Metrics, ReturnLaw
 
 KAPPA = 0.01  # in units of the model: a hundredth of the data's standard deviation of returns
 

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from evor_eqx.critics.abstract import AbstractCritic, Inputs, ReturnScale
-from evor_eqx.networks import MLP
-from evor_eqx.shapes import Batch, Metrics, ReturnLaw
+from evor_eqx.critics.base import AbstractCritic, Inputs, ReturnScale
+from evor_eqx.nn.fields import MLP
+from evor_eqx.types import Batch, Metrics, ReturnLaw
 
 
 class AbstractValue(AbstractCritic):

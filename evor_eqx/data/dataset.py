@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 
 from evor_eqx.data.windows import HostWindows, Windows
 from evor_eqx.errors import UserError
-from evor_eqx.files import replacing
+from evor_eqx.system.files import replacing
 
 DEVICE_BYTES = 4 * 10**9  # windows that take more stay on the host
 PIECE_ROWS = 4_000_000

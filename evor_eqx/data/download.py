@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pooch
 
-from evor_eqx import paths
+from evor_eqx.envs.tasks import dataset_name
 from evor_eqx.errors import UserError
-from evor_eqx.files import read_json, replacing, sha256, write_json
-from evor_eqx.leases import lease
-from evor_eqx.progress import bar
-from evor_eqx.tasks import dataset_name
+from evor_eqx.system import paths
+from evor_eqx.system.files import read_json, replacing, sha256, write_json
+from evor_eqx.system.locks import lease
+from evor_eqx.system.progress import bar
 
 REQUIRED_KEYS = frozenset({"observations", "actions", "terminals", "qpos"})
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
-from evor_eqx.shapes import AnyArray, Batch
+from evor_eqx.types import AnyArray, Batch
 
 SEGMENT = 4_000_000  # windows; some 700 MB of an arm's observations and actions
 _SEGMENT_KEY = 0x5E6

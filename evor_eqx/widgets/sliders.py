@@ -5,8 +5,8 @@ from typing import Any
 import ipywidgets as w
 
 from evor_eqx.config import Setting
-from evor_eqx.explore import NUM_CANDIDATES, NUM_RETURNS
 from evor_eqx.widgets.controls import control
+from evor_eqx.widgets.explorer.decision import NUM_CANDIDATES, NUM_RETURNS
 
 _KINDS: dict[str, tuple[Any, str, str]] = {
     "tau_r": (

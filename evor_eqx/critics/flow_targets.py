@@ -1,0 +1,111 @@
+"""Regression targets of the reward-to-go flow, one small function each, all with the same signature.
+
+Each answers, for one example: at which point z_t of the flow's path, and towards which velocity, is the field
+regressed? `step` is the example's Bellman backup in the units of the flow: `step.velocity(z, t)` and
+`step.transport(z_0)` belong to the target network at (next_obs, next_chunk); `step.backup(z)` is r + gamma m z.
+
+| name        | what it converges to                                                             |
+|-------------|----------------------------------------------------------------------------------|
+| `velocity`  | the paper's formula: the mean is right, the law is the mean plus the base noise   |
+| `bootstrap` | the Bellman law                                                                  |
+| `coupled`   | the Bellman law, with less variance (the next return starts from the same noise) |
+| `dcfm`      | the Bellman law, along the target's own path instead of a straight line          |
+| `mc`        | the law of the recorded Monte-Carlo returns                                      |
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from evor_eqx.nn import flow_matching
+
+ReturnState = Float[Array, " z"]
+PathPoint = tuple[ReturnState, ReturnState]  # (z_t, velocity to regress on)
+
+
+class BellmanStep(NamedTuple):
+    """What a target may use of one transition; all returns are in the units of the flow."""
+
+    velocity: Callable[[ReturnState, Float[Array, ""]], ReturnState]  # the target field at (next_obs, next_chunk)
+    transport: Callable[..., ReturnState]  # its flow from t = 0 to t = 1, or to the time given
+    backup: Callable[[ReturnState], ReturnState]  # z -> r + gamma m z
+    mc_return: ReturnState  # the recorded return
+    control_variate: float  # lambda of `coupled`, in [0, 1]
+
+
+FlowTarget = Callable[..., PathPoint]
+
+
+def velocity(step: BellmanStep, z_0: ReturnState, t: Float[Array, ""], *, key: PRNGKeyArray) -> PathPoint:
+    """r + gamma m s(z_t | x', a', t), the paper's formula.
+
+    The formula leaves z_t open. Here it knows nothing of the transition, z_t = z_0 + t e with e ~ N(0, 1) (returns have
+    unit variance in the units of the flow), so the target's mean at any (z, t) is r + gamma m E s(z, t | x', a'): the
+    fixed point is a field constant in (z, t), the mean return. On the way to a sampled backup, z_t would give the
+    reward away, and the mean would be wrong where rewards are random.
+    """
+    z_t = z_0 + t * jax.random.normal(key, z_0.shape)
+    return z_t, step.backup(step.velocity(z_t, t))
+
+
+def bootstrap(step: BellmanStep, z_0: ReturnState, t: Float[Array, ""], *, key: PRNGKeyArray) -> PathPoint:
+    """z_1 = r + gamma m z', z' the target flow run from fresh noise: the distributional Bellman equation, sampled."""
+    return _straight(z_0, step.backup(step.transport(jax.random.normal(key, z_0.shape))), t)
+
+
+def coupled(step: BellmanStep, z_0: ReturnState, t: Float[Array, ""], *, key: PRNGKeyArray) -> PathPoint:
+    """As `bootstrap`, with z' from the same noise z_0, and a control variate (path-coupled flows, arXiv 2605.08253).
+
+    The next state's path z'_t = (1 - t) z_0 + t z' shares its noise with this one. With lambda > 0 a part of its
+    velocity is replaced by what the target field says there: z_1 - z_0 + lambda gamma m (s(z'_t, t) - (z' - z_0)).
+    That removes variance and adds a bias, because s(z'_t, t) is a mean given z'_t, not given z_t.
+    """
+    z_next = step.transport(z_0)
+    z_t, vel = _straight(z_0, step.backup(z_next), t)
+    if step.control_variate == 0:
+        return z_t, vel
+    surprise = step.velocity(flow_matching.interpolate(z_0, z_next, t), t) - (z_next - z_0)
+    _, correction = jax.jvp(step.backup, (z_next,), (surprise,))
+    return z_t, vel + step.control_variate * correction
+
+
+def dcfm(step: BellmanStep, z_0: ReturnState, t: Float[Array, ""], *, key: PRNGKeyArray) -> PathPoint:
+    """The target flow's own path pushed forward by the backup (Value Flows, arXiv 2510.07650), made exact at t = 0.
+
+    Pushing the whole path, z_t = r + gamma m z'_t, starts at r + gamma m z_0 instead of the noise, and so learns
+    another law. Here the push-forward T_t(z) = (1 - t) z + t (r + gamma m z) fades in: it is the identity at t = 0 and
+    the backup at t = 1. Its velocity is (r + gamma m z'_t) - z'_t + (1 - t) s(z'_t, t) + t gamma m s(z'_t, t). Half of
+    the examples take the `bootstrap` path, the anchor: both end in the Bellman law, hence so does their mixture.
+    """
+    noise_key, anchor_key = jax.random.split(key)
+    anchor = jax.random.bernoulli(anchor_key)
+    start = jnp.where(anchor, jax.random.normal(noise_key, z_0.shape), z_0)
+    z_next = step.transport(start, jnp.where(anchor, 1.0, t))  # one run of the flow serves either
+    next_vel = step.velocity(z_next, t)
+    backed_up, backed_up_vel = jax.jvp(step.backup, (z_next,), (next_vel,))
+    pushed = (
+        flow_matching.interpolate(z_next, backed_up, t),
+        backed_up - z_next + flow_matching.interpolate(next_vel, backed_up_vel, t),
+    )
+    return jax.tree.map(lambda a, b: jnp.where(anchor, a, b), _straight(z_0, backed_up, t), pushed)
+
+
+def mc(step: BellmanStep, z_0: ReturnState, t: Float[Array, ""], *, key: PRNGKeyArray) -> PathPoint:
+    """z_1 = the recorded Monte-Carlo return: no bootstrapping; episodes that were cut short bias it."""
+    return _straight(z_0, step.mc_return, t)
+
+
+def _straight(z_0: ReturnState, z_1: ReturnState, t: Float[Array, ""]) -> PathPoint:
+    return flow_matching.interpolate(z_0, z_1, t), z_1 - z_0
+
+
+TARGETS: dict[str, FlowTarget] = {
+    "velocity": velocity,
+    "bootstrap": bootstrap,
+    "coupled": coupled,
+    "dcfm": dcfm,
+    "mc": mc,
+}

@@ -1,0 +1,219 @@
+"""Collects an OGBench dataset here: all cores, the same bits whatever their number and kind, resumed after a kill.
+
+Every episode has a seed of its own, from (dataset, split, seed, index). So episodes can be collected in any order, by
+any number of processes, and twenty are the first twenty of a hundred. They are collected in parts of a few seconds;
+each part is a file, whole or absent, in `<name>.parts/`, and what is there is not made again.
+"""
+
+import gc
+import hashlib
+import shutil
+import time
+import zipfile
+from concurrent.futures import Future, as_completed
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from evor_eqx.data.generation.controllers import RECIPES, ArmCollector, MazeCollector, Recipe, make_collector
+from evor_eqx.envs.tasks import dataset_name
+from evor_eqx.errors import UserError
+from evor_eqx.system.files import read_json, remove_leftovers, replacing, sha256, short_hash, write_json
+from evor_eqx.system.locks import make_once
+from evor_eqx.system.processes import num_cores, workers
+from evor_eqx.system.progress import bar
+
+LAW = 1  # raise it when a change here or in controllers.py changes the data
+_MAX_PART_ROWS = 5000  # about seven seconds of the arm's physics, half a second of the point's
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some consecutive episodes of one split."""
+
+    recipe: Recipe
+    split: str  # train or val
+    seeds: tuple[int, int]  # 64 bits of (dataset, split), and the user's seed
+    first: int  # index of the first episode
+    num_episodes: int
+    path: Path
+
+    @property
+    def num_rows(self) -> int:
+        return self.num_episodes * self.recipe.episode_steps
+
+
+def generate(
+    dataset: str, *, num_episodes: int | None = None, seed: int = 0, num_workers: int | None = None, folder: Path
+) -> Path:
+    """Make `<dataset>_e<num_episodes>_s<seed>.npz`, the same with `-val`, and a manifest `.json`; return the first.
+
+    Arguments: `num_episodes` for training (at least 1; default: as published), a tenth of it, at least one, for
+    validation; `seed` >= 0; `num_workers` processes (default: all cores). Files that are there already, made by the
+    same recipe, are returned as they are. Raises UserError for names and numbers out of range,
+    and RuntimeError if a worker fails.
+    """
+    dataset = dataset_name(dataset)
+    recipe = _checked_recipe(dataset, num_episodes, seed, num_workers)
+    num_episodes = num_episodes or recipe.num_episodes
+    path = _path(folder, dataset, num_episodes, seed)
+    counts = {"train": num_episodes, "val": max(1, num_episodes // 10)}
+    make_once(path, lambda: is_made(path, recipe), lambda: _make(path, dataset, recipe, counts, seed, num_workers))
+    shutil.rmtree(path.with_suffix(".parts"), ignore_errors=True)
+    return path
+
+
+def find_generated(dataset: str, *, num_episodes: int | None = None, seed: int = 0, folder: Path) -> Path | None:
+    """What `generate` would return, if it is there. Raises UserError as `generate` does."""
+    dataset = dataset_name(dataset)
+    recipe = _checked_recipe(dataset, num_episodes, seed)
+    path = _path(folder, dataset, num_episodes or recipe.num_episodes, seed)
+    return path if is_made(path, recipe) else None
+
+
+def val_path(path: Path) -> Path:
+    """The validation file beside a training file, as OGBench names it."""
+    return path.with_name(f"{path.stem}-val.npz")
+
+
+def is_made(path: Path, recipe: Recipe) -> bool:
+    """Whether both files are there with the sizes of their manifest, made by this recipe."""
+    if not path.with_suffix(".json").is_file():
+        return False
+    manifest = read_json(path.with_suffix(".json"))
+    sizes = {name: file["bytes"] for name, file in manifest.get("files", {}).items()}
+    found = {file.name: file.stat().st_size for file in (path, val_path(path)) if file.is_file()}
+    return found == sizes and manifest.get("recipe") == asdict(recipe) and manifest.get("law") == LAW
+
+
+def versions() -> dict[str, str]:
+    """Versions of what determines the data's bits."""
+    return {package: version(package) for package in ("ogbench", "mujoco", "numpy")}
+
+
+def _path(folder: Path, dataset: str, num_episodes: int, seed: int) -> Path:
+    return Path(folder).resolve() / f"{dataset}_e{num_episodes}_s{seed}.npz"
+
+
+def _checked_recipe(dataset: str, num_episodes: int | None, seed: int, num_workers: int | None = None) -> Recipe:
+    if dataset not in RECIPES:
+        raise UserError(f"{dataset} cannot be generated (OGBench does not ship its controller): download it instead")
+    for name, value, lowest in (("num_episodes", num_episodes, 1), ("seed", seed, 0), ("num_workers", num_workers, 1)):
+        if value is not None and value < lowest:
+            raise UserError(f"{name} is {value}, expected at least {lowest}")
+    return RECIPES[dataset]
+
+
+def _make(
+    path: Path, dataset: str, recipe: Recipe, num_episodes: dict[str, int], seed: int, num_workers: int | None
+) -> None:
+    """Collect, join, and last of all write the manifest, which says that the two files are whole."""
+    start = time.monotonic()
+    remove_leftovers(val_path(path))
+    parts = {
+        split: _parts(path.with_suffix(".parts"), dataset, recipe, split, n, seed) for split, n in num_episodes.items()
+    }
+    _collect(parts["train"] + parts["val"], dataset, num_workers or num_cores())
+    _assemble(parts["train"], path)
+    _assemble(parts["val"], val_path(path))
+    manifest = {"dataset": dataset, "origin": "generated", "seed": seed, "recipe": asdict(recipe), "law": LAW}
+    manifest |= {"num_episodes": num_episodes["train"], "num_val_episodes": num_episodes["val"]}
+    manifest |= {"num_transitions": num_episodes["train"] * (recipe.episode_steps - 1), "versions": versions()}
+    manifest |= {"wall_seconds": round(time.monotonic() - start, 1), "files": describe(path, val_path(path))}
+    write_json(path.with_suffix(".json"), manifest)
+
+
+def describe(*files: Path) -> dict[str, dict[str, int | str]]:
+    """Size and SHA-256 of files by name, for a manifest."""
+    return {file.name: {"bytes": file.stat().st_size, "sha256": sha256(file)} for file in files}
+
+
+def _parts(folder: Path, dataset: str, recipe: Recipe, split: str, num_episodes: int, seed: int) -> list[Part]:
+    """The parts of a split; their names carry a hash of all that determines their bits."""
+    fingerprint = short_hash([asdict(recipe), seed, LAW, versions()])
+    stream = int.from_bytes(hashlib.sha256(f"{dataset}/{split}".encode()).digest()[:8], "little")
+    size = max(1, min(num_episodes // 64, _MAX_PART_ROWS // recipe.episode_steps))
+    return [
+        Part(recipe, split, (stream, seed), first, count, folder / f"{split}-{first:05d}-{count}-{fingerprint}.npz")
+        for first in range(0, num_episodes, size)
+        for count in [min(size, num_episodes - first)]
+    ]
+
+
+def _collect(parts: list[Part], dataset: str, num_workers: int) -> None:
+    """Make the parts that are not there, in parallel. Ctrl-C lets the parts under way finish; they are kept."""
+    missing = [part for part in parts if not _is_whole(part)]
+    rows = sum(part.num_rows for part in parts)
+    if not missing:
+        return
+    done = rows - sum(part.num_rows for part in missing)
+    with bar(rows, dataset, "row", done) as progress, workers(min(num_workers, len(missing))) as pool:
+        jobs = {pool.submit(_make_part, part): part for part in missing}
+        for job in as_completed(jobs):
+            _raise_worker_error(job, jobs[job])
+            progress.update(jobs[job].num_rows)
+
+
+def _raise_worker_error(job: Future, part: Part) -> None:
+    error = job.exception()
+    if isinstance(error, Exception) and not isinstance(error, OSError):  # a full disk speaks for itself
+        episodes = f"{part.split} episodes {part.first} to {part.first + part.num_episodes - 1}"
+        raise RuntimeError(f"a worker failed at {episodes} of {part.recipe.env_id}: {error!r}") from error
+    if error is not None:
+        raise error
+
+
+@lru_cache(maxsize=1)
+def _collector(recipe: Recipe) -> MazeCollector | ArmCollector:
+    """The worker's collector, kept for all its parts and left alone by the garbage collector."""
+    collector = make_collector(recipe)
+    gc.freeze()
+    return collector
+
+
+def _make_part(part: Part) -> None:
+    """Collect a part's episodes and save them (in a worker, which keeps its environment)."""
+    seeds = (np.random.SeedSequence([*part.seeds, part.first + k]) for k in range(part.num_episodes))
+    episodes = [_collector(part.recipe).episode(seed) for seed in seeds]
+    with replacing(part.path) as temporary:
+        arrays = {key: np.concatenate([episode[key] for episode in episodes]) for key in episodes[0]}
+        np.savez(temporary, allow_pickle=False, **arrays)
+
+
+def _is_whole(part: Part) -> bool:
+    """Whether the part is there and passes its zip checksums."""
+    try:
+        with zipfile.ZipFile(part.path) as archive:
+            return archive.testzip() is None and bool(archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def _assemble(parts: list[Part], path: Path) -> None:
+    """Join parts into one `.npz` while holding one of them in memory.
+
+    Not compressed, unlike the published files: it is read many times faster, and half as large again at most. Entries
+    carry a fixed date, so that equal data are equal files.
+    """
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for key in _keys(parts[0]):
+            first = _read(parts[0], key)
+            shape = (sum(part.num_rows for part in parts), *first.shape[1:])
+            header = {"descr": first.dtype.str, "fortran_order": False, "shape": shape}
+            with archive.open(zipfile.ZipInfo(f"{key}.npy"), "w", force_zip64=True) as entry:
+                np.lib.format.write_array_header_1_0(entry, header)
+                for part in parts:
+                    entry.write(_read(part, key).tobytes())
+
+
+def _keys(part: Part) -> list[str]:
+    with np.load(part.path) as file:
+        return file.files
+
+
+def _read(part: Part, key: str) -> np.ndarray:
+    with np.load(part.path) as file:
+        return file[key]

@@ -1,0 +1,284 @@
+"""Finds a dataset, makes it or downloads it, and says which it was: origin and fingerprint go into every result.
+
+A dataset is a training and a validation file, or as many such pairs as lie in a folder, as OGBench's largest sets do.
+
+The rule, in this order; training and validation always come from one place:
+
+0. with `folder`: all pairs in it, whatever else lies around;
+1. with `num_episodes`, a `seed` other than 0, or `published=False`: generated here, whatever else lies around;
+2. the published pair in OGBench's own folder;
+3. the published pair downloaded earlier by this project, or now, with `download`;
+4. generated here with the published number of episodes; an error instead with `published=True`.
+"""
+
+import itertools
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from evor_eqx.data import download as downloads
+from evor_eqx.data.generation.collect import find_generated, generate, val_path, versions
+from evor_eqx.envs.tasks import Task, dataset_name, make_env, sparse_reward
+from evor_eqx.errors import UserError
+from evor_eqx.system import paths
+from evor_eqx.system.files import read_json, sha256, short_hash, write_json
+from evor_eqx.system.locks import lease
+
+Origin = Literal["generated", "ogbench", "downloaded", "folder"]
+Split = Literal["train", "val"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+_KEYS = ("observations", "actions", "terminals", "valids", "rewards", "masks", "qpos", "qvel", "button_states")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Training and validation files of one origin."""
+
+    dataset: str  # full name, e.g. cube-single-play-v0
+    origin: Origin  # generated here, found in OGBench's folder, downloaded by this project, or a folder that was given
+    path: Path  # the training file, or the folder of many
+    fingerprint: str  # eight hexadecimal characters from the SHA-256 of all files
+    details: dict[str, Any] = field(hash=False)  # files with size and SHA-256; if generated: recipe, seed, versions
+
+    def files(self, *splits: Split) -> list[Path]:
+        """The files of these splits."""
+        folder = self.path if self.path.is_dir() else self.path.parent
+        names = sorted(self.details["files"])
+        return [folder / name for split in splits for name in names if name.endswith("-val.npz") == (split == "val")]
+
+
+def find_or_make(
+    dataset: str,
+    *,
+    num_episodes: int | None = None,
+    seed: int = 0,
+    num_workers: int | None = None,
+    download: bool = False,
+    published: bool | None = None,
+    folder: Path | None = None,
+) -> Source:
+    """The dataset by the rule above.
+
+    Arguments: `num_episodes` training episodes to generate (None: the published number, or the published files);
+    `seed` and `num_workers` of the generation; `download` fetches published files that are not there; `published`
+    True insists on published files, False on generated ones; `folder` of pairs. Raises UserError for contradictions
+    and damaged files.
+    """
+    name = dataset_name(dataset)
+    if folder is not None:
+        return _in_folder(name, folder)
+    generated = num_episodes is not None or seed != 0 or published is False
+    if (download or published) and generated:
+        raise UserError(
+            "a published dataset has a fixed number of episodes and no seed: give these, or ask for published"
+        )
+    if not generated:
+        found = _in_ogbench_folder(name) or _downloaded(name, download)
+        if found is not None or published:
+            return found or _refuse(name)
+    path = generate(name, num_episodes=num_episodes, seed=seed, num_workers=num_workers, folder=paths.data_dir())
+    return _with_manifest(path, "generated")
+
+
+def find(dataset: str, *, num_episodes: int | None = None, seed: int = 0, folder: Path | None = None) -> Source | None:
+    """What `find_or_make` returns where nothing has to be made or fetched for it; else None.
+
+    Raises UserError for damaged files, and for what can only be downloaded and is not there.
+    """
+    name = dataset_name(dataset)
+    if folder is not None:
+        return _in_folder(name, folder)
+    if num_episodes is None and seed == 0 and (found := _in_ogbench_folder(name) or _downloaded(name, fetch=False)):
+        return found
+    path = find_generated(name, num_episodes=num_episodes, seed=seed, folder=paths.data_dir())
+    return None if path is None else _with_manifest(path, "generated")
+
+
+def by_fingerprint(dataset: str, fingerprint: str) -> Source:
+    """The dataset's files with this fingerprint, among all that lie here. Raises UserError if they are not there."""
+    name = dataset_name(dataset)
+    candidates = [_in_ogbench_folder(name), _downloaded(name, fetch=False)]
+    generated = (path.with_suffix(".npz") for path in paths.data_dir().glob(f"{name}_*.json"))
+    candidates += [_with_manifest(path, "generated") for path in generated if _named(path) == fingerprint]
+    given = (_in_folder(name, folder) for folder in _folders_seen())  # read only if it is none of the others
+    for source in itertools.chain(candidates, given):
+        if source is not None and source.fingerprint == fingerprint:
+            return source
+    raise UserError(
+        f"no dataset {name} with fingerprint {fingerprint} in {paths.data_dir()}: the files that the run was trained "
+        "on were moved or made anew; bring them back, or train again"
+    )
+
+
+def verify(source: Source) -> None:
+    """Compare the SHA-256 of all files with the manifest's. Raises UserError that names the file.
+
+    A file is read again only if its size or time of change differs from what was seen last.
+    """
+    for file in source.files(*SPLITS):
+        _check_size(file, source.details)
+        expected, got = source.details["files"][file.name]["sha256"], _hash_once(file)["sha256"]
+        if got != expected:
+            raise UserError(f"damaged file {file}: got SHA-256 {got}, expected {expected}; delete it and make it again")
+
+
+def load_arrays(source: Source, task: Task | None, split: Split) -> dict[str, np.ndarray]:
+    """All rows of one split in OGBench's compact layout, read and rewarded by OGBench's own code.
+
+    Keys: observations, actions, terminals, valids (0 at an episode's last row), the physics (qpos, qvel and, where
+    there are buttons, button_states), and with a task rewards and masks (0 where the task is solved), both read from
+    the row's own state. Raises UserError for a wrong or damaged
+    file, or a task of another dataset.
+    """
+    parts = list(load_parts(source, task, split))
+    return parts[0] if len(parts) == 1 else {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+
+def load_parts(source: Source, task: Task | None, split: Split) -> Iterator[dict[str, np.ndarray]]:
+    """What `load_arrays` returns, file by file: one at a time is in memory."""
+    if task is not None and task.dataset != source.dataset:
+        raise UserError(f"task {task.name} is not one of {source.dataset}: expected a task of the same dataset")
+    for file in source.files(split):
+        _check_size(file, source.details)
+        arrays = _read(file)
+        if task is not None:
+            _add_rewards(arrays, task)
+        yield {key: arrays[key] for key in _KEYS if key in arrays}
+
+
+def _read(file: Path) -> dict[str, np.ndarray]:
+    from ogbench.utils import load_dataset
+
+    try:
+        arrays = load_dataset(str(file), compact_dataset=True, add_info=True)
+    except FileNotFoundError:
+        raise UserError(f"no file {file}: expected an OGBench dataset; make it again with `evor data`") from None
+    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(
+            f"damaged file {file}: expected an OGBench dataset ({error}); delete it and make it again"
+        ) from error
+    rows = {key: len(array) for key, array in arrays.items()}
+    if "qpos" not in rows or len(set(rows.values())) != 1 or arrays["valids"][-1] != 0:
+        raise UserError(f"wrong file {file}: expected qpos, equal rows and a whole last episode, got rows {rows}")
+    return arrays
+
+
+def _add_rewards(arrays: dict[str, np.ndarray], task: Task) -> None:
+    from ogbench.relabel_utils import relabel_dataset
+
+    env = make_env(task)
+    relabel_dataset(task.env_id, env, arrays)
+    env.close()
+    if task.reward == "sparse":
+        arrays["rewards"] = sparse_reward(arrays["rewards"]).astype(np.float32)
+
+
+def _with_manifest(path: Path, origin: Origin) -> Source:
+    """A pair that has a manifest beside it; sizes and checksums are compared with it."""
+    source = _source(path.stem.partition("_")[0], path, origin, read_json(path.with_suffix(".json")))
+    verify(source)
+    return source
+
+
+def _named(path: Path) -> str:
+    """The fingerprint that a pair's manifest gives it, whatever became of the files."""
+    manifest = read_json(path.with_suffix(".json"))["files"]
+    return _fingerprint(manifest, [path, val_path(path)])
+
+
+def _fingerprint(manifest: dict[str, Any], files: Sequence[Path]) -> str:
+    return short_hash([manifest.get(file.name, {}).get("sha256") for file in files])
+
+
+def _source(dataset: str, path: Path, origin: Origin, details: dict[str, Any]) -> Source:
+    """The files that the details name, with their fingerprint; their sizes are compared with the details'."""
+    source = Source(dataset, origin, path, "", details)
+    files = source.files(*SPLITS)
+    for file in files:
+        _check_size(file, details)
+    return replace(source, fingerprint=_fingerprint(details["files"], files))
+
+
+def _in_folder(dataset: str, folder: Path) -> Source:
+    """All pairs of a folder, as one dataset. Raises UserError if there is none, or one without its validation file."""
+    folder = folder.resolve()
+    pairs = _pairs(folder)
+    if not pairs:
+        raise UserError(f"no dataset in {folder}: expected files NAME.npz, each with NAME-val.npz")
+    for _, missing in ((path, val) for path, val in pairs if not val.is_file()):
+        raise UserError(f"no file {missing}: expected one beside each training file; bring it back")
+    details = {"dataset": dataset, "files": {file.name: _hash_once(file) for pair in pairs for file in pair}}
+    return _source(dataset, folder, "folder", details)
+
+
+def _pairs(folder: Path) -> list[tuple[Path, Path]]:
+    """The training files of a folder, each with the validation file that belongs to it, there or not."""
+    return [(path, val_path(path)) for path in sorted(folder.glob("*.npz")) if not path.stem.endswith("-val")]
+
+
+def _folders_seen() -> list[Path]:
+    """The folders of whole pairs that were all hashed here before."""
+    known = set(map(Path, _hashes()))
+
+    def is_known(folder: Path) -> bool:
+        files = [file for pair in _pairs(folder) for file in pair]
+        return bool(files) and all(file in known and file.is_file() for file in files)
+
+    return list(filter(is_known, sorted({file.parent for file in known})))
+
+
+def _check_size(file: Path, details: dict[str, Any]) -> None:
+    expected = details["files"].get(file.name, {}).get("bytes")
+    got = file.stat().st_size if file.is_file() else "no file"
+    if got != expected:
+        raise UserError(f"damaged file {file}: got {got} bytes, expected {expected}; delete it and make it again")
+
+
+def _in_ogbench_folder(dataset: str) -> Source | None:
+    """The published pair in OGBench's folder; None if one of the two is missing."""
+    path = paths.ogbench_dir() / f"{dataset}.npz"
+    if not (path.is_file() and val_path(path).is_file()):
+        return None
+    files = {file.name: _hash_once(file) for file in (path, val_path(path))}
+    return _source(dataset, path, "ogbench", {"dataset": dataset, "files": files, "versions": versions()})
+
+
+def _hash_once(file: Path) -> dict[str, Any]:
+    """Size and SHA-256 of a dataset's file, remembered in our own folder by path, size and time of change."""
+    state = {"bytes": file.stat().st_size, "mtime_ns": file.stat().st_mtime_ns}
+    entry = _hashes().get(str(file), {})
+    if {key: entry.get(key) for key in state} != state:
+        entry = state | {"sha256": sha256(file)}
+        with lease(_hash_file()):
+            write_json(_hash_file(), _hashes() | {str(file): entry})
+    return {"bytes": entry["bytes"], "sha256": entry["sha256"]}
+
+
+def _hashes() -> dict[str, dict[str, Any]]:
+    """Size, time of change and SHA-256 of each file that was hashed, by its path."""
+    return read_json(_hash_file()) if _hash_file().is_file() else {}
+
+
+def _hash_file() -> Path:
+    return paths.data_dir() / "hashes.json"
+
+
+def _downloaded(dataset: str, fetch: bool) -> Source | None:
+    """The pair that was downloaded earlier, or is now; None if one of the two is missing."""
+    path = downloads.published_dir() / f"{dataset}.npz"
+    if fetch:
+        path = downloads.download(dataset)
+    if not (path.is_file() and val_path(path).is_file() and path.with_suffix(".json").is_file()):
+        return None
+    return _with_manifest(path, "downloaded")
+
+
+def _refuse(dataset: str) -> Source:
+    raise UserError(
+        f"no published files of {dataset} in {paths.ogbench_dir()}: download them, or let them be generated"
+    )

@@ -1,0 +1,242 @@
+"""The suite: every method on every task with every seed, in sittings of any length, into one record.
+
+A sitting does the jobs that are left until its time is up, and says what is left then and how long it takes. That is
+told from what was timed before, station by station, in `runs/<record>.jsonl`.
+"""
+
+import contextlib
+import itertools
+import math
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from evor_eqx.config import Config, TrainConfig
+from evor_eqx.envs.tasks import DATASETS, Task, all_tasks, is_task, parse_task
+from evor_eqx.errors import UserError
+from evor_eqx.presets import preset as named_preset
+from evor_eqx.suite.job import STATIONS, Job, Station
+from evor_eqx.suite.methods import METHODS
+from evor_eqx.suite.results import TUNING_SEED, Case, Row, datasets_of, read_record
+from evor_eqx.system import paths
+from evor_eqx.system.files import read_lines, write_lines
+from evor_eqx.system.locks import lease
+from evor_eqx.system.progress import duration
+from evor_eqx.system.signals import Deadline, TimeUp
+
+SUITE = (
+    "pointmaze-medium-navigate",
+    "pointmaze-large-navigate",
+    "cube-single-play",
+    "cube-double-play",
+    "scene-play",
+)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Jobs in their order, and the record that their rows go into."""
+
+    jobs: list[Job]
+    record: Path
+    evaluation_seed: int
+
+    @classmethod
+    def of(
+        cls,
+        tasks: Sequence[str] = (),
+        methods: Sequence[str] = (),
+        seeds: Sequence[int] = (0,),
+        *,
+        preset: str = "laptop",
+        episodes_of_data: int | None = None,
+        tuning: bool = False,
+        num_devices: int = 1,
+    ) -> "Suite":
+        """Dataset by dataset, the cheap ones first, so that a part of the suite is complete early.
+
+        `tasks` names tasks and datasets (all tasks of each), the suite's five datasets if empty; `methods` is all if
+        empty. `tuning` takes other episodes than the reported ones. Presets, data and episodes have a record each.
+        Raises UserError for unknown names and numbers out of range.
+        """
+        for method in methods:
+            if method not in METHODS:
+                raise UserError(f"unknown method {method!r}: expected some of {', '.join(METHODS)}")
+        base = named_preset(preset)
+        if base.data.num_episodes is not None and (episodes_of_data or math.inf) > base.data.num_episodes:
+            base = replace(base, critic=replace(base.critic, train=_for_more_data(base.critic.train)))
+        base = replace(base, data=replace(base.data, num_episodes=episodes_of_data), num_devices=num_devices)
+        if tuning:
+            base = replace(base, evaluation=replace(base.evaluation, seed=TUNING_SEED))
+        options = f"--preset {preset}"
+        options += "" if episodes_of_data is None else f" --episodes-of-data {episodes_of_data}"
+        options += " --tuning" if tuning else ""
+        chosen = itertools.product(_tasks(tasks or SUITE), {*methods} or METHODS, {*seeds})
+        jobs = [_job(task, method, seed, base, options) for task, method, seed in chosen]
+        words = ["suite", preset, episodes_of_data and f"{episodes_of_data}episodes", tuning and "tuning"]
+        record = paths.figures_dir() / "results" / f"{'-'.join(word for word in words if word)}.csv"
+        return cls(sorted(jobs, key=_order), record, base.evaluation.seed)
+
+    def run(self, minutes: int | float | None = None, until: str = STATIONS[-1]) -> int:
+        """Do what is left, for so many minutes; print the plan, each job's value, and what is left then.
+
+        `until` is the last station of each job that is made. A job that fails does not stop the others. Returns the
+        exit code, 1 if any failed. Raises UserError for an unknown station.
+        """
+        if until not in STATIONS:
+            raise UserError(f"until is {until!r}: expected one of {', '.join(STATIONS)}")
+        deadline, num_failed = Deadline(minutes), 0
+        print(f"{self.record}\n{self.table()}\n{self.describe_left()}", flush=True)
+        try:
+            for job in self.left():
+                try:
+                    self._do(job, deadline, until)
+                    done = f"{self._value(job):.0%}" if until == STATIONS[-1] else f"{until} made"
+                    print(f"{job.name}: {done}", flush=True)
+                except (UserError, RuntimeError) as error:  # RuntimeError: a device's memory ran out, a worker failed
+                    print(f"{job.name}: failed, {error}", flush=True)
+                    num_failed += 1
+        except TimeUp:
+            print("the time is up; the same command goes on from here")
+        finally:
+            print("\n".join([*self.mixed_data(), self.describe_left()]), flush=True)
+        return int(num_failed > 0)
+
+    def rows(self) -> list[Row]:
+        """What the record holds of its jobs."""
+        jobs = {job.key for job in self.jobs}
+        return [row for row in self._all_rows() if row.case.job in jobs]
+
+    def mixed_data(self) -> list[str]:
+        """A sentence for each of its datasets of which methods in the record, its own or others, had different data."""
+        tasks = {job.task.name for job in self.jobs}
+        found = datasets_of([row for row in self._all_rows() if row.case.task in tasks])
+        return [
+            f"{name}: methods in the record had different data, {several}; they differ by that, too"
+            for name, several in found.items()
+            if "," in several
+        ]
+
+    def left(self) -> list[Job]:
+        """The jobs whose rows are not in the record."""
+        recorded = self._recorded()
+        return [job for job in self.jobs if not job.is_done(recorded)]
+
+    def table(self) -> str:
+        """Jobs done of all, datasets and rewards down, methods across."""
+        left = {job.name for job in self.left()}
+        counts: dict[tuple[str, str], list[bool]] = defaultdict(list)
+        for job in self.jobs:
+            counts[job.task.group, job.method].append(job.name not in left)
+        methods = list(dict.fromkeys(job.method for job in self.jobs))
+        lines = [f"{'jobs done':28s}" + "".join(f"{method:>10s}" for method in methods)]
+        for group in dict.fromkeys(job.task.group for job in self.jobs):
+            cells = [f"{sum(done)}/{len(done)}" for done in (counts[group, method] for method in methods)]
+            lines.append(f"{group:28s}" + "".join(f"{cell:>10s}" for cell in cells))
+        return "\n".join(lines)
+
+    def describe_left(self) -> str:
+        """How many jobs are left, and how long they take, as far as their like was timed."""
+        left = self.left()
+        if not left:
+            return f"nothing is left of {len(self.jobs)} jobs"
+        stations = {station for job in left for station in job.left()}
+        seconds, unknown = time_left(stations, timed(self._times))
+        known = f"about {duration(seconds)}"
+        if unknown:
+            known += f" without {unknown} of their {len(stations)} stations, whose kind was never timed"
+        return f"left: {len(left)} of {len(self.jobs)} jobs, {known}"
+
+    @property
+    def _times(self) -> Path:
+        return paths.runs_dir() / f"{self.record.stem}.jsonl"
+
+    def _all_rows(self) -> list[Row]:
+        return read_record(self.record, self.evaluation_seed) if self.record.exists() else []
+
+    def _recorded(self) -> set[Case]:
+        return {row.case for row in self.rows()}
+
+    def _do(self, job: Job, deadline: Deadline, until: str) -> None:
+        for station in job.left():
+            if STATIONS.index(station.what) > STATIONS.index(until):
+                return
+            if station.what != "data" and job.is_done(self._recorded()):  # cannot be told before the data are there
+                return
+            others = self._other_seeds(job) if station.what == "critic" else []
+            for other in others:
+                self._do(other, deadline, "bank")
+            deadline.check()
+            with _timing([station, *(other.station("critic") for other in others)], self._times):
+                job.make(station.what, self.record, deadline, others)
+
+    def _other_seeds(self, job: Job) -> list[Job]:
+        """The jobs that are left and train the same critic with other seeds, and have not yet."""
+        same = [other for other in self.left() if (other.task, other.method) == (job.task, job.method)]
+        return [other for other in same if other != job and other.station("critic") in other.left()]
+
+    def _value(self, job: Job) -> float:
+        return float(np.mean([row.success for row in self.rows() if row.case.job == job.key and row.case.reported]))
+
+
+def timed(path: Path) -> dict[Station, float]:
+    """Seconds that each finished station took, over all sittings, from the file that they are noted in."""
+    sums: dict[Station, float] = defaultdict(float)
+    finished = set()
+    for row in read_lines(path):
+        station = Station(*row["station"])
+        sums[station] += row["seconds"]
+        if row["finished"]:
+            finished.add(station)
+    return {station: sums[station] for station in finished}
+
+
+def time_left(stations: set[Station], seconds: dict[Station, float]) -> tuple[float, int]:
+    """Seconds that the stations will take, and how many of them could not be told.
+
+    A station takes the median of its kind on its dataset or, if there is none, of its kind on other datasets.
+    """
+    kinds: dict[tuple[str, ...], list[float]] = defaultdict(list)
+    for station, value in seconds.items():
+        kinds[station.what, station.method, station.dataset].append(value)
+        kinds[station.what, station.method].append(value)
+    known = [kinds.get((s.what, s.method, s.dataset)) or kinds.get((s.what, s.method)) for s in stations]
+    return float(sum(np.median(values) for values in known if values)), known.count(None)
+
+
+@contextlib.contextmanager
+def _timing(stations: Sequence[Station], path: Path) -> Iterator[None]:
+    """Note how long a sitting was at a station, or each one's share if they were made together, and whether it came to
+    its end."""
+    start, finished = time.monotonic(), False
+    try:
+        yield
+        finished = True
+    finally:
+        seconds = round((time.monotonic() - start) / len(stations), 2)
+        rows = [{"station": station, "finished": finished, "seconds": seconds} for station in stations]
+        with lease(path):
+            write_lines(path, [*read_lines(path), *rows])
+
+
+def _for_more_data(train: TrainConfig) -> TrainConfig:
+    """Larger steps, and some more: the presets' critics stop before they over-fit their own, fewer episodes."""
+    return replace(train, num_updates=train.num_updates * 6 // 5, learning_rate=1e-3)
+
+
+def _tasks(names: Sequence[str]) -> set[Task]:
+    """The tasks that are meant, each once."""
+    return {task for name in names for task in ([parse_task(name)] if is_task(name) else all_tasks(parse_task(name)))}
+
+
+def _job(task: Task, method: str, seed: int, base: Config, options: str) -> Job:
+    return Job(task, method, seed, METHODS[method].configure(base, task, seed), options)
+
+
+def _order(job: Job) -> tuple[int | str, ...]:
+    task = job.task
+    return DATASETS.index(task.dataset), task.reward, job.seed, list(METHODS).index(job.method), task.task_id

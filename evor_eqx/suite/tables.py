@@ -1,0 +1,173 @@
+"""What the record says of each method: means over an environment's tasks and over all tasks, with intervals.
+
+A job's value is its mean success over its last checkpoints, the rows that are `reported`. The checkpoints act on the
+same episodes, so they are not as many independent ones: an interval counts each episode once.
+"""
+
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from evor_eqx.errors import UserError
+from evor_eqx.evaluation.statistics import Interval, bootstrap_interval, iqm
+from evor_eqx.suite.methods import METHODS
+from evor_eqx.suite.results import Row
+
+ALL = "all"
+JobKey = tuple[str, str, int]  # task, method, seed
+
+
+def summary(
+    rows: Sequence[Row], statistic: Callable[..., Any] = np.mean, *, seed: int = 0
+) -> dict[str, dict[str, Interval]]:
+    """For each method the `statistic` (mean, or `stats.iqm`) of its values in each environment, and over `all` tasks.
+
+    Values are success rates, 0 to 1. Intervals are 95 % bootstrap, stratified over tasks: over training seeds or, if
+    there is one, over its episodes, which leaves out what another training would change. `seed` is the bootstrap's.
+    Raises UserError as `outcomes` does.
+    """
+    places = _places(rows)
+    groups = {str(name): places == name for name in np.unique(places)} | {ALL: np.full(len(places), True)}
+    return {
+        method: {name: _interval(values[..., chosen], statistic, seed) for name, chosen in groups.items()}
+        for method, values in outcomes(rows).items()
+    }
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """Success in percent as a table: environments down, methods across in the order of their table.
+
+    A cell has the mean over tasks with its interval as in `summary`, and the values of the tasks in their order; the
+    last rows are over all tasks. Several training seeds are named at the top. Raises UserError as `outcomes` does.
+    """
+    means, iqms, values, places = summary(rows), summary(rows, iqm), outcomes(rows), _places(rows)
+    methods, num_seeds = _in_order(means), len({row.case.seed for row in rows})
+    table = [["environment" if num_seeds == 1 else f"environment, {num_seeds} seeds", *methods]]
+    for place in dict.fromkeys(places.tolist()):
+        each = {method: 100 * values[method].mean(axis=(0, 1))[places == place] for method in methods}
+        cells = [
+            f"{_percent(means[method][place])}: {' '.join(f'{v:.0f}' for v in each[method])}" for method in methods
+        ]
+        table.append([place, *cells])
+    for label, found in ((f"mean of {len(places)} tasks", means), ("interquartile mean", iqms)):
+        table.append([label, *(_percent(found[method][ALL]) for method in methods)])
+    return _table(table)
+
+
+def by_method(rows: Sequence[Row]) -> str:
+    """Success in percent as a table for many methods: these down in the order of their table, environments across.
+
+    A cell has the mean over tasks with its interval as in `summary`. Raises UserError as `outcomes` does.
+    """
+    means = summary(rows)
+    places = list(next(iter(means.values())))
+    header = ["method", *places[:-1], f"mean of {len({row.case.task for row in rows})} tasks"]
+    return _table([header, *([method, *map(_percent, means[method].values())] for method in _in_order(means))])
+
+
+def outcomes(rows: Sequence[Row]) -> dict[str, Float[np.ndarray, "seeds episodes tasks"]]:
+    """For each method the success of each episode, 0 to 1, as its mean over checkpoints; all axes are sorted.
+
+    The record counts successes and does not say which episodes they were. They are taken to be the same ones at every
+    checkpoint, as far as they are as many: so intervals are as wide as they can be. Raises UserError unless every
+    method has all tasks and seeds at all of its checkpoints, and all rows are of as many episodes.
+    """
+    if not rows:
+        raise UserError("record: got no rows, expected those of finished jobs; make them with `evor suite`")
+    jobs, counts = _finished(rows), {row.case.episodes for row in rows}
+    tasks, methods, seeds = _axes(rows)
+    missing = [", ".join(map(str, job)) for job in itertools.product(tasks, methods, seeds) if job not in jobs]
+    if missing or len(counts) != 1:
+        raise UserError(
+            f"record: got {len(jobs)} finished jobs, {len(missing)} missing ({'; '.join(missing[:3])}), and episodes "
+            f"{sorted(counts)}, expected all tasks with all methods and seeds, and one number of episodes; go on with "
+            "`evor suite`, or take the `common` rows"
+        )
+    values = {job: np.mean([_episodes(row) for row in checkpoints], axis=0) for job, checkpoints in jobs.items()}
+    return {
+        method: np.array([np.stack([values[task, method, seed] for task in tasks], axis=1) for seed in seeds])
+        for method in methods
+    }
+
+
+def common(rows: Sequence[Row]) -> list[Row]:
+    """The rows of the tasks that all methods have finished with all seeds: what can be compared so far."""
+    jobs, (tasks, methods, seeds) = _finished(rows), _axes(rows)
+    finished = {task for task in tasks if jobs.keys() >= set(itertools.product([task], methods, seeds))}
+    return [row for row in rows if row.case.task in finished]
+
+
+def at_equal_time(rows: Sequence[Row]) -> list[Row]:
+    """The rows as if each method that trains for longer (`early_percent`) reported its checkpoint of that time alone.
+
+    Rows of such a method at other checkpoints are left out.
+    """
+    last = {case.method: case.step for case in sorted((row.case for row in rows), key=lambda case: case.step)}
+    kept = []
+    for row in rows:
+        case, percent = row.case, METHODS[row.case.method].early_percent
+        if percent is None:
+            kept.append(row)
+        elif percent - 5 < 100 * case.step / last[case.method] <= percent:  # the end of a block before it
+            kept.append(replace(row, case=replace(case, reported=1)))
+    return kept
+
+
+def _places(rows: Sequence[Row]) -> np.ndarray:
+    """The environment of each task; tasks are sorted."""
+    by_task = {row.case.task: row.case.environment for row in rows}
+    return np.array([by_task[task] for task in sorted(by_task)])
+
+
+def _axes(rows: Sequence[Row]) -> tuple[list[str], list[str], list[int]]:
+    """All tasks, methods and seeds, sorted."""
+    cases = [row.case for row in rows]
+    return (
+        sorted({case.task for case in cases}),
+        sorted({case.method for case in cases}),
+        sorted({case.seed for case in cases}),
+    )
+
+
+def _finished(rows: Sequence[Row]) -> dict[JobKey, list[Row]]:
+    """The reported rows of each job that has as many as the others of its method."""
+    jobs: dict[JobKey, list[Row]] = defaultdict(list)
+    for row in rows:
+        if row.case.reported:
+            jobs[row.case.job].append(row)
+    most: dict[str, int] = defaultdict(int)
+    for (_, method, _), group in jobs.items():
+        most[method] = max(most[method], len(group))
+    return {job: group for job, group in jobs.items() if len(group) == most[job[1]]}
+
+
+def _in_order(methods: Iterable[str]) -> list[str]:
+    return sorted(methods, key=list(METHODS).index)
+
+
+def _table(lines: list[list[str]]) -> str:
+    """As Markdown; the first line is the header."""
+    header, *others = (f"| {' | '.join(cells)} |" for cells in lines)
+    return "\n".join([header, f"|{' --- |' * len(lines[0])}", *others])
+
+
+def _percent(interval: Interval) -> str:
+    estimate, low, high = (100 * value for value in interval)
+    return f"**{estimate:.1f}** ({low:.1f} to {high:.1f})"
+
+
+def _episodes(row: Row) -> Float[np.ndarray, " episodes"]:
+    """As many ones as there were successes, then zeros."""
+    num = row.case.episodes
+    return (np.arange(num) < round(row.success * num)).astype(float)
+
+
+def _interval(values: Float[np.ndarray, "seeds episodes tasks"], statistic: Callable[..., Any], seed: int) -> Interval:
+    if len(values) > 1:
+        return bootstrap_interval(values.mean(axis=1), statistic, seed=seed)
+    return bootstrap_interval(values[0], lambda outcomes: statistic(outcomes.mean(axis=0)), seed=seed)

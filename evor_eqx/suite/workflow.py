@@ -1,0 +1,171 @@
+"""A study: a suite with the settings that it runs under, as one YAML file, and its stations as the rules of a workflow.
+
+`workflow/Snakefile` makes a rule of every kind of station and hands each on to `evor suite --until STATION`, so what a
+workflow runs on a cluster is what `evor suite` runs in a sitting, in the same folders.
+"""
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from evor_eqx.errors import UserError
+from evor_eqx.suite.job import STATIONS, Job
+from evor_eqx.suite.runner import SUITE, Suite
+from evor_eqx.system.files import replacing
+
+
+class Step(NamedTuple):
+    """What a workflow does at once: a station, or a notebook's figures."""
+
+    rule: str  # one of STATIONS, or figures
+    name: str  # in a word, fit for a file
+    needs: tuple[str, ...]  # `<rule>/<name>` of other steps
+    command: str
+
+    @property
+    def path(self) -> str:
+        """`<rule>/<name>`, unique in a study."""
+        return f"{self.rule}/{self.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """Which methods on which tasks, with which seeds, and the notebooks whose figures are drawn at the end."""
+
+    name: str
+    tasks: tuple[str, ...] = SUITE
+    methods: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0,)
+    preset: str = "laptop"
+    episodes_of_data: int | None = None
+    tuning: bool = False
+    num_devices: int = 1
+    figures: tuple[str, ...] = ()
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> "Study":
+        """A study from what its YAML file holds. Raises UserError for unknown names and for values of other types."""
+        kinds = {"name": str, "tasks": str, "methods": str, "seeds": int, "preset": str, "episodes_of_data": int}
+        kinds |= {"tuning": bool, "num_devices": int, "figures": str}
+        lists = {field.name for field in fields(cls) if isinstance(field.default, tuple)}
+        if "name" not in record or not set(record) <= set(kinds):
+            got = ", ".join(sorted(set(record) - set(kinds))) or "no name"
+            raise UserError(f"study: got {got}, expected a name and some of {', '.join(kinds)}")
+        for name, value in record.items():
+            if name == "episodes_of_data" and value is None:
+                continue
+            entries = value if name in lists and isinstance(value, list) else [value]
+            if (name in lists) != isinstance(value, list) or not all(type(each) is kinds[name] for each in entries):
+                kind = f"a list of {kinds[name].__name__}" if name in lists else kinds[name].__name__
+                raise UserError(f"{name} of the study is {value!r}: expected {kind}")
+        values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in record.items()}
+        study = cls(**values)
+        study.suite()  # refuses what it does not know
+        return study
+
+    def suite(self) -> Suite:
+        """Its jobs. Raises UserError for unknown tasks, methods and presets."""
+        options = {name: getattr(self, name) for name in ("preset", "episodes_of_data", "tuning", "num_devices")}
+        return Suite.of(self.tasks, self.methods, self.seeds, **options)
+
+    def steps(self) -> dict[str, Step]:
+        """All steps by path, each after what it needs.
+
+        A dataset, a base policy and a bank are steps of many jobs; the critics of all seeds are one.
+        """
+        found: dict[str, Step] = {}
+        for job in self.suite().jobs:
+            for step in self._steps_of(job):
+                before = found.get(step.path, step)
+                found[step.path] = step._replace(needs=tuple(dict.fromkeys(before.needs + step.needs)))
+        steps = {step.path: step for rule in STATIONS for step in found.values() if step.rule == rule}
+        episodes = tuple(path for path, step in steps.items() if step.rule == "episodes")
+        for name in self.figures:
+            command = f"evor figures {name} --preset {self.preset}"
+            steps[f"figures/{name}"] = Step("figures", name, episodes, command)
+        return steps
+
+    def plan(self, path: Path) -> str:
+        """How many steps of each kind there are, what is left of its jobs on this machine, and how to run it."""
+        steps, suite = self.steps().values(), self.suite()
+        counts = [(rule, sum(step.rule == rule for step in steps)) for rule in (*STATIONS, "figures")]
+        profile = "workflow/profiles/local"
+        return "\n".join(
+            [
+                f"{path}: " + ", ".join(f"{count} {rule}" for rule, count in counts if count),
+                suite.table(),
+                suite.describe_left(),
+                f"run it: snakemake --snakefile workflow/Snakefile --configfile {path} --profile {profile}",
+            ]
+        )
+
+    def _steps_of(self, job: Job) -> list[Step]:
+        critic = f"{job.task.short_name}.{job.method}"
+        names = {
+            "data": job.task.dataset,
+            "policy": job.policy_name,
+            "bank": job.bank_name if job.config.critic.num_bank_draws else "",
+            "critic": critic,
+            "episodes": f"{critic}.seed{job.seed}",
+        }
+        wanted = [rule for rule in STATIONS if names[rule] and (job.trains_critic or rule not in ("bank", "critic"))]
+        devices = f" --num-devices {self.num_devices}" if self.num_devices > 1 else ""
+        return [
+            Step(
+                rule,
+                names[rule],
+                (f"{before}/{names[before]}",) if before else (),
+                f"{job.command(self.seeds if rule == 'critic' else ())}{devices} --until {rule}",
+            )
+            for before, rule in zip([None, *wanted], wanted, strict=False)
+        ]
+
+
+STUDIES = {
+    study.name: study
+    for study in (
+        Study(name="full"),
+        Study(
+            name="seeds",
+            tasks=tuple(f"{dataset}-task1" for dataset in SUITE),
+            methods=("base", "evor", "qc1", "qc5", "ifql"),
+            seeds=(0, 1, 2),
+        ),
+        Study(
+            name="small",
+            tasks=("pointmaze-medium-navigate-task1", "pointmaze-medium-navigate-task2"),
+            methods=("base", "scalar"),
+            preset="smoke",
+            episodes_of_data=5,
+            figures=("00_flow_matching",),
+        ),
+    )
+}
+
+
+def write_study(name: str, path: Path) -> Path:
+    """Write a named study; returns the path. Raises UserError for an unknown name."""
+    if name not in STUDIES:
+        raise UserError(f"unknown study {name!r}: expected one of {', '.join(STUDIES)}")
+    record = asdict(STUDIES[name])
+    record |= {key: list(value) for key, value in record.items() if isinstance(value, tuple)}  # YAML has no tuples
+    with replacing(path) as temporary:
+        temporary.write_text(yaml.safe_dump(record, sort_keys=False))
+    return path
+
+
+def read_study(path: Path) -> Study:
+    """The study of a YAML file. Raises UserError if there is none or it holds something else."""
+    if not path.is_file():
+        raise UserError(f"no study {path}: `evor study` writes one")
+    try:
+        record = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{path} is no YAML ({' '.join(str(error).split())}): write it again with `evor study`"
+        ) from None
+    if not isinstance(record, dict):
+        raise UserError(f"{path} holds {type(record).__name__}: expected names and values; `evor study` writes them")
+    return Study.from_record(record)

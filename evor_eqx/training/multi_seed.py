@@ -1,0 +1,90 @@
+"""Seeds of a critic side by side: one training by vmap, and then a run folder for each, as if it had trained alone.
+
+Its recorded `val_loss` alone is another: all have the held-out batch of the first. They share the data, and each has
+the draws of its own base policy. Small networks leave most of a GPU idle, which other seeds can use.
+"""
+
+import contextlib
+import shutil
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+
+from evor_eqx.config import Config
+from evor_eqx.data.dataset import DEVICE_BYTES, OfflineDataset
+from evor_eqx.data.sources import Source, Split
+from evor_eqx.data.windows import HostWindows, Windows
+from evor_eqx.envs.tasks import Task
+from evor_eqx.policy import FlowPolicy
+from evor_eqx.runs.run import Run
+from evor_eqx.system import paths
+from evor_eqx.system.files import read_json
+from evor_eqx.system.locks import lease
+from evor_eqx.training.compilation import initialised
+from evor_eqx.training.loop import init_states
+from evor_eqx.training.phases import Lesson, Trained, critic_keys, critic_windows, ensure_bank, fit_in_run
+
+Policies = Sequence[Trained[FlowPolicy]]
+
+
+def train_side_by_side(
+    run: Run, seed_runs: Sequence[Run], source: Source, task: Task, policies: Policies, configs: Sequence[Config]
+) -> None:
+    """Phase 2 of one task with several seeds, one for each run, base policy and configuration; the latter differ in
+    nothing but seeds.
+
+    `run` is where the training lies and can go on until every seed has its own; then it is removed. Nothing is trained
+    if all their draws do not fit on the device.
+    """
+    config = configs[0]
+    lesson = Lesson.of(source, task, policies[0], config)
+    both = [_windows(split, name, task.gamma, policies, config) for name, split in lesson.splits.items()]
+    windows = [each for each in both if isinstance(each, Windows)]
+    if len(windows) == len(both):
+        init_keys, train_keys = jnp.stack([critic_keys(each) for each in configs], axis=1)
+        make, train = eqx.filter_vmap(lesson.make), config.critic.train
+        options = {
+            "key": train_keys,
+            "measure": eqx.filter_jit(eqx.filter_vmap(lambda critic: lesson.judge(critic))),
+            "num_devices": config.num_devices,
+        }
+        fit_in_run(run, initialised(make, init_keys), windows, train, lesson.sizes, **options)
+        state = eqx.filter_eval_shape(lambda: init_states(make(init_keys), train))
+        kept = {step: run.read(state.target, step) for step in train.snapshot_steps} | {None: run.read(state)}
+        _hand_out(run, seed_runs, kept)
+    shutil.rmtree(run.path)
+
+
+def remove_handed_out(task: Task) -> None:
+    """Remove trainings of several seeds that are in their own run folders, if a kill came between that and removal."""
+    for config in (paths.runs_dir() / task.name).glob("seeds-*/config.json"):
+        if all(Run.named(name).complete for name in read_json(config)["runs"]):
+            shutil.rmtree(config.parent, ignore_errors=True)  # another process may be at it
+
+
+def _hand_out(run: Run, seed_runs: Sequence[Run], kept: dict[int | None, Any]) -> None:
+    """Give each seed its run folder. None is complete before all are whole: a kill leaves them to be handed out again
+    or, each for itself, to be finished."""
+    with contextlib.ExitStack() as leases:
+        for seed_run in sorted(seed_runs, key=lambda seed_run: seed_run.name):
+            leases.enter_context(lease(seed_run.path))
+        left = [(index, seed_run) for index, seed_run in enumerate(seed_runs) if not seed_run.complete]
+        for index, seed_run in left:
+            run.hand_out(index, seed_run, kept)
+        for _, seed_run in left:
+            seed_run.finish(**{name: run.manifest[name] for name in ("sizes", "updates_per_second", "num_devices")})
+
+
+def _windows(
+    dataset: OfflineDataset, split: Split, gamma: float, policies: Policies, config: Config
+) -> Windows | HostWindows | None:
+    """Windows with a bank for each seed; not `Windows` if they do not fit on the device."""
+    if not config.critic.num_bank_draws:
+        return critic_windows(dataset, gamma, config, None)
+    banks = [np.moveaxis(ensure_bank(policy, dataset.obs, split, config), 1, 0) for policy in policies]
+    if sum(bank.nbytes for bank in banks) > DEVICE_BYTES:
+        return None  # before they are read
+    return critic_windows(dataset, gamma, config, np.stack(banks))

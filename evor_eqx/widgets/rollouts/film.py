@@ -1,0 +1,117 @@
+"""Recorded episodes as files: some decisions on one figure, or all of them as a GIF."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as imageio
+import numpy as np
+from matplotlib import style
+from matplotlib.figure import Figure
+from PIL import Image
+
+from evor_eqx.errors import UserError
+from evor_eqx.evaluation.recording import Recording
+from evor_eqx.system import paths
+from evor_eqx.system.files import replacing
+from evor_eqx.widgets.canvas import Canvas
+from evor_eqx.widgets.rollouts.panels import COLORS, FramePanel, LawPanel, PathPanel, ValuePanel, describe
+
+_NUM_COLORS = 64  # of a GIF's picture
+
+
+def rollout_figure(recordings: Sequence[Recording]) -> Figure:
+    """The first, the middle and the last decision of each recording: the viewer's static twin.
+
+    A row of pictures (or of ways, where there are none) and one of laws for each recording; at the right the whole way
+    and the values, with the three decisions marked. Raises UserError unless there are one or two recordings.
+    """
+    names = _names(recordings)
+    with style.context(paths.style_file()):
+        figure = Figure(figsize=(12, 5.4 * len(recordings)), layout="constrained")
+        rows: Any = figure.subfigures(len(recordings), 1, squeeze=False)
+        for name, recording, part in zip(names, recordings, rows.flat, strict=True):
+            _three_decisions(part, name, recording)
+    return figure
+
+
+def _three_decisions(part, name: str, recording: Recording) -> None:
+    color, last = COLORS[name], len(recording.step) - 1
+    axes = part.subplots(2, 4, width_ratios=[1, 1, 1, 1.25])
+    part.suptitle(f"{name}: {describe(recording)}", fontsize=12, fontweight="bold")
+    decisions = [0, last // 2, last]
+    for number, (decision, (above, below)) in enumerate(zip(decisions, axes[:, :3].T, strict=True), start=1):
+        has_pictures = recording.frames is not None
+        panel = FramePanel(above, recording) if has_pictures else PathPanel(above, recording, color)
+        panels = [panel, LawPanel(below, recording, color)]
+        for panel in panels:
+            panel.show(decision)
+        above.set_title(f"{number}: step {recording.step[decision]}")
+    whole, values = PathPanel(axes[0, 3], recording, color), ValuePanel(axes[1, 3], recording, color)
+    for panel in (whole, values):
+        panel.show(last)
+    for number, decision in enumerate(decisions, start=1):
+        step = recording.step[decision]
+        for ax, spot in ((axes[0, 3], recording.path[step, :2]), (axes[1, 3], (step, values.value[decision]))):
+            ax.annotate(str(number), spot, (6, 6), textcoords="offset points", fontweight="bold")
+
+
+def save_gif(
+    recordings: Sequence[Recording],
+    path: Path,
+    *,
+    num_frames: int = 60,
+    seconds: float = 6.0,
+    max_bytes: int = 2_000_000,
+) -> Path:
+    """Write one or two recordings side by side, pictures (or ways) beside laws, as a GIF, and return its path.
+
+    At most `num_frames` decisions, evenly spread, in `seconds`; halved until the file has at most `max_bytes`. Both
+    show the same environment step; the shorter one waits at its end.
+    """
+    names = _names(recordings)
+    num_decisions = max(len(recording.step) for recording in recordings)
+    decisions = np.unique(np.linspace(0, num_decisions - 1, num_frames).astype(int))
+    pixels = _film(names, recordings, decisions.tolist())
+    while len(film := _encode(pixels, seconds)) > max_bytes and len(pixels) > 1:
+        pixels = pixels[::2]
+    with replacing(path) as temporary:
+        temporary.write_bytes(film)
+    return path
+
+
+def _encode(pixels: np.ndarray, seconds: float) -> bytes:
+    return imageio.imwrite("<bytes>", pixels, extension=".gif", duration=1000 * seconds / len(pixels), loop=0)
+
+
+def _film(names: Sequence[str], recordings: Sequence[Recording], decisions: list[int]) -> np.ndarray:
+    """[frames, height, width, 3], with few colours."""
+    canvas = Canvas(320 * len(recordings), 190, "film")
+    small = dict.fromkeys(("font.size", "axes.labelsize"), 6) | dict.fromkeys(("xtick.labelsize", "ytick.labelsize"), 5)
+    canvas.figure.set_layout_engine("constrained")
+    with style.context([paths.style_file(), small | {"lines.linewidth": 1.2, "lines.markersize": 3}]):
+        parts: Any = canvas.figure.subfigures(1, len(recordings), squeeze=False)
+        panels = []
+        for name, recording, part in zip(names, recordings, parts.flat, strict=True):
+            left, right = part.subplots(1, 2)
+            part.suptitle(f"{name}: {describe(recording)}", fontsize=7)
+            has_pictures = recording.frames is not None
+            seen = FramePanel(left, recording) if has_pictures else PathPanel(left, recording, COLORS[name])
+            panels.append((recording, seen, LawPanel(right, recording, COLORS[name])))
+        canvas.redraw(artist for _, *pair in panels for panel in pair for artist in panel.moving)
+    return np.stack([_picture(canvas, panels, decision) for decision in decisions])
+
+
+def _picture(canvas: Canvas, panels, decision: int) -> np.ndarray:
+    for recording, *pair in panels:
+        for panel in pair:
+            panel.show(min(decision, len(recording.step) - 1))
+    canvas.refresh()
+    image = Image.fromarray(imageio.imread(canvas.image.value))
+    return np.asarray(image.quantize(_NUM_COLORS, dither=Image.Dither.NONE).convert("RGB"))
+
+
+def _names(recordings: Sequence[Recording]) -> list[str]:
+    if not 1 <= len(recordings) <= len(COLORS):
+        raise UserError(f"{len(recordings)} recordings: expected one or two, A and B; record a setting first")
+    return list(COLORS)[: len(recordings)]

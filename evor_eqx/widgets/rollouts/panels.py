@@ -1,0 +1,152 @@
+"""The four pictures of a recorded episode: what was seen, the way, the law of what was chosen, values along the way.
+
+Each sets up its axis for the whole episode once; `show(decision)` then only moves the artists in `moving`. The viewer,
+its static twin and the GIF draw with the same four.
+"""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.patches import Rectangle
+
+from evor_eqx import plotting
+from evor_eqx.evaluation.recording import Recording
+from evor_eqx.widgets.explorer.decision import displacement
+
+COLORS = {"A": "#0072B2", "B": "#D55E00"}
+WORKSPACE = (0.25, -0.35, 0.35, 0.7)  # of OGBench's arms, seen from above: left, bottom, width, height (m)
+_MAZE_SCALE = 3.0  # candidates in a maze are drawn longer, to be seen
+
+
+class FramePanel:
+    """The picture of the state that the decision was taken from."""
+
+    def __init__(self, ax: Axes, recording: Recording):
+        self.frames = recording.frames
+        ax.set_axis_off()
+        self.moving: list[Artist] = []
+        if self.frames is None:
+            ax.text(0.5, 0.5, "recorded without\npictures", ha="center", va="center", transform=ax.transAxes)
+        else:
+            self.image = ax.imshow(self.frames[0], interpolation="nearest")
+            self.moving = [self.image]
+
+    def show(self, decision: int) -> None:
+        """Change the picture."""
+        if self.frames is not None:
+            self.image.set_data(self.frames[decision])
+
+
+class PathPanel:
+    """The way on the maze's map, or the gripper's seen from above, and where this decision's candidates lead."""
+
+    def __init__(self, ax: Axes, recording: Recording, color: str):
+        self.recording, self.path = recording, recording.path[:, :2]
+        self.ends = _candidate_ends(recording)
+        if recording.layout is not None:
+            plotting.maze(ax, recording.layout)
+        else:
+            _table(ax, recording)
+        ax.plot(*self.path.T, color="0.75", linewidth=1)
+        self.ways = LineCollection([], colors="0.4", linewidths=0.6, zorder=3)
+        ax.add_collection(self.ways)
+        (self.so_far,) = ax.plot([], [], color=color, zorder=3)
+        (self.choice,) = ax.plot([], [], color="black", linewidth=1.4, zorder=4)
+        (self.now,) = ax.plot([], [], "o", color=color, markeredgecolor="white", markersize=8, zorder=5)
+        ax.set_title("path, candidates, choice", fontsize="medium", fontweight="normal", loc="center")
+        self.moving: list[Artist] = [self.so_far, self.ways, self.choice, self.now]
+
+    def show(self, decision: int) -> None:
+        """Go to a decision."""
+        step = self.recording.step[decision]
+        here, index = self.path[step], self.recording.index[decision]
+        self.so_far.set_data(*self.path[: step + 1].T)
+        self.now.set_data(*here[:, None])
+        ends = here + self.ends[decision]
+        self.ways.set_segments([(here, end) for end in ends])
+        self.choice.set_data(*np.stack([here, ends[index]]).T)
+
+
+class LawPanel:
+    """The law of the chosen candidate as a distribution function, its Q*, and the return that came of it."""
+
+    def __init__(self, ax: Axes, recording: Recording, color: str):
+        self.recording = recording
+        self.value, self.realised_return = recording.picked_value, recording.realised
+        (self.law,) = ax.step([], [], where="post", color=color, label="law")
+        (self.soft,) = ax.plot([], [], color=color, linestyle=":", label="$Q^*$")
+        (self.realised,) = ax.plot([], [], label="realised", **plotting.TRUTH)
+        ax.set(xlim=_limits(recording.atoms, self.realised_return), ylim=(-0.02, 1.02))
+        ax.set(xlabel="reward-to-go (return)", ylabel="probability of at most this")
+        _legend_above(ax)
+        self.moving: list[Artist] = [self.law, self.soft, self.realised]
+
+    def show(self, decision: int) -> None:
+        """Go to a decision."""
+        law = self.recording.atoms[decision], self.recording.law_weights[decision]
+        self.law.set_data(*plotting.cdf_corners(*law))
+        for line, value in ((self.soft, self.value), (self.realised, self.realised_return)):
+            line.set_data([value[decision]] * 2, [0, 1])
+
+
+class ValuePanel:
+    """Q* and mean of what was chosen, and the realised return-to-go, along the episode."""
+
+    def __init__(self, ax: Axes, recording: Recording, color: str):
+        self.step, self.value, self.returns = recording.step, recording.picked_value, recording.realised
+        ax.plot(self.step, self.value, color=color, label="$Q^*$")
+        ax.plot(self.step, recording.mean, color=color, linewidth=1, linestyle=":", label="mean")
+        ax.plot(self.step, recording.return_to_go, color="0.6", linewidth=1)  # goes on where the cut decides it
+        ax.plot(self.step, self.returns, label="realised", **plotting.TRUTH)
+        (self.dots,) = ax.plot([], [], "o", color=color, markeredgecolor="white", markersize=8, zorder=4)
+        self.now = ax.axvline(0, color="0.5", linewidth=1, zorder=1)
+        ax.set(xlabel="environment step", ylabel="reward-to-go (return)")
+        ax.set_ylim(_limits(self.value, recording.mean, self.returns))
+        _legend_above(ax)
+        self.moving: list[Artist] = [self.now, self.dots]
+
+    def show(self, decision: int) -> None:
+        """Go to a decision."""
+        step = self.step[decision]
+        self.now.set_xdata([step, step])
+        self.dots.set_data([step, step], [self.value[decision], self.returns[decision]])
+
+
+def describe(recording: Recording) -> str:
+    """The setting, for titles."""
+    setting = recording.episode.setting
+    return f"$N_\\pi$ = {setting.num_candidates}, $\\tau_R$ = {setting.tau_r:.3g}, $\\tau_Q$ = {setting.tau_q:.3g}"
+
+
+def _limits(*arrays: np.ndarray) -> tuple[float, float]:
+    """Limits of an axis that shows all of these numbers; nan is none."""
+    everything = np.concatenate([array.ravel() for array in arrays])
+    low, high = float(np.nanmin(everything)), float(np.nanmax(everything))
+    margin = 0.05 * max(high - low, 1.0)
+    return low - margin, high + margin
+
+
+def _legend_above(ax: Axes) -> None:
+    ax.legend(
+        loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize="small", columnspacing=0.8, handlelength=1.4
+    )
+
+
+def _table(ax: Axes, recording: Recording) -> None:
+    left, bottom, width, height = WORKSPACE
+    ax.add_patch(Rectangle((left, bottom), width, height, facecolor="0.95", edgecolor="0.75", zorder=0))
+    ax.plot(*recording.goals.T, "*", color="#D55E00", markersize=14, markeredgecolor="white", zorder=2)
+    ax.set(xlim=(left - 0.03, left + width + 0.03), ylim=(bottom - 0.03, bottom + height + 0.03))
+    ax.set(xlabel="x (m), away from the arm", ylabel="y (m)", aspect="equal")
+
+
+def _candidate_ends(recording: Recording) -> np.ndarray:
+    """[decisions, cand, 2]: where each candidate leads, from the present place; no way at all for legs' torques."""
+    candidates: Any = recording.candidates
+    if recording.task.dataset.startswith("antmaze"):
+        return np.zeros((*candidates.shape[:2], 2))
+    ends = displacement(recording.task, candidates.reshape(-1, candidates.shape[2]), recording.act_size)
+    return ends.reshape(*candidates.shape[:2], 2) * (1.0 if recording.layout is None else _MAZE_SCALE)

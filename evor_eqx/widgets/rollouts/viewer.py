@@ -1,0 +1,163 @@
+"""The rollout viewer: one episode with two settings of the sliders, A and B, on the same seed, side by side.
+
+A button runs and records both; a slider, or Play, then goes through their decisions. Whatever goes wrong becomes a
+sentence below the controls, and the controls stay usable. Without OpenGL everything but the pictures is there.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ipywidgets as w
+from matplotlib import style
+
+from evor_eqx.config import Setting
+from evor_eqx.envs import rendering
+from evor_eqx.errors import UserError
+from evor_eqx.evaluation.recording import Recording, record
+from evor_eqx.system import paths
+from evor_eqx.widgets.canvas import Canvas
+from evor_eqx.widgets.controls import control, name_handles, say, spoken
+from evor_eqx.widgets.rollouts.panels import COLORS, FramePanel, LawPanel, PathPanel, ValuePanel, describe
+from evor_eqx.widgets.sliders import put, setting_sliders
+from evor_eqx.zoo.packed import Agent
+
+MILLISECONDS = 150  # between two decisions while playing
+
+
+@dataclass(frozen=True)
+class Side:
+    """A recording and its panels."""
+
+    recording: Recording
+    panels: list[Any]
+
+
+class RolloutViewer:
+    """The widget; `box` is what a notebook displays, `recordings` what was recorded last, by name (A, B).
+
+    `agents` is one agent or several to choose from. A starts from the agent's setting, B from its base policy
+    (N_pi = 1). Raises UserError without any.
+    """
+
+    def __init__(self, agents: Agent | Sequence[Agent]):
+        self.agents = [agents] if isinstance(agents, Agent) else list(agents)
+        self.recordings: dict[str, Recording] = {}
+        if not self.agents:
+            raise UserError("no agents to roll out: expected at least one; train one with `evor train`")
+        self.text, self.canvas, self._sides = spoken(name="sentence"), Canvas(1180, 600, "rollout"), []
+        self.canvas.image.layout.display = "none"  # until there is something to see
+        options = [(agent.name, agent) for agent in self.agents]
+        self.agent: Any = control(w.Dropdown(options=options), "agent", "agent", "The base policy and critic that act.")
+        self.seed = control(w.IntText(value=0), "seed", "seed", "Decides the start and all draws, for A and B alike.")
+        self.sliders = {
+            name: setting_sliders("tau_r", "tau_q", "num_candidates", side=name, continuous=False) for name in COLORS
+        }
+        self.button = control(w.Button(), "record", "Record A and B", "Run one episode with each setting, and keep it.")
+        self.play = control(w.Play(interval=MILLISECONDS, max=0), "play", "play", "Go through the decisions.")
+        self.decision = control(w.IntSlider(max=0), "decision", "decision", "Which decision of the episodes is shown.")
+        self._link = w.jslink((self.play, "value"), (self.decision, "value"))
+        self.agent.observe(lambda _: self._choose(), "value")
+        self.button.on_click(lambda _: self.run())
+        self.decision.observe(lambda _: self._show(), "value")
+        self.box = self._arrange()
+        self._choose()
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        display(self.box, name_handles())
+
+    def settings(self) -> dict[str, Setting]:
+        """What the sliders say, for A and for B."""
+        return {
+            name: dataclasses.replace(self.agent.value.setting, **{key: slider.value for key, slider in group.items()})
+            for name, group in self.sliders.items()
+        }
+
+    def run(self) -> None:
+        """Record both settings, as the button does."""
+        self.button.disabled = True
+        try:
+            agent, settings, recordings = self.agent.value, self.settings(), {}
+            for name, setting in settings.items():
+                say(self.text, f"Recording {name}: one episode of {agent.name}, seed {self.seed.value} …")
+                models = agent.policy, agent.critic, agent.task
+                recordings[name] = record(*models, setting, agent.num_flow_steps, self.seed.value)
+            self.recordings = recordings
+            self._draw()
+            say(self.text, sentence(self.recordings))
+        except (UserError, OSError) as error:
+            say(self.text, f"{error}")
+        finally:
+            self.button.disabled = False
+
+    def _arrange(self) -> w.Widget:
+        wrap = w.Layout(flex_flow="row wrap", width="100%")
+        groups = [w.VBox([w.HTML(f"<b>{name}</b>"), *group.values()]) for name, group in self.sliders.items()]
+        choices = w.VBox([self.agent, self.seed, self.button])
+        steps = w.Box([self.play, self.decision], layout=wrap)
+        box = w.VBox([w.Box([choices, *groups], layout=wrap), self.text, steps, self.canvas.image])
+        box.add_class("evor-viewer")
+        return box
+
+    def _choose(self) -> None:
+        """Put the sliders where the chosen agent starts from; nothing is recorded yet."""
+        setting: Setting = self.agent.value.setting
+        for name, num_candidates in zip(COLORS, (setting.num_candidates, 1), strict=True):
+            put(self.sliders[name], dataclasses.replace(setting, num_candidates=num_candidates))
+        say(self.text, "Choose two settings and a seed, then press “Record A and B”.")
+
+    def _draw(self) -> None:
+        """Set up the pictures of new recordings, and go to their beginning."""
+        self._sides, figure = [], self.canvas.figure
+        last = max(len(recording.step) for recording in self.recordings.values()) - 1
+        with style.context(paths.style_file()):
+            figure.clear()
+            figure.set_layout_engine("constrained")
+            parts: Any = figure.subfigures(1, len(self.recordings), squeeze=False)
+            for part, (name, recording) in zip(parts.flat, self.recordings.items(), strict=True):
+                axes, color = part.subplots(2, 2), COLORS[name]
+                part.suptitle(f"{name}: {describe(recording)}", fontsize=11, fontweight="bold", color=color)
+                kinds = zip((PathPanel, LawPanel, ValuePanel), axes.flat[1:], strict=True)
+                panels = [FramePanel(axes[0, 0], recording), *(kind(ax, recording, color) for kind, ax in kinds)]
+                self._sides.append(Side(recording, panels))
+            self._move(0)
+            self.canvas.redraw([artist for side in self._sides for panel in side.panels for artist in panel.moving])
+        self.canvas.image.layout.display = ""
+        self.play.max = self.decision.max = last
+        self.play.value = self.decision.value = 0
+
+    def _show(self) -> None:
+        if self._sides:
+            self._move(self.decision.value)
+            self.canvas.refresh()
+
+    def _move(self, decision: int) -> None:
+        for side in self._sides:
+            for panel in side.panels:
+                panel.show(min(decision, len(side.recording.step) - 1))
+
+
+def sentence(recordings: dict[str, Recording]) -> str:
+    """What recordings, by name, say; and why there are no pictures, if there are none."""
+    parts = [_outcome(name, recording) for name, recording in recordings.items()]
+    starts = [recording.picked_value[0] for recording in recordings.values()]
+    gaps = [recording.return_to_go[0] for recording in recordings.values()]
+    expected = ", ".join(
+        f"{name}: {start:.1f} against {gap:.1f}" for name, start, gap in zip(recordings, starts, gaps, strict=True)
+    )
+    text = f"{'; '.join(parts)}. At the start, Q* against the return that followed: {expected}."
+    if any(not recording.episode.success for recording in recordings.values()):
+        text += " A return that the time limit cut leaves out what would have followed: the later, the more."
+    has_pictures = all(recording.frames is not None for recording in recordings.values())
+    return text if has_pictures else f"{text} {rendering.prepare() or 'Recorded without pictures.'}"
+
+
+def _outcome(name: str, recording: Recording) -> str:
+    episode = recording.episode
+    did, do, aim = ("reached", "reach", "the goal") if recording.layout else ("solved", "solve", "the task")
+    if episode.success:
+        return f"{name} {did} {aim} after {episode.length} steps"
+    return f"{name} did not {do} {aim} within {episode.length} steps"

@@ -1,0 +1,124 @@
+"""What a training looks like: curves against updates, and laws at a few states. Drawn once, then only given new data.
+
+The live view and its static twin draw the same panels.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import matplotlib.style
+import numpy as np
+from jaxtyping import Float
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from evor_eqx import plotting
+from evor_eqx.evaluation.held_out import Probes
+from evor_eqx.pipeline import stages
+from evor_eqx.runs.run import Run
+from evor_eqx.system import paths
+from evor_eqx.types import ReturnLaw
+
+_NO_STEPS, _NOTHING = np.empty(0, int), np.empty(0)
+_MARGIN = 0.25  # of the range, beyond the data: the more, the more rarely the axes are drawn again
+_PLACES = ("early", "middle", "late")
+
+
+class Curves:
+    """Columns of a run's metrics against updates."""
+
+    def __init__(self, ax: Axes, names: Sequence[str]):
+        """On axes where each of the columns `names` has its line already, in that order, still empty."""
+        self.ax, self._lines = ax, dict(zip(names, ax.lines, strict=True))
+        self._low, self._high = np.inf, -np.inf
+        ax.set_xlim(0, 1)
+
+    @property
+    def moving(self) -> list[Artist]:
+        """What changes from update to update."""
+        return list(self._lines.values())
+
+    def expect(self, num_updates: int) -> None:
+        """Make room for so many updates."""
+        self.ax.set_xlim(0, num_updates)
+
+    def show(self, columns: dict[str, np.ndarray]) -> bool:
+        """Draw what `Run.metrics` says; True if the axes had to grow for it."""
+        for name, line in self._lines.items():
+            line.set_data(columns.get("step", _NOTHING), columns.get(name, _NOTHING))
+        drawn = np.concatenate([columns.get(name, _NOTHING) for name in self._lines])
+        if not len(drawn) or (self._low <= drawn.min() and drawn.max() <= self._high):
+            return False
+        margin = _MARGIN * (np.ptp(drawn) or 1.0)
+        self._low, self._high = min(self._low, drawn.min() - margin), max(self._high, drawn.max() + margin)
+        self.ax.set_ylim(max(self._low, 0.0) if drawn.min() >= 0 else self._low, self._high)
+        return True
+
+
+class LawPanel:
+    """The laws of a critic at three held-out states, beside what was recorded there."""
+
+    def __init__(self, axes: Iterable[Axes]):
+        self._axes = list(axes)
+        for ax, place in zip(self._axes, _PLACES, strict=True):
+            plotting.cdf(ax, _NOTHING, _NOTHING, label="recorded near it", **plotting.TRUTH)
+            plotting.cdf(ax, _NOTHING, _NOTHING, label="critic", color="#0072B2")
+            ax.set_title(f"{place} in an episode")
+        for ax in self._axes[1:]:
+            ax.set(ylabel="")
+        self._axes[0].legend(loc="lower right")  # early in an episode returns are low
+
+    @property
+    def moving(self) -> list[Artist]:
+        """What changes from update to update."""
+        return [ax.lines[1] for ax in self._axes]
+
+    def expect(self, probes: Probes) -> None:
+        """Draw what was recorded at the probes; the axes show all known returns and half as much on each side."""
+        low, high = probes.limits
+        margin = 0.5 * ((high - low) or 1.0)
+        for ax, returns in zip(self._axes, probes.recorded, strict=True):
+            ax.lines[0].set_data(*plotting.cdf_corners(returns, _equal_weights(returns)))
+            ax.set_xlim(low - margin, high + margin)
+
+    def show(self, laws: ReturnLaw) -> None:
+        """Draw the laws at the three probes."""
+        for line, atoms, weights in zip(self.moving, np.asarray(laws.atoms), np.asarray(laws.weights), strict=True):
+            line.set_data(*plotting.cdf_corners(atoms, weights))  # type: ignore[attr-defined]
+
+
+def loss_curves(ax: Axes) -> Curves:
+    """Training and held-out loss."""
+    plotting.training_curve(ax, _NO_STEPS, _NOTHING, _NOTHING).set_ylabel("loss")
+    return Curves(ax, ("loss", "val_loss"))
+
+
+def held_out_curves(ax: Axes) -> Curves:
+    """A critic's distance to held-out returns."""
+    return Curves(plotting.held_out_curve(ax, _NO_STEPS, _NOTHING, _NOTHING), ("held_out_w1", "held_out_crps"))
+
+
+def training_figure(run: Run, probes: Probes | None = None) -> Figure:
+    """The live view's panels on one figure: from the metrics of a finished run and, with probes, its critic's laws.
+
+    Without probes (a base policy, a critic of several tasks), the loss alone.
+    """
+    with matplotlib.style.context(paths.style_file()):
+        figure = Figure(figsize=(10, 7) if probes else (5, 3.5), layout="constrained")
+        if probes is None:
+            curves = [loss_curves(figure.subplots())]
+        else:
+            axes = figure.subplot_mosaic("AAABBB;CCDDEE")
+            curves = [loss_curves(axes["A"]), held_out_curves(axes["B"])]
+            laws = LawPanel([axes[place] for place in "CDE"])
+            laws.expect(probes)
+            laws.show(probes.laws(stages.load_critic(run).model))
+        columns = run.metrics()
+        for each in curves:
+            each.expect(int(columns["step"][-1]))
+            each.show(columns)
+    return figure
+
+
+def _equal_weights(returns: Float[np.ndarray, " rows"]) -> Float[np.ndarray, " rows"]:
+    return np.full(len(returns), 1 / max(1, len(returns)))

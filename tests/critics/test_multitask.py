@@ -1,0 +1,110 @@
+"""Critics that share an encoder, against the same computation done task by task."""
+
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+
+from evor_eqx.config import CriticConfig, NetworkConfig
+from evor_eqx.critics.base import ReturnScale
+from evor_eqx.critics.factory import make_shared_critic
+from evor_eqx.critics.multitask import of_task
+from evor_eqx.data.dataset import OfflineDataset, of_tasks
+from evor_eqx.errors import UserError
+from evor_eqx.pipeline import stages
+from evor_eqx.training import loop
+
+NUM_TASKS, KEY = 3, jax.random.key(0)
+CONFIG = CriticConfig(network=NetworkConfig(width=16, depth=2, head_width=8), num_members=2)
+SCALES = ReturnScale(*(jnp.array(row) for row in ([-5.0, 0.0, 3.0], [2.0, 1.0, 4.0], [-50.0] * 3, [50.0] * 3)))
+
+
+def make(config=CONFIG):
+    return make_shared_critic(config, 2, 1, SCALES, key=KEY)
+
+
+def dataset_of(task):
+    rng = np.random.default_rng(0)
+    valids = np.ones(40)
+    valids[[19, 39]] = 0
+    obs, act = rng.normal(size=(40, 2)), rng.normal(size=(40, 1))
+    arrays = {"observations": obs, "actions": act, "valids": valids}
+    arrays |= {"rewards": np.full(40, task + 1.0), "masks": np.arange(40) % (task + 5) > 0}
+    return OfflineDataset.from_arrays(arrays)
+
+
+def windows_of(dataset, **options):
+    return dataset.windows(gamma=0.9, num_steps=3, **options)
+
+
+DATASETS = [dataset_of(task) for task in range(NUM_TASKS)]
+WINDOWS = [windows_of(dataset) for dataset in DATASETS]
+
+
+def test_each_task_s_view_is_a_critic_with_the_law_that_the_shared_one_gives():
+    critic, obs, chunk = make(), jnp.array([0.3, -1.0]), jnp.array([0.5])
+    together = critic.law(obs, chunk, 8, 10)
+    assert together.atoms.shape == together.weights.shape == (NUM_TASKS, 8)
+    for task in range(NUM_TASKS):
+        alone = of_task(critic, task).law(obs, chunk, 8, 10)
+        np.testing.assert_allclose(alone.atoms, together.atoms[task], rtol=1e-4, atol=1e-4)
+    assert np.ptp(np.asarray(together.atoms).mean(axis=1)) > 1  # each has its own scale
+
+
+def test_the_loss_is_the_mean_of_the_tasks_losses():
+    critic = make(dataclasses.replace(CONFIG, num_members=1))
+    other = jax.tree.map(lambda leaf: leaf * 1.1 if eqx.is_inexact_array(leaf) else leaf, critic)
+    rows, zeros = jnp.array([4]), jnp.zeros(1, int)
+    example, *examples = (
+        jax.tree.map(lambda leaf: leaf[0], each.at(rows, zeros)) for each in (windows_of(of_tasks(DATASETS)), *WINDOWS)
+    )
+    shared, _ = critic.loss(other, example, key=KEY)
+    keys = jax.random.split(KEY, NUM_TASKS)
+    alone = [critic.task(task).loss(other.task(task), examples[task], key=keys[task])[0] for task in range(NUM_TASKS)]
+    np.testing.assert_allclose(shared, np.mean(alone), rtol=1e-5)
+
+
+def test_windows_of_several_tasks_are_theirs_side_by_side():
+    batch = windows_of(of_tasks(DATASETS)).sample(20, key=KEY)
+    host = windows_of(of_tasks(DATASETS), device_bytes=0).sample(20, key=KEY)
+    jax.tree.map(np.testing.assert_array_equal, batch, host)
+    for task, each in enumerate(WINDOWS):
+        alone = each.sample(20, key=KEY)
+        np.testing.assert_array_equal(batch.obs, alone.obs)
+        for name in ("reward", "mask", "mc_return"):
+            np.testing.assert_array_equal(getattr(batch, name)[:, task], getattr(alone, name))
+
+
+def test_an_update_moves_every_task_and_the_encoder():
+    config = dataclasses.replace(CONFIG, train=dataclasses.replace(CONFIG.train, batch_size=8))
+    state = loop.init_state(make(), config.train)
+    batch = windows_of(of_tasks(DATASETS)).sample(8, key=KEY)
+    updated, _ = eqx.filter_jit(loop.update)(state, batch, config.train, key=KEY)
+    changed = jax.tree.map(lambda a, b: np.asarray(a != b), updated.model, state.model)
+    assert changed.members.features.network.layers[0].weight.any()
+    assert changed.members.heads.field.outlet.weight.any(axis=(0, 2, 3)).tolist() == [True] * NUM_TASKS
+
+
+@pytest.mark.parametrize(
+    "change", [{"kind": "c51"}, {"network": NetworkConfig(width=16, depth=1)}, {"next_draw": "best"}]
+)
+def test_what_cannot_share_is_refused(change):
+    with pytest.raises(UserError, match=r"factorised field.*set head_width"):
+        make(dataclasses.replace(CONFIG, **change))
+
+
+@pytest.mark.slow
+def test_one_run_holds_the_critics_of_all_tasks_and_acts_for_each(home):
+    (result,) = stages.ensure_evaluation(tiny.TASK, tiny.CONFIG, [tiny.CONFIG.setting], shared=True)
+    assert len(result.episodes) == tiny.CONFIG.evaluation.num_episodes
+    tasks = [dataclasses.replace(tiny.TASK, task_id=k) for k in (1, 3)]
+    first, third = (stages.ensure_shared_critic(task, tiny.CONFIG) for task in tasks)
+    assert first.run == third.run
+    assert first.run.metrics()["held_out_crps"].shape == (4, 5)
+    assert (first.run.path / "results").exists()
+    laws = [trained.model.law(jnp.zeros(2), jnp.zeros(10), 4, 10).atoms for trained in (first, third)]
+    assert (laws[0] != laws[1]).any()

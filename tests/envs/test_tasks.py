@@ -1,0 +1,194 @@
+"""Names against OGBench's registry; seeds against repetition."""
+
+import dataclasses
+import tempfile
+
+import gymnasium
+import numpy as np
+import pytest
+
+from evor_eqx.data.generation.controllers import RECIPES, make_collector
+from evor_eqx.envs.tasks import (
+    _MANIPULATION,
+    DATASETS,
+    NUM_TASKS,
+    SlipperyActions,
+    Task,
+    all_tasks,
+    dataset_name,
+    make_env,
+    maze_layout,
+    parse_task,
+)
+from evor_eqx.errors import UserError
+
+
+def rollout(env: gymnasium.Env, seed: int, num_steps: int = 25) -> np.ndarray:
+    acts = np.random.default_rng(0).uniform(-1, 1, (num_steps, *env.action_space.shape))
+    return np.stack([env.reset(seed=seed)[0], *(env.step(act)[0] for act in acts)])
+
+
+@pytest.mark.parametrize("name", ["pointmaze-medium-navigate", "pointmaze-medium-navigate-v0"])
+def test_a_dataset_name_gets_its_version(name):
+    assert dataset_name(name) == "pointmaze-medium-navigate-v0"
+
+
+def test_an_unknown_dataset_is_answered_with_the_nearest_names():
+    with pytest.raises(UserError, match=r"'cube-singel-play'.*cube-single-play-v0"):
+        dataset_name("cube-singel-play")
+
+
+@pytest.mark.parametrize("name", ["cube-single-play-singletask-task2-v0", "cube-single-play-task2", "cube-single-play"])
+def test_long_short_and_default_names_mean_the_same_task(name):
+    task = parse_task(name)
+    assert task.short_name == "cube-single-play-task2"
+    assert (task.name, task.env_id) == ("cube-single-play-singletask-task2-v0", "cube-single-singletask-task2-v0")
+
+
+@pytest.mark.parametrize("name", ["scene-play-sparse-singletask-task4-v0", "scene-play-sparse-task4"])
+def test_a_name_says_that_the_reward_is_sparse(name):
+    task = parse_task(name)
+    assert (task.name, task.short_name) == ("scene-play-sparse-singletask-task4-v0", "scene-play-sparse-task4")
+    assert (task.environment, task.group) == ("scene-sparse", "scene-play-sparse")
+    assert task == dataclasses.replace(parse_task("scene-play-task4"), reward="sparse")
+    assert [other.reward for other in all_tasks(task)] == ["sparse"] * NUM_TASKS
+    assert (task.num_conditions, task.return_range) == (1, pytest.approx(100))
+
+
+def test_a_sparse_reward_is_0_at_the_goal_and_minus_1_elsewhere_with_the_same_success():
+    outcomes = []
+    for name in ("scene-play-task1", "scene-play-sparse-task1"):  # drawer and window are to be opened
+        env = make_env(parse_task(name, "post"))
+        env.reset(seed=0)
+        steps = []
+        for drawer, window in ((0.0, 0.0), (-0.16, 0.0), (-0.16, 0.2)):
+            env.unwrapped._data.joint("drawer_slide").qpos[0] = drawer
+            env.unwrapped._data.joint("window_slide").qpos[0] = window
+            _, reward, terminated, _, info = env.step(np.zeros(5))
+            steps.append((reward, terminated, info["success"]))
+        outcomes.append(list(zip(*steps, strict=True)))
+        env.close()
+    (dense, *ends), (sparse, *sparse_ends) = outcomes
+    assert (dense, sparse) == ((-2, -1, 0), (-1, -1, 0))
+    assert ends == sparse_ends == [(False, False, True)] * 2  # terminated, success
+
+
+@pytest.mark.parametrize(
+    ("name", "timing"), [("cube-single-play-task6", "pre"), ("cube-single-play-task0", "pre"), ("scene-play", "later")]
+)
+def test_a_task_or_timing_out_of_range_is_refused(name, timing):
+    with pytest.raises(UserError, match="expected"):
+        parse_task(name, timing)
+
+
+def test_long_tasks_discount_less():
+    gammas = {name: parse_task(name).gamma for name in ("cube-double-play", "pointmaze-giant-stitch", "scene-play")}
+    assert gammas == {"cube-double-play": 0.995, "pointmaze-giant-stitch": 0.995, "scene-play": 0.99}
+
+
+@pytest.mark.parametrize("name", ["pointmaze-medium-navigate", *(f"{env}-play" for env in _MANIPULATION)])
+def test_rewards_count_unmet_conditions(name):
+    task = parse_task(name)
+    env = make_env(task)
+    env.reset(seed=0)
+    rewards = [env.step(np.zeros(env.action_space.shape))[1] for _ in range(2)]
+    assert all(-task.num_conditions <= reward < 0 for reward in rewards)
+    counts = getattr(env.unwrapped, "_compute_successes", lambda: [False])()
+    assert task.num_conditions == sum(np.size(count) for count in counts)
+    assert task.return_range == pytest.approx(task.num_conditions * (200 if task.gamma == 0.995 else 100))
+    env.close()
+
+
+def test_ogbench_registers_every_task_and_no_sixth():
+    import ogbench  # noqa: F401
+
+    published = [dataset for dataset in DATASETS if "slippery" not in dataset]
+    env_ids = {Task(dataset, task_id).env_id for dataset in published for task_id in range(1, NUM_TASKS + 1)}
+    assert env_ids <= set(gymnasium.registry)
+    assert "cube-single-singletask-task6-v0" not in gymnasium.registry
+
+
+@pytest.mark.parametrize(
+    ("dataset", "env_id"),
+    [
+        ("pointmaze-medium-navigate", "pointmaze-medium-singletask-v0"),
+        ("antmaze-large-explore", "antmaze-large-singletask-v0"),
+        ("cube-double-play", "cube-double-singletask-v0"),
+        ("scene-noisy", "scene-singletask-v0"),
+        ("puzzle-3x3-play", "puzzle-3x3-singletask-v0"),
+        ("puzzle-4x4-play", "puzzle-4x4-singletask-v0"),
+    ],
+)
+def test_the_default_task_is_ogbenchs(dataset, env_id):
+    import ogbench  # noqa: F401
+
+    assert parse_task(dataset).task_id == gymnasium.make(env_id).unwrapped._reward_task_id
+
+
+@pytest.mark.parametrize("name", ["pointmaze-teleport-navigate", "cube-double-play", "scene-play"])
+def test_the_same_seed_repeats_an_episode_in_a_used_and_in_a_new_environment(name):
+    env = make_env(parse_task(name))
+    first = rollout(env, seed=3)
+    other = rollout(env, seed=4)
+    assert np.array_equal(rollout(env, seed=3), first)
+    assert np.array_equal(rollout(make_env(parse_task(name)), seed=3), first)
+    assert not np.array_equal(other, first)
+
+
+def test_reward_timing_moves_the_success_by_one_step():
+    def first_success(timing):
+        env = make_env(parse_task("pointmaze-medium-navigate-task1", timing))
+        env.reset(seed=0)
+        env.unwrapped.set_xy(np.add(env.unwrapped.cur_goal_xy, [1.05, 0.0]))  # success is within 1.0
+        return [env.step(np.array([-0.5, 0.0]))[1:3] for _ in range(2)]
+
+    assert first_success("post")[0] == (0.0, True)
+    assert first_success("pre") == [(-1.0, False), (0.0, True)]
+
+
+def test_slippery_actions_are_the_asked_ones_plus_gaussian_noise_clipped():
+    env = SlipperyActions(make_env(parse_task("pointmaze-medium-navigate-task1")), std=0.5)
+    env.reset(seed=3)
+    executed = np.stack([env.action(np.array([0.5, -0.5])) for _ in range(4000)])
+    noise = np.random.default_rng(0).normal(0.0, 0.5, (100_000, 2))
+    reference = np.clip(np.array([0.5, -0.5]) + noise, -1, 1)
+    # Standard errors of 4000 draws: 0.007 of the mean, 0.005 of the deviation.
+    np.testing.assert_allclose(executed.mean(axis=0), reference.mean(axis=0), atol=0.03)
+    np.testing.assert_allclose(executed.std(axis=0), reference.std(axis=0), atol=0.02)
+
+
+def test_the_data_of_a_slippery_maze_do_not_show_the_noise(tmp_path):
+    """Far from walls a point moves by 0.2 times the executed action; the recorded one explains the plain maze only."""
+
+    def unexplained(dataset):
+        recipe = dataclasses.replace(RECIPES[dataset], episode_steps=200)
+        rows = make_collector(recipe).episode(np.random.SeedSequence(0))
+        moved = np.diff(rows["observations"], axis=0) / 0.2
+        return np.abs(moved - rows["actions"][:-1])
+
+    assert np.median(unexplained("pointmaze-medium-navigate-v0")) < 0.01
+    assert np.median(unexplained("pointmaze-medium-slippery-navigate-v0")) > 0.2
+
+
+def test_making_a_maze_leaves_no_file_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    env = make_env(parse_task("pointmaze-medium-navigate-task1"))
+    env.reset(seed=0)
+    env.close()
+    assert list(tmp_path.iterdir()) == []
+    assert tempfile.gettempdir() == str(tmp_path)
+
+
+@pytest.mark.parametrize("maze", ["medium", "teleport"])
+def test_free_cells_are_those_where_ogbench_sees_no_wall(maze):
+    task = parse_task(f"pointmaze-{maze}-navigate-task1")
+    layout, env = maze_layout(task), make_env(task)
+    env.reset(seed=0)
+    world = env.unwrapped
+    ijs = [world.xy_to_ij(xy) for xy in layout.free_cells]
+    assert len(set(ijs)) == len(ijs) == np.sum(np.array(world.maze_map) == 0)
+    for ij, xy in zip(ijs, layout.free_cells, strict=True):
+        assert world.maze_map[ij] == 0
+        np.testing.assert_array_equal(world.ij_to_xy(ij), xy)
+    assert any((layout.free_cells == layout.goal).all(axis=1))
+    env.close()

@@ -1,0 +1,129 @@
+"""Laws beside recorded returns: which rows count as known, and which are near, against naive loops."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.stats import wasserstein_distance
+
+from evor_eqx.config import CriticConfig, NetworkConfig
+from evor_eqx.critics.base import AbstractCritic
+from evor_eqx.critics.factory import make_critic
+from evor_eqx.data.dataset import OfflineDataset
+from evor_eqx.evaluation import held_out
+from evor_eqx.types import ReturnLaw
+
+
+def dataset(num_rows=200, ended_at=50):
+    rng = np.random.default_rng(0)
+    valids, masks = np.ones(num_rows), np.ones(num_rows)
+    valids[-1], masks[ended_at] = 0, 0
+    obs = rng.normal(size=(num_rows, 2)) * np.array([1.0, 100.0])
+    arrays = {"observations": obs, "actions": rng.uniform(-1, 1, (num_rows, 1)), "valids": valids}
+    return OfflineDataset.from_arrays({**arrays, "rewards": -np.ones(num_rows), "masks": masks})
+
+
+@pytest.mark.parametrize("ended_at", [50, 190])
+def test_known_rows_are_chosen_by_time_whether_or_not_the_task_was_solved(ended_at):
+    data, gamma, tolerance = dataset(ended_at=ended_at), 0.95, 0.05
+    expected = [
+        row
+        for row in range(199)
+        if gamma ** (199 - row) <= tolerance  # 199 - row steps of weight gamma each remain
+    ]
+    np.testing.assert_array_equal(held_out.known_rows(data, gamma, tolerance), expected)
+
+
+def test_nearest_rows_measure_in_standard_deviations():
+    data, rows = dataset(), np.arange(10, 150)
+    scaled = data.obs / data.obs.std(axis=0)
+    distances = [np.linalg.norm(scaled[row] - scaled[3]) for row in rows]
+    expected = rows[np.argsort(distances, kind="stable")[:5]]
+    np.testing.assert_array_equal(held_out.nearest_rows(data, data.obs[3], rows, 5), expected)
+
+
+def test_nearness_is_that_of_the_true_deviations_on_many_rows():
+    """Sums in single precision would give the first entry several times its deviation, and let the second decide."""
+    random, num = np.random.default_rng(0), 1_000_000
+    obs = np.stack([100 + random.normal(size=num) * 1e-3, random.normal(size=num)], axis=1).astype(np.float32)
+    obs[:2] = [[100, 1.5], [100.003, 0]]
+    data = OfflineDataset(obs, obs, obs[:, 0], obs[:, 0], np.full(num, num - 1))
+    nearest = held_out.nearest_rows(data, np.array([100, 0], np.float32), np.array([0, 1]), 1)
+    assert nearest.tolist() == [0]  # 1.5 deviations away, the other 3
+
+
+def test_laws_at_rows_are_the_critics_own_and_mix_with_equal_shares():
+    data = dataset()
+    critic = make_critic(CriticConfig(network=NetworkConfig(16, 1, head_width=8)), 2, 1, key=jax.random.key(0))
+    rows = np.array([4, 9])
+    laws = held_out.laws_at_rows(critic, data, rows, num_returns=8)
+    for index, row in enumerate(rows):
+        np.testing.assert_allclose(
+            laws.atoms[index],
+            critic.law(jnp.asarray(data.obs[row]), jnp.asarray(data.act[row]), 8, 10).atoms,
+            rtol=1e-4,
+        )
+    atoms, weights = held_out.mixture(laws)
+    assert atoms.shape == weights.shape == (16,)
+    np.testing.assert_allclose(weights, 1 / 16)
+
+
+class Spread(AbstractCritic):
+    """A critic whose law depends on the first coordinate of the state in a known way."""
+
+    def loss(self, target, example, *, key):
+        raise NotImplementedError
+
+    def law(self, obs, chunk, num_returns, num_steps):
+        return ReturnLaw(obs[0] + jnp.linspace(-20.0, 0.0, num_returns), jnp.full(num_returns, 1 / num_returns))
+
+
+def test_held_out_measures_are_those_of_scipy_and_of_naive_loops():
+    data, gamma = dataset(), 0.95
+    rows = held_out.known_rows(data, gamma, 0.05)
+    errors = held_out.HeldOut.of(data, gamma)(Spread(), 32)
+
+    returns = data.mc_returns(gamma)[0][rows]
+    atoms = data.obs[rows, :1] + np.linspace(-20.0, 0.0, 32)
+    # The pooled quantiles are read at as many levels as there are rows: half a step of 30 / 140 at most.
+    assert float(errors["held_out_w1"]) == pytest.approx(wasserstein_distance(atoms.ravel(), returns), abs=0.1)
+    assert float(errors["held_out_error"]) == pytest.approx((atoms.mean(axis=1) - returns).mean(), abs=1e-4)
+    naive = [
+        np.abs(a - z).mean() - 0.5 * np.abs(a[:, None] - a[None, :]).mean() for a, z in zip(atoms, returns, strict=True)
+    ]
+    assert float(errors["held_out_crps"]) == pytest.approx(np.mean(naive), rel=1e-4)
+    levels = np.array([(a < z).mean() for a, z in zip(atoms, returns, strict=True)])
+    assert float(errors["held_out_coverage"]) == pytest.approx(np.mean(np.abs(levels - 0.5) <= 0.45), abs=1e-6)
+
+
+def test_held_out_rows_are_thinned_evenly_and_may_be_none():
+    judge = held_out.HeldOut.of(dataset(), 0.95, chunk_length=5, num_rows=20)
+    assert judge.chunks.shape[1] == 5 and 10 < len(judge.returns) <= 20
+    assert held_out.HeldOut.of(dataset(num_rows=30, ended_at=20), 0.99)(Spread()) == {}
+
+
+def episodes(*lengths):
+    """Episodes of these numbers of rows, a reward of -1 each step, the row's number as the observation."""
+    valids = np.concatenate([np.r_[np.ones(length - 1), 0] for length in lengths])
+    rows = np.arange(len(valids), dtype=np.float32)[:, None]
+    arrays = {"observations": rows, "actions": rows / 1000, "valids": valids, "masks": np.ones(len(valids))}
+    return OfflineDataset.from_arrays({**arrays, "rewards": -np.ones(len(valids))})
+
+
+def test_probes_are_early_middle_and_late_among_the_known_rows_of_one_episode():
+    data, gamma = episodes(100, 150, 120), 0.9
+    probes = held_out.Probes.of(data, gamma, chunk_length=5, num_nearby=4)
+    # 0.9^k <= 0.05 from k = 29 on: the second episode's rows 100 to 249 are known up to 249 - 29 = 220.
+    np.testing.assert_array_equal(probes.obs[:, 0], [100, 160, 220])
+    np.testing.assert_allclose(probes.chunks[1], np.arange(160, 165) / 1000)
+    returns = data.mc_returns(gamma)[0]
+    assert probes.recorded[1].tolist() == returns[[160, 159, 161, 158]].tolist()
+    known = held_out.known_rows(data, gamma, 0.05)
+    assert probes.limits == (returns[known].min(), returns[known].max())
+    law = probes.laws(Spread(), 8)
+    np.testing.assert_allclose(law.atoms[2], 220 + np.linspace(-20, 0, 8), rtol=1e-6)
+
+
+def test_probes_of_episodes_too_short_to_know_a_return_have_nothing_recorded():
+    probes = held_out.Probes.of(episodes(20, 20), 0.99, chunk_length=2)
+    assert probes.obs[:, 0].tolist() == [20, 29, 37] and [len(returns) for returns in probes.recorded] == [0, 0, 0]

@@ -1,0 +1,228 @@
+"""Rollouts in a toy environment whose returns, lengths and successes are known in closed form."""
+
+import functools
+import itertools
+import json
+import math
+import multiprocessing
+import subprocess
+import sys
+
+import gymnasium
+import jax
+import numpy as np
+import pytest
+
+from evor_eqx.config import Setting
+from evor_eqx.envs.tasks import make_env, parse_task
+from evor_eqx.envs.vector import ChunkEnv, open_envs
+from evor_eqx.errors import UserError
+from evor_eqx.evaluation.rollout import Episode, decision_keys, rollout, run_episodes
+
+HORIZON = 4
+TIME_LIMIT = 11
+
+
+class Walk(gymnasium.Env):
+    """x starts at seed % 3 and moves by the (clipped) first action; success at x >= 6, truncated at TIME_LIMIT.
+
+    The reward is x before the move. The second coordinate is a draw of numpy's global generator, as in OGBench.
+    """
+
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float64)
+    action_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        np.random.seed(seed)  # noqa: NPY002
+        self.x, self.steps = float(seed % 3), 0
+        return np.array([self.x, np.random.uniform()]), {}  # noqa: NPY002
+
+    def step(self, action):
+        assert self.action_space.contains(action), action
+        reward, self.x, self.steps = self.x, self.x + float(action[0]), self.steps + 1
+        success = self.x >= 6
+        obs = np.array([self.x, np.random.uniform()])  # noqa: NPY002
+        return obs, reward, success, self.steps >= TIME_LIMIT, {"success": float(success)}
+
+
+class Broken(Walk):
+    def step(self, action):
+        raise ArithmeticError("broken on purpose")
+
+
+class CountingActor:
+    """Moves by the temperature tau_r (so 5.0 is clipped to 1) and notes what it was asked."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __call__(self, obs, keys, num_candidates, num_returns, tau_r, tau_q):
+        self.calls.append((obs, jax.random.key_data(keys), num_candidates, num_returns, tau_r, tau_q))
+        return np.repeat(np.asarray(tau_r)[:, None], HORIZON * 2, axis=1)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def noise(keys, num_candidates):
+    return jax.vmap(lambda key: jax.random.normal(key, (num_candidates, HORIZON * 2)))(keys)
+
+
+def noisy_actor(obs, keys, num_candidates, num_returns, tau_r, tau_q):
+    """Uses everything that must not depend on scheduling: keys, observations (numpy's global draws), temperatures."""
+    return np.asarray(noise(keys, num_candidates)).mean(1) * np.asarray(tau_r)[:, None] + obs[:, 1:] / 4
+
+
+def walk(step: float, seed: int) -> tuple[float, bool, int]:
+    """Return, success and length of an episode with constant steps, by the naive loop."""
+    x, ret, length = float(seed % 3), 0.0, 0
+    while length < TIME_LIMIT and (length == 0 or x < 6):
+        ret, x, length = ret + x, x + min(step, 1.0), length + 1
+    return ret, x >= 6, length
+
+
+def setting(tau_r=1.0, num_candidates=2):
+    return Setting(num_candidates=num_candidates, tau_r=tau_r, tau_q=0.5, num_returns=3)
+
+
+@pytest.fixture(scope="module")
+def envs():
+    with open_envs(Walk, horizon=HORIZON, num_envs=3, num_processes=2) as opened:
+        yield opened
+
+
+def test_return_success_and_length_are_those_of_the_naive_loop_and_actions_are_clipped(envs):
+    settings, seeds = [setting(5.0), setting(0.25), setting(1.0, num_candidates=7)], [0, 1, 5]
+    episodes = run_episodes(envs, CountingActor(), settings, seeds, reward_timing="post").episodes
+    assert [(e.setting, e.seed) for e in episodes] == list(itertools.product(settings, seeds))
+    assert [(e.ret, e.success, e.length) for e in episodes] == [walk(e.setting.tau_r, e.seed) for e in episodes]
+    assert {e.success for e in episodes} == {True, False} and {e.reward_timing for e in episodes} == {"post"}
+
+
+def test_the_policy_is_called_once_per_executed_chunk():
+    actor = CountingActor()
+    with open_envs(Walk, horizon=HORIZON, num_envs=1) as one:
+        result = run_episodes(one, actor, [setting(0.25), setting(1.0)], [0, 1])
+    assert len(actor.calls) == sum(math.ceil(e.length / HORIZON) for e in result.episodes)
+    assert result.env_steps == sum(e.length for e in result.episodes)
+    assert 0 < result.act_seconds < result.wall_seconds
+
+
+def test_records_do_not_depend_on_the_number_of_environments_or_processes(envs):
+    settings, seeds = [setting(0.5), setting(2.0), setting(0.5, num_candidates=5)], range(5)
+    many = run_episodes(envs, noisy_actor, settings, seeds).episodes
+    one = rollout(Walk, noisy_actor, settings, seeds, horizon=HORIZON, num_envs=1).episodes
+    backwards = run_episodes(envs, noisy_actor, settings[::-1], seeds[::-1]).episodes
+    assert many == one == backwards[::-1]
+    assert len({e.ret for e in many}) > len(seeds)  # the actor's noise does reach the records
+
+
+def test_settings_are_paired_by_seed(envs):
+    starts = set()
+    for settings in ([setting(0.1), setting(0.2)], [setting(0.1, num_candidates=3)]):
+        actor = CountingActor()
+        run_episodes(envs, actor, settings, [4])
+        for obs, keys, *_ in actor.calls[: len(settings)]:  # the first decisions, one call for each group
+            starts.add((*obs[0].tolist(), *np.asarray(keys[0]).tolist()))
+    assert len(starts) == 1 and starts.pop()[0] == 4 % 3
+
+
+def test_few_episodes_use_all_groups(envs):
+    actor = CountingActor()
+    episodes = run_episodes(envs, actor, [setting(0.25)], [0, 1]).episodes
+    assert len(actor.calls) == sum(math.ceil(e.length / HORIZON) for e in episodes)  # none shares a call with another
+
+
+def test_settings_with_equal_counts_share_calls_of_one_shape_with_float32_inputs():
+    actor = CountingActor()
+    with open_envs(Walk, horizon=HORIZON, num_envs=4, num_processes=1) as envs:
+        run_episodes(envs, actor, [setting(0.1), setting(0.2), setting(0.3)], [0])
+    assert len(actor.calls) == math.ceil(TIME_LIMIT / HORIZON)
+    obs, _, _, _, tau_r, tau_q = actor.calls[0]
+    assert obs.shape == (envs.groups[0].num_envs, 2) and obs.dtype == tau_r.dtype == tau_q.dtype == np.float32
+
+
+def test_decision_keys_depend_on_seed_and_decision_only():
+    seeds, decisions = np.array([3, 3, 4, 2**32 - 1], np.uint32), np.array([0, 1, 0, 0], np.uint32)
+    data = np.asarray(jax.random.key_data(decision_keys(seeds, decisions)))
+    naive = [
+        jax.random.key_data(jax.random.fold_in(jax.random.fold_in(jax.random.key(0), s), d))
+        for s, d in zip(seeds, decisions, strict=True)
+    ]
+    np.testing.assert_array_equal(data, naive)
+    assert len(np.unique(data, axis=0)) == 4
+
+
+def test_a_chunk_ends_with_the_episode_and_an_ended_environment_is_not_stepped():
+    env, chunk = ChunkEnv(Walk(), HORIZON), np.ones(HORIZON * 2)
+    assert env.step(chunk)[4]["num_steps"] == 0  # before the first reset
+    env.reset(seed=1)
+    steps = [env.step(chunk) for _ in range(3)]
+    assert [info["num_steps"] for *_, info in steps] == [4, 1, 0]
+    assert [ret for _, ret, *_ in steps] == [1 + 2 + 3 + 4, 5, 0] and env.unwrapped.steps == 5
+
+
+@pytest.mark.filterwarnings("ignore:.*ERROR:UserWarning")  # gymnasium prints the worker's traceback as warnings
+def test_an_error_in_an_environment_reaches_the_caller_and_leaves_no_process():
+    before = set(multiprocessing.active_children())
+    with pytest.raises(ArithmeticError, match="on purpose"):
+        rollout(Broken, noisy_actor, [setting()], [0], horizon=HORIZON, num_envs=2)
+    assert set(multiprocessing.active_children()) <= before
+
+
+@pytest.mark.parametrize(
+    ("settings", "seeds", "actor", "message"),
+    [
+        ([], [0], noisy_actor, "settings"),
+        ([setting()], [], noisy_actor, "seeds"),
+        ([setting()], [1, 1], noisy_actor, "seeds"),
+        ([setting()], [-1], noisy_actor, "seeds"),
+        ([setting()], [0], lambda obs, *_: np.zeros((len(obs), 3)), "shape"),
+        ([setting()], [0], lambda obs, *_: np.full((len(obs), HORIZON * 2), np.nan), "finite"),
+    ],
+)
+def test_bad_input_is_a_user_error(envs, settings, seeds, actor, message):
+    with pytest.raises(UserError, match=message):
+        run_episodes(envs, actor, settings, seeds)
+
+
+def test_an_episode_survives_json():
+    episode = Episode(setting(math.inf), 7, -3.5, True, 4, "post")
+    assert Episode.from_row(json.loads(json.dumps(episode.to_row()))) == episode
+    assert set(episode.to_row()) >= {"num_candidates", "tau_r", "seed", "ret", "success", "length", "reward_timing"}
+
+
+def test_bad_counts_and_spaces_are_user_errors():
+    with pytest.raises(UserError, match="num_envs"), open_envs(Walk, horizon=1, num_envs=0):
+        pass
+    with pytest.raises(UserError, match="horizon"), open_envs(Walk, horizon=0):
+        pass
+    with pytest.raises(UserError, match="flat Box"):
+        ChunkEnv(gymnasium.make("FrozenLake-v1"), 1)
+
+
+def test_teleports_of_ogbench_do_not_depend_on_neighbours_in_the_process():
+    """The teleport maze draws from numpy's global generator while it is stepped."""
+
+    def right(obs, *_):
+        return np.tile(np.float32([1.0, 0.3]), (len(obs), 20))
+
+    task = functools.partial(make_env, parse_task("pointmaze-teleport-navigate-task1"), max_episode_steps=300)
+    with open_envs(task, horizon=20, num_envs=3, num_processes=1) as three:
+        together = run_episodes(three, right, [setting()], range(3)).episodes
+        alone = [run_episodes(three, right, [setting()], [seed]).episodes[0] for seed in range(3)]
+    assert together == alone
+
+
+@pytest.mark.slow
+def test_a_script_without_a_guard_is_not_run_again_by_its_environments(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from functools import partial\n"
+        "from evor_eqx.envs.vector import open_envs\n"
+        "from evor_eqx.envs.tasks import make_env, parse_task\n"
+        "print('begun')\n"
+        "make = partial(make_env, parse_task('pointmaze-medium-navigate-task1'))\n"
+        "with open_envs(make, horizon=1, num_envs=1) as envs:\n"
+        "    print(len(envs.groups))\n"
+    )
+    ran = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+    assert (ran.returncode, ran.stdout) == (0, "begun\n1\n"), ran.stderr

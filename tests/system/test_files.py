@@ -1,0 +1,86 @@
+import hashlib
+import stat
+from pathlib import Path
+
+import pytest
+
+from evor_eqx.errors import UserError
+from evor_eqx.system import paths
+from evor_eqx.system.files import read_json, replacing, sha256, short_hash, write_json
+
+
+def test_a_file_appears_only_when_it_is_whole(tmp_path):
+    path = tmp_path / "new" / "numbers.npz"
+    with replacing(path) as temporary:
+        temporary.write_text("half")
+        assert not path.exists()
+        assert (temporary.parent, temporary.suffix) == (path.parent, ".npz")
+    assert path.read_text() == "half"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_error_while_writing_leaves_the_earlier_file_and_no_other(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text("before")
+    with pytest.raises(KeyboardInterrupt), replacing(path) as temporary:
+        temporary.write_text("after")
+        raise KeyboardInterrupt
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_new_file_has_the_usual_permissions(tmp_path):
+    plain, replaced = tmp_path / "plain", tmp_path / "replaced"
+    plain.write_text("")
+    with replacing(replaced) as temporary:
+        temporary.write_text("")
+    assert stat.S_IMODE(replaced.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+
+
+def test_json_comes_back_as_it_was_and_its_bytes_do_not_depend_on_the_order_of_keys(tmp_path):
+    first, second = tmp_path / "first.json", tmp_path / "second.json"
+    write_json(first, {"a": [1, 2.5, None], "b": "é"})
+    write_json(second, {"b": "é", "a": [1, 2.5, None]})
+    assert read_json(first) == {"a": [1, 2.5, None], "b": "é"}
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_an_absent_or_damaged_json_file_is_named(tmp_path):
+    path = tmp_path / "config.json"
+    with pytest.raises(UserError, match=r"no file .*config.json"):
+        read_json(path)
+    for damage in (b'{"a": 1', b"\xff\xfe"):
+        path.write_bytes(damage)
+        with pytest.raises(UserError, match=r"damaged file .*config.json"):
+            read_json(path)
+
+
+def test_hashes_identify_content(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"abc")
+    assert sha256(path) == hashlib.sha256(b"abc").hexdigest()
+    assert short_hash({"a": 1, "b": 2}) == short_hash({"b": 2, "a": 1}) != short_hash({"a": 2, "b": 2})
+    assert len(short_hash(None)) == 8
+
+
+def test_the_home_is_the_variable_then_the_checkout_then_the_working_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("EVOR_HOME", str(tmp_path))
+    assert paths.data_dir() == tmp_path / "data"
+    monkeypatch.setenv("EVOR_HOME", "~/evor")
+    assert paths.home() == Path.home() / "evor"
+    monkeypatch.setenv("EVOR_HOME", "")
+    assert paths.home() == paths.checkout()
+    monkeypatch.setattr(paths, "_PACKAGE", tmp_path / "site-packages" / "evor_eqx")
+    monkeypatch.chdir(tmp_path)
+    assert paths.home() == tmp_path
+
+
+def test_notebooks_are_those_of_the_checkout_else_those_of_the_package_else_an_error(tmp_path, monkeypatch):
+    root = paths.checkout()
+    assert root is not None and paths.notebooks_dir() == root / "notebooks"
+    package = tmp_path / "evor_eqx"
+    monkeypatch.setattr(paths, "_PACKAGE", package)
+    with pytest.raises(UserError, match="no notebooks at"):
+        paths.notebooks_dir()
+    (package / "notebooks").mkdir(parents=True)
+    assert paths.notebooks_dir() == package / "notebooks"
