@@ -42,9 +42,10 @@ faults: $(STAMP) ## tests that kill, interrupt and race whole processes, over de
 lab: $(STAMP) ## JupyterLab on notebooks/, opened at the explorer, for this machine only and with a token
 	$(BIN)/jupyter lab --notebook-dir=notebooks --LabApp.default_url=/lab/tree/explorer.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
-lint: $(STAMP) ## style, format, types, and no outputs in notebooks
+lint: $(STAMP) ## style, format, layers, types, and no outputs in notebooks
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/pyright
 	$(if $(NOTEBOOKS),$(BIN)/nbstripout --verify $(NOTEBOOKS))
 

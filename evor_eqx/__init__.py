@@ -8,12 +8,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from evor_eqx.agent.agent import act, candidate_weights, decide
+    from evor_eqx.agent.agent import act, decide
+    from evor_eqx.agent.selection import candidate_weights
     from evor_eqx.config import Config, CriticConfig, PolicyConfig, Setting
-    from evor_eqx.distributions import soft_value
+    from evor_eqx.distributions import ReturnLaw, soft_value
     from evor_eqx.errors import UserError
     from evor_eqx.presets import PRESETS, preset
-    from evor_eqx.types import Batch, ReturnLaw
+    from evor_eqx.types import Batch
 
 __all__ = [
     "PRESETS",

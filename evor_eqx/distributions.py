@@ -1,13 +1,20 @@
 """What is read from a return law: its mean, its soft value, its quantiles. Leading axes are kept."""
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import logsumexp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from evor_eqx.errors import UserError
-from evor_eqx.nn.flow_matching import mid_levels
-from evor_eqx.types import AnyArray, ReturnLaw
+from evor_eqx.types import AnyArray
+
+
+class ReturnLaw(eqx.Module):
+    """A law of the reward-to-go as a weighted set of atoms; weights are non-negative and sum to one."""
+
+    atoms: Float[Array, "*b atoms"]
+    weights: Float[Array, "*b atoms"]
 
 
 def crps(law: ReturnLaw, z: Float[Array, ""]) -> Float[Array, ""]:
@@ -92,3 +99,17 @@ def _rising(law: ReturnLaw) -> tuple[Float[Array, "*b atoms"], Float[Array, "*b 
     order = jnp.argsort(law.atoms, axis=-1)
     weights = jnp.take_along_axis(law.weights, order, axis=-1)
     return jnp.take_along_axis(law.atoms, order, axis=-1), jnp.cumsum(weights, axis=-1)
+
+
+def mid_levels(num: int) -> Float[Array, " num"]:
+    """(j - 1/2) / N for j = 1..N: the levels at which N atoms of equal weight are closest to a law in W_1.
+
+    Dabney et al. 2018, "Distributional Reinforcement Learning with Quantile Regression", lemma 2.
+    """
+    return (jnp.arange(num) + 0.5) / num
+
+
+def at_level(weights: Float[Array, " cand"], level: Float[Array, ""]) -> Int[Array, ""]:
+    """The candidate at `level`, in [0, 1), of the cumulative weights: a draw by weight if the level is uniform."""
+    cumulative = jnp.cumsum(weights)
+    return jnp.minimum(jnp.sum(cumulative <= level * cumulative[-1]), len(weights) - 1)

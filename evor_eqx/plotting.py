@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
 from matplotlib.patches import Rectangle
 
-from evor_eqx.envs.tasks import MazeLayout
+from evor_eqx.envs.ogbench import MazeLayout
 
 
 class Look(NamedTuple):

@@ -9,8 +9,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from evor_eqx.config import PolicyConfig
 from evor_eqx.nn import flow_matching
-from evor_eqx.nn.fields import AbstractField, ObservationFeatures
+from evor_eqx.nn.factory import Statistics, make_features, make_field
+from evor_eqx.nn.features import ObservationFeatures
+from evor_eqx.nn.fields import AbstractField
+from evor_eqx.nn.flow_matching import SOLVERS
 from evor_eqx.types import Batch, Metrics
 
 
@@ -49,3 +53,12 @@ class FlowPolicy(eqx.Module):
 def candidate_noise(num: int, size: int, *, key: PRNGKeyArray) -> Float[Array, "num size"]:
     """Noise for `num` draws, each from its own sub-key, so that draws for N_pi = 8 are the first 8 of those for 64."""
     return jax.vmap(lambda index: jax.random.normal(jax.random.fold_in(key, index), (size,)))(jnp.arange(num))
+
+
+def make_policy(
+    config: PolicyConfig, obs_size: int, chunk_size: int, *, key: jax.Array, statistics: Statistics | None = None
+) -> FlowPolicy:
+    """An untrained base policy; without statistics it takes observations as they are."""
+    features = make_features(config.network, obs_size, statistics)
+    field = make_field(config.network, chunk_size, features.size, key=key)
+    return FlowPolicy(field, features, chunk_size, SOLVERS[config.solver])

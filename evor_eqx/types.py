@@ -33,10 +33,3 @@ class Batch(eqx.Module):
     next_chunk: Float[Array, "*b chunk"]
     mc_return: Float[Array, "*b_tasks"]
     next_draws: Float[Array, "*b draws chunk"] | None = None
-
-
-class ReturnLaw(eqx.Module):
-    """A law of the reward-to-go as a weighted set of atoms; weights are non-negative and sum to one."""
-
-    atoms: Float[Array, "*b atoms"]
-    weights: Float[Array, "*b atoms"]

@@ -9,8 +9,8 @@ from scipy.special import logsumexp
 from scipy.stats import norm
 
 from evor_eqx import distributions
+from evor_eqx.distributions import ReturnLaw
 from evor_eqx.errors import UserError
-from evor_eqx.types import ReturnLaw
 
 returns = st.lists(st.floats(-100, 0, width=32), min_size=1, max_size=16)
 temperature = st.floats(0.05, 1000)

@@ -9,7 +9,7 @@ import pytest
 from evor_eqx import plotting
 from evor_eqx.config import CRITICS
 from evor_eqx.critics.flow_targets import TARGETS
-from evor_eqx.envs.tasks import MazeLayout
+from evor_eqx.envs.ogbench import MazeLayout
 from evor_eqx.suite.methods import METHODS
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from evor_eqx.config import NetworkConfig, PolicyConfig, TrainConfig
-from evor_eqx.critics.factory import make_policy
 from evor_eqx.data.dataset import OfflineDataset
+from evor_eqx.policy import make_policy
 from evor_eqx.runs.run import Run
 from evor_eqx.training import loop
 

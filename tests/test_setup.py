@@ -15,8 +15,8 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from evor_eqx.distributions import ReturnLaw
 from evor_eqx.system import paths
-from evor_eqx.types import ReturnLaw
 
 ROOT = paths.checkout()
 assert ROOT is not None, "the tests belong to a checkout"

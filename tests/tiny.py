@@ -6,9 +6,11 @@ import jax
 import numpy as np
 
 from evor_eqx.config import CriticConfig, NetworkConfig, PolicyConfig, Setting, TrainConfig
-from evor_eqx.critics.factory import make_critic, make_policy
+from evor_eqx.critics.factory import make_critic
 from evor_eqx.data.dataset import OfflineDataset
-from evor_eqx.envs.tasks import make_env, parse_task
+from evor_eqx.envs.ogbench import make_env
+from evor_eqx.envs.tasks import parse_task
+from evor_eqx.policy import make_policy
 from evor_eqx.presets import preset
 from evor_eqx.zoo.packed import STRIDE, Agent, Entry, States
 

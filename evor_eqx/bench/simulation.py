@@ -16,11 +16,13 @@ import numpy as np
 
 from evor_eqx.agent import agent
 from evor_eqx.config import Setting
-from evor_eqx.critics.factory import make_critic, make_policy
+from evor_eqx.critics.factory import make_critic
 from evor_eqx.data.generation.collect import generate, val_path
-from evor_eqx.envs.tasks import make_env, parse_task
+from evor_eqx.envs.ogbench import make_env
+from evor_eqx.envs.tasks import parse_task
 from evor_eqx.envs.vector import ParallelEnvs, open_envs
 from evor_eqx.evaluation.rollout import Actor, run_episodes
+from evor_eqx.policy import make_policy
 from evor_eqx.presets import preset
 from evor_eqx.system.processes import num_cores
 

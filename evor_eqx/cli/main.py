@@ -106,7 +106,7 @@ class Evaluate(_Experiment):
 
     def run(self) -> int:
         from evor_eqx.envs.tasks import parse_task
-        from evor_eqx.pipeline import stages
+        from evor_eqx.pipeline import evaluation
 
         config = self.config
         task = parse_task(self.task, self.reward_timing)
@@ -116,7 +116,7 @@ class Evaluate(_Experiment):
             for values in itertools.product(*map(dict.fromkeys, axes.values()))  # each value once
         ]
         print("N_pi  tau_R  tau_Q  success  95 % interval   episodes")
-        for result in stages.ensure_evaluation(task, config, settings, shared=self.all_tasks):
+        for result in evaluation.ensure_evaluation(task, config, settings, shared=self.all_tasks):
             setting, success = result.setting, result.success
             print(
                 f"{setting.num_candidates:4d}  {setting.tau_r:5g}  {setting.tau_q:5g}  {success.estimate:7.0%}  "
@@ -260,25 +260,26 @@ class Bench:
     """Also time data generation and evaluation, two minutes."""
 
     def run(self) -> int:
+        from evor_eqx.bench import decisions as decisions_
         from evor_eqx.bench import explorer as bench_explorer
-        from evor_eqx.bench import simulation
-        from evor_eqx.bench import updates as bench
+        from evor_eqx.bench import simulation, timing
+        from evor_eqx.bench import updates as updates_
         from evor_eqx.runs.run import environment
         from evor_eqx.system.files import write_json
 
-        updates = bench.run_training(self.width, self.depth, self.batch_size, self.num_rounds)
-        updates += bench.run_methods(num_rounds=self.num_rounds)
+        updates = updates_.run_training(self.width, self.depth, self.batch_size, self.num_rounds)
+        updates += updates_.run_methods(num_rounds=self.num_rounds)
         print(f"{'':36s}{'updates/s':>10s}{'ms':>9s}{'GFLOP':>8s}{'of peak':>9s}{'first call':>12s}")
         for row in updates:
             print(
                 f"{row.name:36s}{row.per_second:10.1f}{row.milliseconds:9.2f}{row.gflop:8.2f}"
                 f"{row.share_of_peak:9.0%}{row.first_call:10.1f} s"
             )
-        decisions = bench.run_decisions(self.width, self.depth, num_rounds=8 * self.num_rounds)
+        decisions = decisions_.run_decisions(self.width, self.depth, num_rounds=8 * self.num_rounds)
         print(f"\n{'one decision, N = 16, 10 + 10 steps':36s}{'N_pi':>10s}{'p50 ms':>9s}{'p99 ms':>8s}")
         for decision in decisions:
             print("{network:36s}{num_candidates:10d}{p50_ms:9.2f}{p99_ms:8.2f}".format(**decision))
-        memory = bench.peak_memory()
+        memory = timing.peak_memory()
         print(f"\npeak memory {memory:.0f} MB")
         explorer = bench_explorer.run_explorer()
         print(f"\n{'the explorer, in the kernel':46s}{'p50 ms':>9s}{'p95 ms':>8s}")

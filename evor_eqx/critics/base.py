@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from evor_eqx import distributions
-from evor_eqx.nn.fields import ObservationFeatures
-from evor_eqx.types import Batch, Metrics, ReturnLaw
+from evor_eqx.distributions import ReturnLaw
+from evor_eqx.nn.features import ObservationFeatures
+from evor_eqx.types import Batch, Metrics
 
 # Enough to tell the best of a few draws, at every backup: on three tasks of the suite the best of four by the mean of
 # so coarse a law had lost less than 1 % of what the best by a fine one is above the average draw.

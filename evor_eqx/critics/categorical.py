@@ -25,9 +25,10 @@ from jax.scipy.stats import norm
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from evor_eqx.critics.base import AbstractCritic, Inputs, ReturnScale
+from evor_eqx.distributions import ReturnLaw
 from evor_eqx.errors import UserError
-from evor_eqx.nn.fields import MLP
-from evor_eqx.types import Batch, Metrics, ReturnLaw
+from evor_eqx.nn.mlp import MLP
+from evor_eqx.types import Batch, Metrics
 
 SIGMA = 0.75  # of the Gaussian of HL-Gauss, in spacings of the atoms (Farebrother et al.)
 PADDING = 3.0  # atoms of HL-Gauss beyond the possible returns, on either side, in spacings without padding

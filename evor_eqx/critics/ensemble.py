@@ -15,9 +15,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from evor_eqx.critics.base import AbstractCritic
-from evor_eqx.distributions import quantile_means
-from evor_eqx.nn.fields import MLP
-from evor_eqx.types import ReturnLaw
+from evor_eqx.distributions import ReturnLaw, quantile_means
+from evor_eqx.nn.mlp import MLP
 
 Models = TypeVar("Models")
 COMBINE = {"mean": jnp.mean, "min": jnp.min}

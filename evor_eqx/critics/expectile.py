@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from evor_eqx.critics.base import Inputs, ReturnScale
 from evor_eqx.critics.ensemble import ValueEnsemble
 from evor_eqx.critics.scalar import AbstractValue
-from evor_eqx.nn.fields import MLP
+from evor_eqx.nn.mlp import MLP
 from evor_eqx.types import Batch, Metrics
 
 EXPECTILE = 0.9  # IFQL's; 0.5 is the mean, 1 the maximum over the data's chunks

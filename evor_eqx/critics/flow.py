@@ -22,9 +22,10 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from evor_eqx.critics.base import AbstractCritic, ReturnScale
 from evor_eqx.critics.flow_targets import BellmanStep, FlowTarget
+from evor_eqx.distributions import ReturnLaw
 from evor_eqx.nn import flow_matching
 from evor_eqx.nn.fields import AbstractField
-from evor_eqx.types import Batch, Metrics, ReturnLaw
+from evor_eqx.types import Batch, Metrics
 
 
 class FlowCritic(AbstractCritic):

@@ -11,9 +11,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from evor_eqx.critics.base import AbstractCritic, Inputs, ReturnScale
+from evor_eqx.distributions import ReturnLaw
 from evor_eqx.nn import flow_matching
-from evor_eqx.nn.fields import MLP
-from evor_eqx.types import Batch, Metrics, ReturnLaw
+from evor_eqx.nn.mlp import MLP
+from evor_eqx.types import Batch, Metrics
 
 STD_FLOOR = 0.05  # of the model's unit, the data's standard deviation of returns; the law of a sure return is this wide
 

@@ -17,9 +17,9 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from evor_eqx.critics.base import AbstractCritic, Inputs, ReturnScale
 from evor_eqx.critics.quantile import KAPPA, quantile_huber_loss
-from evor_eqx.nn.fields import MLP
-from evor_eqx.nn.flow_matching import mid_levels
-from evor_eqx.types import Batch, Metrics, ReturnLaw
+from evor_eqx.distributions import ReturnLaw, mid_levels
+from evor_eqx.nn.mlp import MLP
+from evor_eqx.types import Batch, Metrics
 
 NUM_COSINES = 64  # of a level's embedding (the paper's n)
 NUM_LEVELS = 8  # drawn for the prediction, and again for the target (the paper's N and N')

@@ -13,8 +13,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from evor_eqx.critics.base import AbstractCritic, Inputs
 from evor_eqx.critics.ensemble import EnsembleCritic, pick
 from evor_eqx.critics.flow import FlowCritic
-from evor_eqx.nn.fields import MLP
-from evor_eqx.types import Batch, Metrics, ReturnLaw
+from evor_eqx.distributions import ReturnLaw
+from evor_eqx.nn.mlp import MLP
+from evor_eqx.types import Batch, Metrics
 
 
 class Features(eqx.Module):

@@ -15,9 +15,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from evor_eqx.critics.base import AbstractCritic, Inputs, ReturnScale
-from evor_eqx.nn.fields import MLP
-from evor_eqx.nn.flow_matching import mid_levels
-from evor_eqx.types import Batch, Metrics, ReturnLaw
+from evor_eqx.distributions import ReturnLaw, mid_levels
+from evor_eqx.nn.mlp import MLP
+from evor_eqx.types import Batch, Metrics
 
 KAPPA = 0.01  # in units of the model: a hundredth of the data's standard deviation of returns
 

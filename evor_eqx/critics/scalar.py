@@ -11,8 +11,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from evor_eqx.critics.base import AbstractCritic, Inputs, ReturnScale
-from evor_eqx.nn.fields import MLP
-from evor_eqx.types import Batch, Metrics, ReturnLaw
+from evor_eqx.distributions import ReturnLaw
+from evor_eqx.nn.mlp import MLP
+from evor_eqx.types import Batch, Metrics
 
 
 class AbstractValue(AbstractCritic):

@@ -12,18 +12,14 @@ The rule, in this order; training and validation always come from one place:
 """
 
 import itertools
-import zipfile
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import numpy as np
-
 from evor_eqx.data import download as downloads
 from evor_eqx.data.generation.collect import find_generated, generate, val_path, versions
-from evor_eqx.envs.tasks import Task, dataset_name, make_env, sparse_reward
+from evor_eqx.envs.tasks import dataset_name
 from evor_eqx.errors import UserError
 from evor_eqx.system import paths
 from evor_eqx.system.files import read_json, sha256, short_hash, write_json
@@ -32,7 +28,6 @@ from evor_eqx.system.locks import lease
 Origin = Literal["generated", "ogbench", "downloaded", "folder"]
 Split = Literal["train", "val"]
 SPLITS: tuple[Split, ...] = get_args(Split)
-_KEYS = ("observations", "actions", "terminals", "valids", "rewards", "masks", "qpos", "qvel", "button_states")
 
 
 @dataclass(frozen=True)
@@ -125,57 +120,6 @@ def verify(source: Source) -> None:
         expected, got = source.details["files"][file.name]["sha256"], _hash_once(file)["sha256"]
         if got != expected:
             raise UserError(f"damaged file {file}: got SHA-256 {got}, expected {expected}; delete it and make it again")
-
-
-def load_arrays(source: Source, task: Task | None, split: Split) -> dict[str, np.ndarray]:
-    """All rows of one split in OGBench's compact layout, read and rewarded by OGBench's own code.
-
-    Keys: observations, actions, terminals, valids (0 at an episode's last row), the physics (qpos, qvel and, where
-    there are buttons, button_states), and with a task rewards and masks (0 where the task is solved), both read from
-    the row's own state. Raises UserError for a wrong or damaged
-    file, or a task of another dataset.
-    """
-    parts = list(load_parts(source, task, split))
-    return parts[0] if len(parts) == 1 else {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-
-
-def load_parts(source: Source, task: Task | None, split: Split) -> Iterator[dict[str, np.ndarray]]:
-    """What `load_arrays` returns, file by file: one at a time is in memory."""
-    if task is not None and task.dataset != source.dataset:
-        raise UserError(f"task {task.name} is not one of {source.dataset}: expected a task of the same dataset")
-    for file in source.files(split):
-        _check_size(file, source.details)
-        arrays = _read(file)
-        if task is not None:
-            _add_rewards(arrays, task)
-        yield {key: arrays[key] for key in _KEYS if key in arrays}
-
-
-def _read(file: Path) -> dict[str, np.ndarray]:
-    from ogbench.utils import load_dataset
-
-    try:
-        arrays = load_dataset(str(file), compact_dataset=True, add_info=True)
-    except FileNotFoundError:
-        raise UserError(f"no file {file}: expected an OGBench dataset; make it again with `evor data`") from None
-    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(
-            f"damaged file {file}: expected an OGBench dataset ({error}); delete it and make it again"
-        ) from error
-    rows = {key: len(array) for key, array in arrays.items()}
-    if "qpos" not in rows or len(set(rows.values())) != 1 or arrays["valids"][-1] != 0:
-        raise UserError(f"wrong file {file}: expected qpos, equal rows and a whole last episode, got rows {rows}")
-    return arrays
-
-
-def _add_rewards(arrays: dict[str, np.ndarray], task: Task) -> None:
-    from ogbench.relabel_utils import relabel_dataset
-
-    env = make_env(task)
-    relabel_dataset(task.env_id, env, arrays)
-    env.close()
-    if task.reward == "sparse":
-        arrays["rewards"] = sparse_reward(arrays["rewards"]).astype(np.float32)
 
 
 def _with_manifest(path: Path, origin: Origin) -> Source:

@@ -14,8 +14,7 @@ from jaxtyping import Array, Float, Int
 
 from evor_eqx.critics.base import AbstractCritic
 from evor_eqx.data.dataset import OfflineDataset
-from evor_eqx.distributions import crps, mean, mid_quantiles
-from evor_eqx.types import ReturnLaw
+from evor_eqx.distributions import ReturnLaw, crps, mean, mid_quantiles
 
 
 def known_rows(dataset: OfflineDataset, gamma: float, tolerance: float = 0.01) -> Int[np.ndarray, " known"]:

@@ -16,7 +16,8 @@ from evor_eqx.agent.agent import deciding_agent
 from evor_eqx.config import Setting
 from evor_eqx.critics.base import AbstractCritic
 from evor_eqx.envs import rendering
-from evor_eqx.envs.tasks import MazeLayout, Task, make_env, maze_layout
+from evor_eqx.envs.ogbench import MazeLayout, make_env, maze_layout
+from evor_eqx.envs.tasks import Task
 from evor_eqx.envs.vector import LocalEnvs, global_generator_kept
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.rollout import Episode, run_episodes

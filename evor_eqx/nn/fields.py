@@ -16,27 +16,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-
-class MLP(eqx.Module):
-    """`depth` hidden layers of `width` units, GELU, then LayerNorm (the kin's order), and a linear output."""
-
-    layers: list[eqx.nn.Linear]
-    norms: list[eqx.nn.LayerNorm]
-    output: eqx.nn.Linear
-
-    def __init__(self, in_size: int, out_size: int, width: int, depth: int, use_layer_norm: bool, *, key: PRNGKeyArray):
-        *layer_keys, output_key = jax.random.split(key, depth + 1)
-        sizes = [in_size] + [width] * depth
-        self.layers = [eqx.nn.Linear(m, n, key=k) for m, n, k in zip(sizes[:-1], sizes[1:], layer_keys, strict=True)]
-        self.norms = [eqx.nn.LayerNorm(width) for _ in self.layers] if use_layer_norm else []
-        self.output = eqx.nn.Linear(sizes[-1], out_size, key=output_key)
-
-    def __call__(self, x: Float[Array, " in"]) -> Float[Array, " out"]:
-        for index, layer in enumerate(self.layers):
-            x = jax.nn.gelu(layer(x))
-            if self.norms:
-                x = self.norms[index](x)
-        return self.output(x)
+from evor_eqx.nn.features import time_features
+from evor_eqx.nn.mlp import MLP
 
 
 class AbstractField(eqx.Module):
@@ -59,12 +40,6 @@ class AbstractField(eqx.Module):
         """The field at a fixed condition, ready for a `flow.Solver`; the condition is encoded once."""
         context = self.encode(cond)
         return lambda x, t: self.velocity(x, t, context)
-
-
-def time_features(t: Float[Array, ""], num_frequencies: int) -> Float[Array, " time"]:
-    """t and, for k = 1..num_frequencies, sin(pi k t) and cos(pi k t): 1 + 2 num_frequencies numbers."""
-    angles = jnp.pi * jnp.arange(1, num_frequencies + 1) * t
-    return jnp.concatenate([jnp.reshape(t, 1), jnp.sin(angles), jnp.cos(angles)])
 
 
 class MLPField(AbstractField):
@@ -137,26 +112,3 @@ class FactorisedField(AbstractField):
         hidden = jax.nn.gelu((1 + scales[0]) * self.inlet(inputs) + shifts[0])
         hidden = jax.nn.gelu((1 + scales[1]) * self.hidden(hidden) + shifts[1])
         return self.outlet((1 + scales[2]) * hidden) + context[5 * width :]
-
-
-class ObservationFeatures(eqx.Module):
-    """What a network sees of an observation: its entries o, in units of the dataset, and for k < num_frequencies
-    sin(2^k pi o) and cos(2^k pi o).
-
-    Networks learn what changes slowly over their inputs first (arXiv 1806.08734). A maze's walls and a slow-down close
-    to a goal are sharp: the features bring them within reach (arXiv 2006.10739). The statistics are never trained.
-    """
-
-    mean: Float[Array, " obs"]
-    std: Float[Array, " obs"]
-    num_frequencies: int = eqx.field(static=True, default=0)
-
-    def __call__(self, obs: Float[Array, " obs"]) -> Float[Array, " features"]:
-        unit = (obs - jax.lax.stop_gradient(self.mean)) / jax.lax.stop_gradient(self.std)
-        angles = jnp.pi * jnp.outer(2.0 ** jnp.arange(self.num_frequencies), unit).ravel()
-        return jnp.concatenate([unit, jnp.sin(angles), jnp.cos(angles)])
-
-    @property
-    def size(self) -> int:
-        """Numbers that it gives."""
-        return len(self.mean) * (1 + 2 * self.num_frequencies)

@@ -13,6 +13,8 @@ import jax.numpy as jnp
 from jax.scipy.stats import norm
 from jaxtyping import Array, Float, Int
 
+from evor_eqx.distributions import mid_levels
+
 Velocity = Callable[[Float[Array, " x"], Float[Array, ""]], Float[Array, " x"]]
 
 
@@ -79,14 +81,6 @@ class Solver(NamedTuple):
 
 
 SOLVERS = {"euler": Solver(euler, lambda level: level), "adams": Solver(adams, crowded)}
-
-
-def mid_levels(num: int) -> Float[Array, " num"]:
-    """(j - 1/2) / N for j = 1..N: the levels at which N atoms of equal weight are closest to a law in W_1.
-
-    Dabney et al. 2018, "Distributional Reinforcement Learning with Quantile Regression", lemma 2.
-    """
-    return (jnp.arange(num) + 0.5) / num
 
 
 def mid_quantile_noise(num: int) -> Float[Array, " num"]:

@@ -6,7 +6,6 @@ folder; they reach `figures/` only when the whole notebook went through. A noteb
 parameters, the package, the runs that it read and the files that it wrote are what they were.
 """
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -19,15 +18,14 @@ import nbformat
 import zmq
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
-from matplotlib.figure import Figure
 from papermill.exceptions import PapermillExecutionError
 from papermill.execute import execute_notebook
 from traitlets import default
 
 from evor_eqx.errors import UserError
+from evor_eqx.reports.figures import STAGE, figure_folder, save_figure
 from evor_eqx.reports.parameters import check_parameters, did_you_mean, parameters_cell, parse_parameters
-from evor_eqx.runs.provenance import commit, origins, plain, versions
-from evor_eqx.runs.run import Run
+from evor_eqx.runs.provenance import plain, versions
 from evor_eqx.system import paths
 from evor_eqx.system.env_vars import environment_variables
 from evor_eqx.system.files import read_json, replacing, sha256, short_hash, write_json
@@ -47,8 +45,6 @@ __all__ = [
 ]
 
 NUM_ATTEMPTS = 3  # for kernels that are lost, mostly to another kernel that took their port; never for a cell's error
-DPI = 110  # of the PNG: sharp enough for the README, small enough to commit
-_STAGE = "EVOR_FIGURES_STAGE"  # environment variable by which a kernel knows its staging folder
 
 
 class FigureError(Exception):
@@ -88,7 +84,7 @@ def find_notebook(name: str) -> Path:
 
 def executed_copy(name: str, parameters: Mapping[str, Any]) -> Path:
     """Where the executed copy of a notebook lies, its outputs inside: each preset has its own."""
-    return paths.runs_dir() / "notebooks" / _subfolder(parameters) / f"{name}.ipynb"
+    return paths.runs_dir() / "notebooks" / figure_folder(parameters) / f"{name}.ipynb"
 
 
 def run_notebook(name: str, parameters: Mapping[str, Any]) -> list[Path]:
@@ -107,7 +103,7 @@ def run_notebook(name: str, parameters: Mapping[str, Any]) -> list[Path]:
             shutil.rmtree(leftover)
         with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=copy.parent) as stage:
             with environment_variables(
-                {"EVOR_HOME": str(paths.home()), _STAGE: stage, "MPLBACKEND": None, "EVOR_QUIET": "1"}
+                {"EVOR_HOME": str(paths.home()), STAGE: stage, "MPLBACKEND": None, "EVOR_QUIET": "1"}
             ):
                 _execute(notebook, parameters, copy.resolve(), bar)
             written = sorted(path for path in Path(stage).rglob("*") if path.is_file())
@@ -128,41 +124,6 @@ def run_all(names: Iterable[str] = (), parameters: Mapping[str, Any] | None = No
     for failure in failures:
         print(f"FAILED {failure}")
     return 1 if failures else 0
-
-
-def save_figure(
-    fig: Figure,
-    name: str,
-    *,
-    parameters: Mapping[str, Any],
-    numbers: Mapping[str, Any],
-    runs: Iterable[Run] = (),
-    datasets: Mapping[str, str] | None = None,
-) -> Path:
-    """Write `<name>.png`, `.pdf` and a `.json` sidecar into the figures folder; return the PNG's path.
-
-    Parameters with a `preset` other than `laptop` go to a subfolder of that name.
-
-    The sidecar holds `parameters`, the `numbers` drawn (arrays and scalars by name, kept to six digits), the seeds,
-    the versions, the commit, the runs, and the fingerprints of the `datasets` (by name, besides those of the runs).
-    Same input, same bytes: no dates, and a commit that changed nothing else keeps the earlier one's name.
-    """
-    subfolder = _subfolder(parameters)
-    folder = Path(os.environ.get(_STAGE) or paths.figures_dir()) / subfolder
-    for suffix, metadata in {".png": {"Software": None}, ".pdf": {"CreationDate": None}}.items():
-        with replacing(folder / (name + suffix)) as temporary:
-            fig.savefig(temporary, dpi=DPI, metadata=metadata)
-    picture = folder / f"{name}.png"
-    sidecar = plain({"picture": sha256(picture), "parameters": parameters, "numbers": numbers, **origins(runs)})
-    sidecar["datasets"] |= datasets or {}
-    write_json(folder / f"{name}.json", _with_commit(sidecar, paths.figures_dir() / subfolder / f"{name}.json"))
-    return picture
-
-
-def _subfolder(parameters: Mapping[str, Any]) -> str:
-    """Pictures of the `laptop` preset lie in the folder itself; those of others never replace them."""
-    preset = str(parameters.get("preset", "laptop"))
-    return "" if preset == "laptop" else preset
 
 
 def _execute(notebook: Path, parameters: Mapping[str, Any], copy: Path, bar: Any) -> None:
@@ -241,10 +202,3 @@ def _key(notebook: Path, parameters: Mapping[str, Any]) -> str:
     sources = [path for path in sorted(package.rglob("*")) if path.suffix in kinds]
     code = [[str(path.relative_to(package)), sha256(path)] for path in sources]
     return short_hash([cells, plain(parameters), code, versions()])
-
-
-def _with_commit(sidecar: dict[str, Any], earlier: Path) -> dict[str, Any]:
-    """Add the commit, or keep the earlier sidecar's if that one says the same otherwise."""
-    if earlier.exists() and {**sidecar, "commit": (before := read_json(earlier)).get("commit")} == before:
-        return before
-    return {**sidecar, "commit": commit()}

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from evor_eqx.config import Config, Setting, TrainConfig
 from evor_eqx.data.sources import Source
 from evor_eqx.envs.tasks import Task
-from evor_eqx.pipeline import stages
+from evor_eqx.pipeline import evaluation, identity, stages
 from evor_eqx.runs.run import Run
 from evor_eqx.suite.methods import METHODS
 from evor_eqx.suite.results import Case, Row, put_rows
@@ -79,13 +79,13 @@ class Job:
 
     def source(self) -> Source | None:
         """The data, if they are there."""
-        return stages.find_source(self.task.dataset, self.config)
+        return identity.find_source(self.task.dataset, self.config)
 
     def run(self, source: Source) -> Run:
         """The run that is evaluated, whether it is there or not."""
         if self.trains_critic:
-            return stages.critic_run(self.task, source, self.config)
-        return stages.policy_run(source, self.config)
+            return identity.critic_run(self.task, source, self.config)
+        return identity.policy_run(source, self.config)
 
     @property
     def in_depth(self) -> bool:
@@ -127,7 +127,7 @@ class Job:
         if self.source() is None:
             yield self.station("data")
         source = self.source()
-        if source is None or not stages.policy_run(source, self.config).complete:
+        if source is None or not identity.policy_run(source, self.config).complete:
             yield self.station("policy")
         if self.trains_critic and (source is None or not stages.has_banks(source, self.config)):
             yield self.station("bank")
@@ -150,7 +150,7 @@ class Job:
             return self._evaluate(record, deadline)
         with listening(deadline.check, draw=True):
             if what == "data":
-                stages.ensure_source(self.task.dataset, self.config)
+                identity.ensure_source(self.task.dataset, self.config)
             elif what == "policy":
                 stages.ensure_policy(self.task.dataset, self.config)
             elif what == "bank":
@@ -160,10 +160,10 @@ class Job:
 
     def _evaluate(self, record: Path, deadline: Deadline) -> None:
         """Run its episodes, checkpoint by checkpoint, then write its rows; what a run folder holds is not run twice."""
-        source, rows = stages.ensure_source(self.task.dataset, self.config), []
+        source, rows = identity.ensure_source(self.task.dataset, self.config), []
         run = self.run(source)
         speed = (run.updates_per_second() or float("nan")) * run.manifest.get("num_seeds", 1)
-        with stages.checkpoint_evaluation(self.task, self.config, with_critic=self.trains_critic) as evaluate:
+        with evaluation.checkpoint_evaluation(self.task, self.config, with_critic=self.trains_critic) as evaluate:
             for step, settings in self.settings().items():
                 deadline.check()
                 for case, result in zip(self.cases(source, step), evaluate(step, settings), strict=True):

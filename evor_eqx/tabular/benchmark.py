@@ -16,14 +16,14 @@ from evor_eqx import distributions
 from evor_eqx.config import EVALUATORS, CriticConfig, to_record
 from evor_eqx.critics.base import AbstractCritic
 from evor_eqx.critics.factory import make_critic
+from evor_eqx.distributions import ReturnLaw
 from evor_eqx.errors import UserError
 from evor_eqx.runs.run import Run
 from evor_eqx.tabular.processes import PROCESSES
 from evor_eqx.tabular.solution import ExactLaws, return_laws, return_scale
 from evor_eqx.training import loop
 from evor_eqx.training.compilation import initialised
-from evor_eqx.training.phases import fit_in_run, moving_average
-from evor_eqx.types import ReturnLaw
+from evor_eqx.training.fit import fit_in_run, moving_average
 
 NUM_LEVELS = 1000  # quantile levels at which laws are compared: W_1 to within a thousandth of the range per jump
 TAU_R = 0.2  # temperature of the judged soft value, as a share of the range

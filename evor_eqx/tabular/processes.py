@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from evor_eqx.agent.agent import at_level
+from evor_eqx.distributions import at_level
 from evor_eqx.errors import UserError
 from evor_eqx.system.files import short_hash
 from evor_eqx.types import Batch

@@ -15,11 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
+from evor_eqx.config import Config
 from evor_eqx.errors import UserError
 from evor_eqx.policy import FlowPolicy
+from evor_eqx.runs.run import Run
 from evor_eqx.system.files import crc32, read_json, reserve, write_json
 from evor_eqx.system.locks import make_once
 from evor_eqx.system.progress import bar
+from evor_eqx.training.fit import Trained, phase_key
 
 BLOCK = 512  # draws; 512 of 256 units stay in the processor's cache, larger blocks were up to 1.6 times slower
 _SAVE_EVERY = 64  # blocks, some seconds
@@ -110,3 +113,18 @@ def _blocks(
     for start in range(first, len(obs), size):
         block, drawn = begin(start + size), block
         yield start, np.asarray(drawn)[: len(obs) - start]
+
+
+def bank_path(policy_run: Run, split: str, config: Config) -> Path:
+    """Where the base policy's draws at the rows of a split lie, for all critics that take as many."""
+    name = f"{split}-{config.critic.num_bank_draws}draws-{config.num_flow_steps}steps.npy"
+    return policy_run.path / "bank" / name
+
+
+def ensure_bank(
+    policy: Trained[FlowPolicy], obs: Float[np.ndarray, "rows obs"], split: str, config: Config
+) -> Float[np.ndarray, "rows draws chunk"]:
+    """The base policy's draws at the rows of a split, made once."""
+    key = jax.random.fold_in(phase_key(3, policy.run.config["seed"]), split == "val")
+    counts = (config.critic.num_bank_draws, config.num_flow_steps)
+    return action_bank(policy.model, obs, *counts, bank_path(policy.run, split, config), key=key)

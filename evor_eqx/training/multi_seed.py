@@ -23,9 +23,11 @@ from evor_eqx.runs.run import Run
 from evor_eqx.system import paths
 from evor_eqx.system.files import read_json
 from evor_eqx.system.locks import lease
+from evor_eqx.training.action_bank import ensure_bank
 from evor_eqx.training.compilation import initialised
+from evor_eqx.training.fit import Trained, fit_in_run
 from evor_eqx.training.loop import init_states
-from evor_eqx.training.phases import Lesson, Trained, critic_keys, critic_windows, ensure_bank, fit_in_run
+from evor_eqx.training.phases import Lesson, critic_keys, critic_windows
 
 Policies = Sequence[Trained[FlowPolicy]]
 

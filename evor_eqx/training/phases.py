@@ -2,70 +2,32 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Generic, TypeVar
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from evor_eqx.config import Config, TrainConfig
+from evor_eqx.config import Config
 from evor_eqx.critics.base import AbstractCritic
 from evor_eqx.critics.categorical import check_support
-from evor_eqx.critics.factory import (
-    make_critic,
-    make_policy,
-    make_shared_critic,
-    observation_statistics,
-    return_statistics,
-)
+from evor_eqx.critics.factory import make_critic, make_shared_critic
 from evor_eqx.critics.multitask import of_task
-from evor_eqx.data.dataset import DEVICE_BYTES, OfflineDataset, of_tasks
-from evor_eqx.data.sources import SPLITS, Source, Split, load_parts
+from evor_eqx.data.dataset import OfflineDataset, of_tasks
+from evor_eqx.data.loading import load_dataset
+from evor_eqx.data.sources import SPLITS, Source, Split
 from evor_eqx.data.windows import HostWindows, Windows
 from evor_eqx.envs.tasks import Task
-from evor_eqx.errors import UserError
 from evor_eqx.evaluation.held_out import HeldOut
-from evor_eqx.policy import FlowPolicy
+from evor_eqx.policy import FlowPolicy, make_policy
 from evor_eqx.runs.run import Run
-from evor_eqx.system import paths
-from evor_eqx.system.locks import lease
-from evor_eqx.system.progress import bar
-from evor_eqx.system.signals import Stopped, held_signals
 from evor_eqx.training import loop
-from evor_eqx.training.action_bank import action_bank
+from evor_eqx.training.action_bank import ensure_bank
 from evor_eqx.training.compilation import initialised, keep_compiled
-from evor_eqx.training.sharding import over_devices
+from evor_eqx.training.fit import Trained, fit_in_run, phase_key
+from evor_eqx.training.statistics import observation_statistics, return_statistics
 
 keep_compiled()
-
-Model = TypeVar("Model", bound=eqx.Module)
-
-
-@dataclass(frozen=True)
-class Trained(Generic[Model]):
-    """A model with the run folder that it came from."""
-
-    model: Model
-    run: Run
-
-
-def load_dataset(source: Source, task: Task | None, split: Split) -> OfflineDataset:
-    """The "train" or "val" rows of a source, with the task's reward and mask if a task is given.
-
-    Rows of many files, or that take more than the device should hold, are memory-mapped from files in the data folder.
-    """
-    parts = map(OfflineDataset.from_arrays, load_parts(source, task, split))
-    folder = paths.data_dir() / f"{source.dataset}-{source.fingerprint}.rows" / split
-    if len(source.files(split)) == 1:
-        (dataset,) = parts
-        if dataset.num_bytes <= DEVICE_BYTES:
-            return dataset
-        parts = [dataset]
-    with lease(folder):
-        return OfflineDataset.mapped(parts, folder)
 
 
 def train_policy(run: Run, source: Source, config: Config, watch: loop.Watch = loop.unwatched) -> None:
@@ -73,7 +35,7 @@ def train_policy(run: Run, source: Source, config: Config, watch: loop.Watch = l
     dataset, validation = (load_dataset(source, None, split) for split in ("train", "val"))
     h = config.policy.chunk_length
     sizes = {"obs_size": dataset.obs.shape[1], "chunk_size": dataset.act.shape[1] * h}
-    init_key, train_key = jax.random.split(_phase_key(1, config.policy.seed))
+    init_key, train_key = jax.random.split(phase_key(1, config.policy.seed))
     statistics = observation_statistics(dataset)
     model = initialised(lambda key: make_policy(config.policy, **sizes, key=key, statistics=statistics), init_key)
     windows = tuple(split.windows(gamma=1.0, chunk_length=h) for split in (dataset, validation))
@@ -125,7 +87,7 @@ class Lesson:
 
 def critic_keys(config: Config) -> Key[Array, " 2"]:
     """The keys of a critic's first weights and of its training."""
-    return jax.random.split(_phase_key(2, config.critic.seed))
+    return jax.random.split(phase_key(2, config.critic.seed))
 
 
 def train_shared_critics(
@@ -151,74 +113,6 @@ def train_shared_critics(
     fit_in_run(run, model, both, config.critic.train, sizes, **options)
 
 
-def fit_in_run(
-    run: Run,
-    model: loop.Trainable,
-    samplers: Sequence[loop.Sampler | loop.HostSampler],
-    config: TrainConfig,
-    sizes: dict[str, int],
-    *,
-    key: Key[Array, "*seeds"],
-    watch: loop.Watch = loop.unwatched,
-    num_devices: int = 1,
-    **options: Any,
-) -> None:
-    """`train.fit` in a run folder, with a progress bar; `sizes` is what rebuilding the model needs besides its config.
-
-    `samplers` are those of training and validation; `options` are what else `train.fit` takes by name. Batches, or
-    seeds if `key` is a row, are spread over `num_devices`.
-    The moving average at `config.snapshot_steps` is kept beside the checkpoint.
-    SIGINT and SIGTERM stop it between two blocks by `Stopped`, with the state saved.
-    """
-    run.begin()
-    sampler, val_sampler = samplers
-    spread = {"num_seeds": len(key)} if key.ndim else {"batch_size": config.batch_size}
-    with (
-        over_devices(num_devices, **spread),
-        held_signals() as held,
-        bar(config.num_updates, run.name, "update") as progress,
-    ):
-
-        def watch_all(step, scalars, model):
-            if step in config.snapshot_steps:
-                run.save(model, step)
-            progress.update(step - progress.n)
-            watch(step, scalars, model)
-            if held.signum is not None:
-                raise Stopped(f"stopped, {run.name} is saved at {step} updates", held.signum)
-
-        loop.fit(model, sampler, val_sampler, config, run, key=key, watch=watch_all, **options)
-        run.finish(sizes=sizes, updates_per_second=run.updates_per_second(), num_devices=num_devices)
-
-
-def moving_average(run: Run, like: Callable[[], loop.TrainState], step: int | None = None) -> Any:
-    """The model of a finished run, or its snapshot after `step` updates, in the shapes of the state `like` would make.
-
-    Raises UserError if it is not there.
-    """
-    shapes = eqx.filter_eval_shape(like)  # nothing is computed for it
-    found = run.read(shapes if step is None else shapes.target, step)
-    if found is None:
-        what = "checkpoint" if step is None else f"snapshot after {step} updates"
-        raise UserError(f"no {what} in {run.path}, though the run is complete: delete the folder to train it again")
-    return found.target if step is None else found
-
-
-def bank_path(policy_run: Run, split: str, config: Config) -> Path:
-    """Where the base policy's draws at the rows of a split lie, for all critics that take as many."""
-    name = f"{split}-{config.critic.num_bank_draws}draws-{config.num_flow_steps}steps.npy"
-    return policy_run.path / "bank" / name
-
-
-def ensure_bank(
-    policy: Trained[FlowPolicy], obs: Float[np.ndarray, "rows obs"], split: str, config: Config
-) -> Float[np.ndarray, "rows draws chunk"]:
-    """The base policy's draws at the rows of a split, made once."""
-    key = jax.random.fold_in(_phase_key(3, policy.run.config["seed"]), split == "val")
-    counts = (config.critic.num_bank_draws, config.num_flow_steps)
-    return action_bank(policy.model, obs, *counts, bank_path(policy.run, split, config), key=key)
-
-
 def _critic_windows(
     dataset: OfflineDataset, split: str, gamma: float, policy: Trained[FlowPolicy], config: Config
 ) -> Windows | HostWindows:
@@ -233,8 +127,3 @@ def critic_windows(
     """The n-step windows of a split with draws of base policies as next chunks."""
     sizes = {"chunk_length": config.policy.chunk_length, "num_steps": config.critic.n_step}
     return dataset.windows(gamma=gamma, **sizes, bank=bank, all_draws=config.critic.takes_best_draw)
-
-
-def _phase_key(phase: int, seed: int) -> jax.Array:
-    """Phases of the same seed share no random number."""
-    return jax.random.fold_in(jax.random.key(seed), phase)

@@ -16,14 +16,16 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float, Int
 
+from evor_eqx.agent.saving import blank_critic, blank_policy
 from evor_eqx.config import Config, Setting
 from evor_eqx.critics.base import AbstractCritic
-from evor_eqx.critics.factory import blank_critic, blank_policy
 from evor_eqx.data.dataset import OfflineDataset
-from evor_eqx.data.sources import by_fingerprint, load_arrays
+from evor_eqx.data.loading import load_arrays
+from evor_eqx.data.sources import by_fingerprint
 from evor_eqx.envs.tasks import Task, parse_task
 from evor_eqx.errors import UserError
-from evor_eqx.pipeline.stages import ensure_critic, ensure_policy, load_critic, load_policy
+from evor_eqx.pipeline.loading import load_critic, load_policy
+from evor_eqx.pipeline.stages import ensure_critic, ensure_policy
 from evor_eqx.policy import FlowPolicy
 from evor_eqx.runs.run import Run, all_runs, environment
 from evor_eqx.system import paths

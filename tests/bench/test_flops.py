@@ -6,8 +6,8 @@ import pytest
 
 from evor_eqx.bench import flops
 from evor_eqx.config import NetworkConfig, PolicyConfig, TrainConfig
-from evor_eqx.critics.factory import make_policy
 from evor_eqx.nn import flow_matching
+from evor_eqx.policy import make_policy
 from evor_eqx.training import loop
 from evor_eqx.types import Batch
 

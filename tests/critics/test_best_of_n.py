@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_baselines import KEY, OTHER_KEY, critic_of, example_of
+from critics.test_baselines import KEY, OTHER_KEY, critic_of, example_of
 
 from evor_eqx import distributions
 from evor_eqx.bench import flops

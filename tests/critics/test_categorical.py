@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from critics.test_baselines import critic_of, example_of
 from scipy.stats import norm
-from test_baselines import critic_of, example_of
 
 from evor_eqx.critics.base import ReturnScale
 from evor_eqx.critics.categorical import PADDING, check_support, gaussian_histogram, make_support, project, spacing

@@ -5,10 +5,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from critics.test_baselines import KEY, OTHER_KEY, critic_of, example_of
+from critics.test_best_of_n import learned_on_fork, loss_of, member_values, value_of_the_way_on
 from scipy.optimize import minimize_scalar
 from scipy.stats import expectile
-from test_baselines import KEY, OTHER_KEY, critic_of, example_of
-from test_best_of_n import learned_on_fork, loss_of, member_values, value_of_the_way_on
 
 from evor_eqx.critics.expectile import EXPECTILE, expectile_loss
 

@@ -5,9 +5,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from critics.test_baselines import critic_of, example_of
 from scipy.integrate import quad
 from scipy.stats import norm
-from test_baselines import critic_of, example_of
 
 from evor_eqx.critics.gaussian import STD_FLOOR, cross_entropy
 

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from test_baselines import KEY, SCALE, critic_of, example_of
+from critics.test_baselines import KEY, SCALE, critic_of, example_of
 
 from evor_eqx.critics import iqn
 from evor_eqx.critics.iqn import NUM_COSINES, NUM_LEVELS, LevelNetwork

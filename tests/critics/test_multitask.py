@@ -15,7 +15,7 @@ from evor_eqx.critics.factory import make_shared_critic
 from evor_eqx.critics.multitask import of_task
 from evor_eqx.data.dataset import OfflineDataset, of_tasks
 from evor_eqx.errors import UserError
-from evor_eqx.pipeline import stages
+from evor_eqx.pipeline import evaluation, stages
 from evor_eqx.training import loop
 
 NUM_TASKS, KEY = 3, jax.random.key(0)
@@ -99,7 +99,7 @@ def test_what_cannot_share_is_refused(change):
 
 @pytest.mark.slow
 def test_one_run_holds_the_critics_of_all_tasks_and_acts_for_each(home):
-    (result,) = stages.ensure_evaluation(tiny.TASK, tiny.CONFIG, [tiny.CONFIG.setting], shared=True)
+    (result,) = evaluation.ensure_evaluation(tiny.TASK, tiny.CONFIG, [tiny.CONFIG.setting], shared=True)
     assert len(result.episodes) == tiny.CONFIG.evaluation.num_episodes
     tasks = [dataclasses.replace(tiny.TASK, task_id=k) for k in (1, 3)]
     first, third = (stages.ensure_shared_critic(task, tiny.CONFIG) for task in tasks)

@@ -3,11 +3,11 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from critics.test_baselines import KEY, OTHER_KEY, critic_of, example_of
 from scipy.stats import norm
-from test_baselines import KEY, OTHER_KEY, critic_of, example_of
 
 from evor_eqx.critics.quantile import KAPPA, quantile_huber_loss
-from evor_eqx.nn.flow_matching import mid_levels
+from evor_eqx.distributions import mid_levels
 
 
 def naive_loss(predicted, levels, targets, kappa):

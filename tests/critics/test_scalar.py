@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_baselines import KEY, OTHER_KEY, SCALE, critic_of, example_of
+from critics.test_baselines import KEY, OTHER_KEY, SCALE, critic_of, example_of
 
 from evor_eqx import distributions
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from evor_eqx.critics.factory import observation_statistics
 from evor_eqx.data.dataset import OfflineDataset
 from evor_eqx.data.windows import HostWindows
 from evor_eqx.errors import UserError
+from evor_eqx.training.statistics import observation_statistics
 
 LENGTHS = (7, 3, 12)  # rows per episode; the last row of each starts no transition
 GAMMA = 0.9

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from evor_eqx.config import DataConfig, TrainConfig
-from evor_eqx.data import sources
+from evor_eqx.data import loading, sources
 from evor_eqx.data.download import download
 from evor_eqx.data.generation import controllers
 from evor_eqx.data.sources import SPLITS
@@ -22,7 +22,6 @@ from evor_eqx.errors import UserError
 from evor_eqx.pipeline import stages
 from evor_eqx.presets import preset
 from evor_eqx.system import paths
-from evor_eqx.training import phases
 
 MAZE = "pointmaze-medium-navigate-v0"
 TASK = parse_task("pointmaze-medium-navigate-task1")
@@ -240,13 +239,13 @@ def test_contradictions_are_refused():
 
 def test_rows_carry_ogbenchs_rewards():
     made = sources.find_or_make(MAZE, num_episodes=2)
-    arrays = sources.load_arrays(made, TASK, "train")
+    arrays = loading.load_arrays(made, TASK, "train")
     goal = np.array([5 * 4.0 + 0, 5 * 4.0 + 0])  # cell (6, 6): column 6 * 4 - 4, row 6 * 4 - 4
     solved = np.linalg.norm(arrays["qpos"] - goal, axis=1) <= 1.0
     assert np.array_equal(arrays["rewards"], np.where(solved, 0.0, -1.0))
     assert np.array_equal(arrays["masks"], ~solved)
     assert np.flatnonzero(arrays["valids"] == 0).tolist() == [29, 59]
-    assert "rewards" not in sources.load_arrays(made, None, "val")
+    assert "rewards" not in loading.load_arrays(made, None, "val")
 
 
 def test_sparse_rewards_are_minus_one_wherever_the_task_goes_on(monkeypatch):
@@ -255,7 +254,7 @@ def test_sparse_rewards_are_minus_one_wherever_the_task_goes_on(monkeypatch):
     monkeypatch.setitem(controllers.RECIPES, scene, recipe)
     made = sources.find_or_make(scene, num_episodes=2)
     dense, sparse = (
-        sources.load_arrays(made, parse_task(f"{group}-task1"), "train")
+        loading.load_arrays(made, parse_task(f"{group}-task1"), "train")
         for group in ("scene-play", "scene-play-sparse")
     )
     assert np.array_equal(sparse["rewards"], -dense["masks"])
@@ -265,7 +264,7 @@ def test_sparse_rewards_are_minus_one_wherever_the_task_goes_on(monkeypatch):
 def test_a_task_of_another_dataset_is_refused():
     made = sources.find_or_make(MAZE, num_episodes=1)
     with pytest.raises(UserError, match="not one of"):
-        sources.load_arrays(made, parse_task("cube-single-play"), "train")
+        loading.load_arrays(made, parse_task("cube-single-play"), "train")
 
 
 def test_damaged_files_are_named():
@@ -273,15 +272,15 @@ def test_damaged_files_are_named():
     whole = made.path.read_bytes()
     made.path.write_bytes(whole[:-50])
     with pytest.raises(UserError, match=rf"{made.path.name}.*bytes, expected {len(whole)}"):
-        sources.load_arrays(made, TASK, "train")
+        loading.load_arrays(made, TASK, "train")
     made.path.write_bytes(whole[:400] + b"damage" + whole[406:])
     with pytest.raises(UserError, match=made.path.name):
-        sources.load_arrays(made, TASK, "train")
+        loading.load_arrays(made, TASK, "train")
     with pytest.raises(UserError, match=rf"{made.path.name}.*SHA-256"):
         sources.verify(made)
     made.path.unlink()
     with pytest.raises(UserError, match=rf"{made.path.name}.*no file"):
-        sources.load_arrays(made, TASK, "train")
+        loading.load_arrays(made, TASK, "train")
     other = sources.find_or_make(MAZE, num_episodes=2)
     assert sources.by_fingerprint(MAZE, other.fingerprint) == other  # whatever became of those beside it
     assert sources.find_or_make(MAZE, num_episodes=1).fingerprint == made.fingerprint
@@ -305,12 +304,12 @@ def test_a_folder_is_one_dataset_with_the_rows_of_all_its_files(folders):
     alone = [sources.find_or_make(MAZE, folder=shards(folders / str(seed), seed)) for seed in (0, 1, 2)]
     assert len({many.fingerprint, *(one.fingerprint for one in alone)}) == 4
     for split in SPLITS:
-        rows, parts = sources.load_arrays(many, TASK, split), [sources.load_arrays(one, TASK, split) for one in alone]
+        rows, parts = loading.load_arrays(many, TASK, split), [loading.load_arrays(one, TASK, split) for one in alone]
         for name, array in rows.items():
             np.testing.assert_array_equal(array, np.concatenate([part[name] for part in parts]))
         dataset, pieces = (
-            phases.load_dataset(many, TASK, split),
-            [phases.load_dataset(one, TASK, split) for one in alone],
+            loading.load_dataset(many, TASK, split),
+            [loading.load_dataset(one, TASK, split) for one in alone],
         )
         assert isinstance(dataset.obs, np.memmap)
         for name in ("obs", "act", "reward", "mask"):

@@ -8,18 +8,8 @@ import numpy as np
 import pytest
 
 from evor_eqx.data.generation.controllers import RECIPES, make_collector
-from evor_eqx.envs.tasks import (
-    _MANIPULATION,
-    DATASETS,
-    NUM_TASKS,
-    SlipperyActions,
-    Task,
-    all_tasks,
-    dataset_name,
-    make_env,
-    maze_layout,
-    parse_task,
-)
+from evor_eqx.envs.ogbench import SlipperyActions, make_env, maze_layout
+from evor_eqx.envs.tasks import _MANIPULATION, DATASETS, NUM_TASKS, Task, all_tasks, dataset_name, parse_task
 from evor_eqx.errors import UserError
 
 

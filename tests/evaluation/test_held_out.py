@@ -10,8 +10,8 @@ from evor_eqx.config import CriticConfig, NetworkConfig
 from evor_eqx.critics.base import AbstractCritic
 from evor_eqx.critics.factory import make_critic
 from evor_eqx.data.dataset import OfflineDataset
+from evor_eqx.distributions import ReturnLaw
 from evor_eqx.evaluation import held_out
-from evor_eqx.types import ReturnLaw
 
 
 def dataset(num_rows=200, ended_at=50):

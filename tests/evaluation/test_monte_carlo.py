@@ -14,10 +14,13 @@ from evor_eqx.agent.agent import act_base
 from evor_eqx.config import Setting
 from evor_eqx.critics.base import AbstractCritic
 from evor_eqx.data.generation import controllers
-from evor_eqx.data.sources import find_or_make, load_arrays
-from evor_eqx.envs.tasks import make_env, maze_layout, parse_task
+from evor_eqx.data.loading import load_arrays
+from evor_eqx.data.sources import find_or_make
+from evor_eqx.envs.ogbench import make_env, maze_layout
+from evor_eqx.envs.physics import place
+from evor_eqx.envs.tasks import parse_task
 from evor_eqx.errors import UserError
-from evor_eqx.evaluation.monte_carlo import place, returns_after, returns_from, returns_from_each
+from evor_eqx.evaluation.monte_carlo import returns_after, returns_from, returns_from_each
 from evor_eqx.evaluation.rollout import decision_keys
 
 MAZE = "pointmaze-medium-navigate-task1"

@@ -11,7 +11,8 @@ from tiny import agent_without_data
 from evor_eqx.agent import agent as inference
 from evor_eqx.config import Setting
 from evor_eqx.envs import rendering
-from evor_eqx.envs.tasks import make_env, maze_layout, parse_task
+from evor_eqx.envs.ogbench import make_env, maze_layout
+from evor_eqx.envs.tasks import parse_task
 from evor_eqx.envs.vector import open_envs
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.recording import Recording, record

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from evor_eqx.config import Setting
-from evor_eqx.envs.tasks import make_env, parse_task
+from evor_eqx.envs.ogbench import make_env
+from evor_eqx.envs.tasks import parse_task
 from evor_eqx.envs.vector import ChunkEnv, open_envs
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.rollout import Episode, decision_keys, rollout, run_episodes

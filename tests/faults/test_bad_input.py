@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from evor_eqx.cli import main
 from evor_eqx.config import CHOICES, RANGES, CriticConfig, NetworkConfig, PolicyConfig, Setting, TrainConfig
-from evor_eqx.data.sources import Source, load_arrays
+from evor_eqx.data.loading import load_arrays
+from evor_eqx.data.sources import Source
 from evor_eqx.envs.tasks import DATASETS, Task, dataset_name, parse_task
 from evor_eqx.errors import UserError
 from evor_eqx.presets import PRESETS, preset

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from tiny import CONFIG, TASK
 
+from evor_eqx.data import loading
 from evor_eqx.data.sources import SPLITS
 from evor_eqx.errors import UserError
-from evor_eqx.pipeline import stages
-from evor_eqx.training import phases
+from evor_eqx.pipeline import evaluation, identity, stages
+from evor_eqx.training import action_bank
 
 KINDS = (
     "data/*0.npz",
@@ -31,13 +32,13 @@ KINDS = (
 
 def everything() -> list[np.ndarray]:
     """All numbers that the files stand for: rows, draws, weights, metrics, episodes."""
-    source, policy = stages.ensure_source(TASK.dataset, CONFIG), stages.ensure_policy(TASK.dataset, CONFIG)
-    datasets = {split: phases.load_dataset(source, TASK, split) for split in SPLITS}
+    source, policy = identity.ensure_source(TASK.dataset, CONFIG), stages.ensure_policy(TASK.dataset, CONFIG)
+    datasets = {split: loading.load_dataset(source, TASK, split) for split in SPLITS}
     critic = stages.ensure_critic(TASK, CONFIG)
     critic.run.config, policy.run.config  # noqa: B018  they are read
-    (result,) = stages.ensure_evaluation(TASK, CONFIG, [CONFIG.setting])
+    (result,) = evaluation.ensure_evaluation(TASK, CONFIG, [CONFIG.setting])
     numbers = [array for data in datasets.values() for array in (data.obs, data.act, data.reward, data.mask)]
-    numbers += [phases.ensure_bank(policy, data.obs, split, CONFIG) for split, data in datasets.items()]
+    numbers += [action_bank.ensure_bank(policy, data.obs, split, CONFIG) for split, data in datasets.items()]
     numbers += jax.tree.leaves((policy.model, critic.model))
     numbers += [column for run in (policy.run, critic.run) for name, column in run.metrics().items() if name != "time"]
     numbers += [np.array([(e.seed, e.ret, e.success, e.length) for e in result.episodes])]

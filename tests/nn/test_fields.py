@@ -7,8 +7,10 @@ import pytest
 from scipy.special import erf
 
 from evor_eqx.config import NetworkConfig, PolicyConfig
-from evor_eqx.critics.factory import make_policy
-from evor_eqx.nn.fields import MLP, FactorisedField, MLPField, ObservationFeatures, time_features
+from evor_eqx.nn.features import ObservationFeatures, time_features
+from evor_eqx.nn.fields import FactorisedField, MLPField
+from evor_eqx.nn.mlp import MLP
+from evor_eqx.policy import make_policy
 
 KEY = jax.random.key(0)
 FIELDS = {

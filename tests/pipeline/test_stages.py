@@ -18,7 +18,7 @@ from tiny import CONFIG, TASK
 from evor_eqx.config import EVALUATORS, IMPROVERS
 from evor_eqx.envs.tasks import parse_task
 from evor_eqx.errors import UserError
-from evor_eqx.pipeline import stages
+from evor_eqx.pipeline import evaluation, identity, loading, stages
 from evor_eqx.training import loop
 
 
@@ -43,7 +43,7 @@ def test_every_kind_of_critic_goes_the_same_way(module_home, kind):
     critic = replace(CONFIG.critic, kind=kind, n_step=CONFIG.policy.chunk_length)
     critic = replace(critic, num_bank_draws=3) if kind in IMPROVERS else critic
     trained = stages.ensure_critic(TASK, replace(CONFIG, critic=critic))
-    again = stages.load_critic(trained.run)
+    again = loading.load_critic(trained.run)
     for leaf, other in zip(jax.tree.leaves(again.model), jax.tree.leaves(trained.model), strict=True):
         np.testing.assert_array_equal(leaf, other)
     metrics = trained.run.metrics()
@@ -54,7 +54,7 @@ def test_every_kind_of_critic_goes_the_same_way(module_home, kind):
 @pytest.mark.slow
 def test_a_run_says_what_made_it(module_home):
     run = stages.ensure_critic(TASK, CONFIG).run
-    source = stages.ensure_source(TASK.dataset, CONFIG)
+    source = identity.ensure_source(TASK.dataset, CONFIG)
     assert run.config["fingerprint"] == source.fingerprint and run.config["origin"] == "generated"
     assert run.config["task"] == TASK.name and run.config["gamma"] == 0.99
     assert run.config["policy_run"] == stages.ensure_policy(TASK.dataset, CONFIG).run.name
@@ -68,21 +68,21 @@ def test_a_run_says_what_made_it(module_home):
 @pytest.mark.slow
 def test_episodes_are_paired_kept_and_never_run_twice(module_home, monkeypatch):
     settings = [replace(CONFIG.setting, num_candidates=n) for n in (1, 2)]
-    results = stages.ensure_evaluation(TASK, CONFIG, settings)
+    results = evaluation.ensure_evaluation(TASK, CONFIG, settings)
     seed = CONFIG.evaluation.seed
     assert [[e.seed for e in r.episodes] for r in results] == [[seed, seed + 1]] * 2
-    base = stages.ensure_base_evaluation(TASK, CONFIG)
+    base = evaluation.ensure_base_evaluation(TASK, CONFIG)
     # N_pi = 1 is the base policy: the same noise, so the same episodes, with or without a critic.
     assert [(e.length, e.ret) for e in base.episodes] == [(e.length, e.ret) for e in results[0].episodes]
 
     monkeypatch.setattr(stages, "open_envs", lambda *_, **__: pytest.fail("ran again"))
-    again = stages.ensure_evaluation(TASK, CONFIG, settings)
+    again = evaluation.ensure_evaluation(TASK, CONFIG, settings)
     assert [r.episodes for r in again] == [r.episodes for r in results]
 
 
 @pytest.mark.slow
 def test_reward_timing_keeps_its_own_records(module_home):
-    result = stages.ensure_base_evaluation(parse_task(TASK.name, "post"), CONFIG)
+    result = evaluation.ensure_base_evaluation(parse_task(TASK.name, "post"), CONFIG)
     assert {episode.reward_timing for episode in result.episodes} == {"post"}
     names = [path.name for path in (stages.ensure_policy(TASK.dataset, CONFIG).run.path / "results").iterdir()]
     assert sorted(name.split("-")[-3] for name in names) == ["post", "pre"]
@@ -94,10 +94,10 @@ def test_a_finished_run_without_its_checkpoint_is_named(module_home):
     checkpoint = run.path / "checkpoint.eqx"
     kept, metrics = checkpoint.rename(run.path / "kept"), (run.path / "metrics.jsonl").read_text()
     with pytest.raises(UserError, match=f"no checkpoint in .*{run.path.name}.*delete the folder"):
-        stages.load_policy(run)
+        loading.load_policy(run)
     assert (run.path / "metrics.jsonl").read_text() == metrics
     kept.rename(checkpoint)
-    assert stages.load_policy(run).run == run
+    assert loading.load_policy(run).run == run
 
 
 COMMAND = [sys.executable, "-m", "evor_eqx.cli.main", "train", TASK.name, "--preset", "smoke"]

@@ -13,7 +13,8 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from evor_eqx.errors import UserError
 from evor_eqx.reports import notebooks
-from evor_eqx.reports.notebooks import FigureError, executed_copy, run_all, run_notebook, save_figure
+from evor_eqx.reports.figures import save_figure
+from evor_eqx.reports.notebooks import FigureError, executed_copy, run_all, run_notebook
 from evor_eqx.reports.parameters import declared_parameters
 from evor_eqx.runs.run import Run
 from evor_eqx.system import paths

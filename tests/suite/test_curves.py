@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from test_record import make_row
+from suite.test_results import make_row
 
 from evor_eqx.evaluation.statistics import wilson_interval
 from evor_eqx.suite.curves import against_setting, against_updates, seconds_per_update

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import jax
 import pytest
-from test_record import make_row
+from suite.test_results import make_row
 from tiny import CONFIG
 
 from evor_eqx import presets
@@ -16,7 +16,7 @@ from evor_eqx.data.sources import Source
 from evor_eqx.envs.tasks import parse_task
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.rollout import Episode, Rollout
-from evor_eqx.pipeline import stages
+from evor_eqx.pipeline import identity, stages
 from evor_eqx.suite import runner
 from evor_eqx.suite.job import Station
 from evor_eqx.suite.methods import ARMS, CANDIDATES, MAZES, METHODS, POLICY_NETWORK, TAUS_Q, TAUS_R
@@ -191,7 +191,7 @@ def test_a_finished_suite_is_found_and_its_record_can_be_made_again_from_its_run
         assert row.case.reported == (step >= 80 and (method == "base" or num == 4))
         assert method != "base" or (row.case.tau_r, row.case.tau_q) == (math.inf, 0.0)
     assert [rows["evor", n, 100].success for n in CANDIDATES] == [0.5] * 4 + [1.0] * 3
-    row, source = rows["evor", 4, 80], stages.find_source(TASK.removesuffix("-task1"), made.jobs[0].config)
+    row, source = rows["evor", 4, 80], identity.find_source(TASK.removesuffix("-task1"), made.jobs[0].config)
     assert isinstance(source, Source)
     assert (row.case.dataset_fingerprint, row.case.dataset_origin) == (source.fingerprint, "generated")
     assert 0 < row.wall_s <= rows["evor", 4, 100].wall_s + 0.1  # rounded to tenths

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_record import make_row
+from suite.test_results import make_row
 
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.statistics import iqm

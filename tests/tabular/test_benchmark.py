@@ -11,12 +11,12 @@ from scipy.stats import wasserstein_distance
 
 from evor_eqx.config import IMPROVERS
 from evor_eqx.critics.base import AbstractCritic
+from evor_eqx.distributions import ReturnLaw
 from evor_eqx.errors import UserError
 from evor_eqx.presets import exact_preset
 from evor_eqx.tabular import benchmark
 from evor_eqx.tabular.processes import PROCESSES
 from evor_eqx.tabular.solution import return_laws
-from evor_eqx.types import ReturnLaw
 
 LOTTERY = return_laws(PROCESSES["lottery"]())
 RANGE = LOTTERY.range

@@ -10,10 +10,10 @@ import scipy.optimize
 import scipy.stats
 
 from evor_eqx import distributions
+from evor_eqx.distributions import ReturnLaw
 from evor_eqx.errors import UserError
 from evor_eqx.tabular import solution
 from evor_eqx.tabular.processes import PROCESSES, Process, tabulate
-from evor_eqx.types import ReturnLaw
 
 
 @cache

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from evor_eqx.config import NetworkConfig, PolicyConfig
-from evor_eqx.critics.factory import make_policy
+from evor_eqx.policy import make_policy
 from evor_eqx.training import action_bank
 
 KEY = jax.random.key(0)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tiny import CONFIG, TASK
 
-from evor_eqx.pipeline import stages
+from evor_eqx.pipeline import loading, stages
 from evor_eqx.runs.run import Run
 from evor_eqx.system import paths
 from evor_eqx.system.signals import Stopped
@@ -26,7 +26,7 @@ CONFIGS = [with_seed(0), with_seed(1)]
 
 
 def leaves(run: Run, step: int | None = None):
-    return jax.tree.leaves(jax.tree.map(np.asarray, stages.load_critic(run, step).model))
+    return jax.tree.leaves(jax.tree.map(np.asarray, loading.load_critic(run, step).model))
 
 
 @pytest.fixture(scope="module")

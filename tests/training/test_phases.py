@@ -6,13 +6,13 @@ import jax
 import numpy as np
 import pytest
 import test_train
-from test_train import CONFIG, KEY, make_model
+from training.test_loop import CONFIG, KEY, make_model
 
 from evor_eqx.errors import UserError
 from evor_eqx.runs.run import Run
 from evor_eqx.system.signals import Stopped
 from evor_eqx.training import loop
-from evor_eqx.training.phases import fit_in_run, moving_average
+from evor_eqx.training.fit import fit_in_run, moving_average
 
 windows = test_train.windows  # the fixture
 

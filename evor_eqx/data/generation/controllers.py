@@ -15,7 +15,8 @@ import gymnasium
 import numpy as np
 
 from evor_eqx.data.generation.plan import compute_plan
-from evor_eqx.envs.tasks import GENERATED, SlipperyActions, environment, seeded_env
+from evor_eqx.envs.ogbench import SlipperyActions, seeded_env
+from evor_eqx.envs.tasks import GENERATED, environment
 
 Cell = tuple[int, int]
 Arrays = dict[str, np.ndarray]

@@ -13,13 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from evor_eqx.agent.agent import at_level, candidate_weights
+from evor_eqx.agent.selection import candidate_weights
 from evor_eqx.critics.base import AbstractCritic
-from evor_eqx.distributions import mean, soft_value
+from evor_eqx.distributions import ReturnLaw, at_level, mean, soft_value
 from evor_eqx.envs.tasks import Task
 from evor_eqx.errors import UserError
 from evor_eqx.policy import FlowPolicy
-from evor_eqx.types import ReturnLaw
 
 NUM_CANDIDATES = (1, 2, 4, 8, 16, 32, 64)
 NUM_RETURNS = (1, 4, 16, 64)

@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FormatStrFormatter, MaxNLocator
 
 from evor_eqx import plotting
-from evor_eqx.envs.tasks import MazeLayout
+from evor_eqx.envs.ogbench import MazeLayout
 from evor_eqx.widgets.explorer.decision import TAU_GRID, Look, Reading, ranked
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from evor_eqx.envs.tasks import MazeLayout, maze_layout
+from evor_eqx.envs.ogbench import MazeLayout, maze_layout
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.held_out import known_rows, nearest_rows
 from evor_eqx.zoo.packed import Agent

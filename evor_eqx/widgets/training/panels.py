@@ -13,11 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from evor_eqx import plotting
+from evor_eqx.distributions import ReturnLaw
 from evor_eqx.evaluation.held_out import Probes
-from evor_eqx.pipeline import stages
+from evor_eqx.pipeline import loading
 from evor_eqx.runs.run import Run
 from evor_eqx.system import paths
-from evor_eqx.types import ReturnLaw
 
 _NO_STEPS, _NOTHING = np.empty(0, int), np.empty(0)
 _MARGIN = 0.25  # of the range, beyond the data: the more, the more rarely the axes are drawn again
@@ -112,7 +112,7 @@ def training_figure(run: Run, probes: Probes | None = None) -> Figure:
             curves = [loss_curves(axes["A"]), held_out_curves(axes["B"])]
             laws = LawPanel([axes[place] for place in "CDE"])
             laws.expect(probes)
-            laws.show(probes.laws(stages.load_critic(run).model))
+            laws.show(probes.laws(loading.load_critic(run).model))
         columns = run.metrics()
         for each in curves:
             each.expect(int(columns["step"][-1]))

@@ -19,15 +19,16 @@ import numpy as np
 from IPython.display import display
 
 from evor_eqx.config import Config
+from evor_eqx.data import loading
 from evor_eqx.envs.tasks import parse_task
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.held_out import Probes
-from evor_eqx.pipeline import stages
+from evor_eqx.pipeline import identity, stages
 from evor_eqx.presets import preset as named_preset
 from evor_eqx.runs.run import Run
 from evor_eqx.system import paths, progress
 from evor_eqx.system.signals import Stopped
-from evor_eqx.training import phases
+from evor_eqx.training import fit
 from evor_eqx.widgets.canvas import Canvas
 from evor_eqx.widgets.controls import control, say, spoken
 from evor_eqx.widgets.training.panels import LawPanel, held_out_curves, loss_curves
@@ -50,7 +51,7 @@ class _Job:
     run: Run
     num_updates: int
     probes: Probes | None
-    ensure: Callable[..., phases.Trained]
+    ensure: Callable[..., fit.Trained]
 
 
 class TrainingView:
@@ -224,11 +225,11 @@ def _find(task_name: str, preset: str, phase: str, config: Config | None) -> _Jo
     if phase not in PHASES:
         raise UserError(f"phase is {phase!r}: expected one of {', '.join(PHASES)}")
     task, config = parse_task(task_name), config or named_preset(preset)
-    source = stages.ensure_source(task.dataset, config)
+    source = identity.ensure_source(task.dataset, config)
     if phase == "policy":
         ensure = partial(stages.ensure_policy, task.dataset, config)
-        return _Job(stages.policy_run(source, config), config.policy.train.num_updates, None, ensure)
-    validation = phases.load_dataset(source, task, "val")
+        return _Job(identity.policy_run(source, config), config.policy.train.num_updates, None, ensure)
+    validation = loading.load_dataset(source, task, "val")
     probes = Probes.of(validation, task.gamma, config.policy.chunk_length)
     ensure = partial(stages.ensure_critic, task, config)
-    return _Job(stages.critic_run(task, source, config), config.critic.train.num_updates, probes, ensure)
+    return _Job(identity.critic_run(task, source, config), config.critic.train.num_updates, probes, ensure)

@@ -8,9 +8,10 @@ import pytest
 from evor_eqx.agent import agent
 from evor_eqx.config import CriticConfig, NetworkConfig, PolicyConfig
 from evor_eqx.critics.base import ReturnScale
-from evor_eqx.critics.factory import make_critic, make_policy
+from evor_eqx.critics.factory import make_critic
 from evor_eqx.envs.tasks import parse_task
 from evor_eqx.errors import UserError
+from evor_eqx.policy import make_policy
 from evor_eqx.widgets.explorer import decision as explore
 
 KEY, NUM_STEPS = jax.random.key(3), 4

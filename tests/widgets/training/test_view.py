@@ -15,13 +15,13 @@ from jupyter_client.manager import KernelManager
 from matplotlib.figure import Figure
 
 from evor_eqx.config import TrainConfig
+from evor_eqx.data import loading
 from evor_eqx.envs.tasks import parse_task
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation import held_out as compare
-from evor_eqx.pipeline import stages
+from evor_eqx.pipeline import identity, stages
 from evor_eqx.presets import preset
 from evor_eqx.system.locks import lease
-from evor_eqx.training import phases
 from evor_eqx.widgets.training.panels import LawPanel, loss_curves, training_figure
 from evor_eqx.widgets.training.view import DRAW_EVERY, TrainingView, describe
 
@@ -194,7 +194,7 @@ def test_stopped_and_resumed_by_its_button_it_trains_what_an_undisturbed_command
 def test_a_run_that_another_holds_is_waited_for_in_words_and_the_wait_can_be_stopped(module_home):
     config = with_train(SHORT, SHORT)
     view = TrainingView(TASK.name, config=config, phase="policy")
-    run = stages.policy_run(stages.ensure_source(TASK.dataset, config), replace(config))
+    run = identity.policy_run(identity.ensure_source(TASK.dataset, config), replace(config))
     stages.ensure_policy(TASK.dataset, config)
     (run.path / "manifest.json").unlink()  # trained, but not known to be
     with lease(run.path):
@@ -227,7 +227,7 @@ def test_stopped_while_its_data_are_made_it_says_so_and_goes_on_later(home):
 def test_the_static_twin_draws_what_the_run_folder_holds(module_home):
     config = with_train(SHORT, SHORT)
     critic = stages.ensure_critic(TASK, config)
-    held_out = phases.load_dataset(stages.ensure_source(TASK.dataset, config), TASK, "val")
+    held_out = loading.load_dataset(identity.ensure_source(TASK.dataset, config), TASK, "val")
     probes = compare.Probes.of(held_out, TASK.gamma, config.policy.chunk_length)
     loss, distance, *laws = training_figure(critic.run, probes).axes
     np.testing.assert_array_equal(loss.lines[1].get_ydata(), critic.run.metrics()["val_loss"])

@@ -1,0 +1,60 @@
+"""Figures saved with the numbers that they show."""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from evor_eqx.runs.provenance import commit, origins, plain
+from evor_eqx.runs.run import Run
+from evor_eqx.system import paths
+from evor_eqx.system.files import read_json, replacing, sha256, write_json
+
+DPI = 110  # of the PNG: sharp enough for the README, small enough to commit
+
+
+STAGE = "EVOR_FIGURES_STAGE"  # environment variable by which a kernel knows its staging folder
+
+
+def save_figure(
+    fig: Figure,
+    name: str,
+    *,
+    parameters: Mapping[str, Any],
+    numbers: Mapping[str, Any],
+    runs: Iterable[Run] = (),
+    datasets: Mapping[str, str] | None = None,
+) -> Path:
+    """Write `<name>.png`, `.pdf` and a `.json` sidecar into the figures folder; return the PNG's path.
+
+    Parameters with a `preset` other than `laptop` go to a subfolder of that name.
+
+    The sidecar holds `parameters`, the `numbers` drawn (arrays and scalars by name, kept to six digits), the seeds,
+    the versions, the commit, the runs, and the fingerprints of the `datasets` (by name, besides those of the runs).
+    Same input, same bytes: no dates, and a commit that changed nothing else keeps the earlier one's name.
+    """
+    subfolder = figure_folder(parameters)
+    folder = Path(os.environ.get(STAGE) or paths.figures_dir()) / subfolder
+    for suffix, metadata in {".png": {"Software": None}, ".pdf": {"CreationDate": None}}.items():
+        with replacing(folder / (name + suffix)) as temporary:
+            fig.savefig(temporary, dpi=DPI, metadata=metadata)
+    picture = folder / f"{name}.png"
+    sidecar = plain({"picture": sha256(picture), "parameters": parameters, "numbers": numbers, **origins(runs)})
+    sidecar["datasets"] |= datasets or {}
+    write_json(folder / f"{name}.json", _with_commit(sidecar, paths.figures_dir() / subfolder / f"{name}.json"))
+    return picture
+
+
+def figure_folder(parameters: Mapping[str, Any]) -> str:
+    """Pictures of the `laptop` preset lie in the folder itself; those of others never replace them."""
+    preset = str(parameters.get("preset", "laptop"))
+    return "" if preset == "laptop" else preset
+
+
+def _with_commit(sidecar: dict[str, Any], earlier: Path) -> dict[str, Any]:
+    """Add the commit, or keep the earlier sidecar's if that one says the same otherwise."""
+    if earlier.exists() and {**sidecar, "commit": (before := read_json(earlier)).get("commit")} == before:
+        return before
+    return {**sidecar, "commit": commit()}
