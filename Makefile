@@ -27,8 +27,8 @@ studies: $(STAMP) ## the longer figures: targets, critics, temperatures, archite
 	$(BIN)/evor figures $(STUDIES) --preset $(PRESET) $(ARGS)
 
 agents: $(STAMP) ## the agents that the package ships for the explorer, trained at the laptop preset if they are not there
-	$(BIN)/evor pack pointmaze-medium-navigate-task1 --to evor_eqx/zoo/shipped --setting.tau-r 3 --setting.tau-q 0.1
-	$(BIN)/evor pack cube-single-play-task2 --to evor_eqx/zoo/shipped --setting.tau-r 30 --setting.tau-q 0.3
+	$(BIN)/evor pack pointmaze-medium-navigate-task1 --to evor_eqx/zoo/shipped --inference.tau-r 3 --inference.tau-q 0.1
+	$(BIN)/evor pack cube-single-play-task2 --to evor_eqx/zoo/shipped --inference.tau-r 30 --inference.tau-q 0.3
 
 course: $(STAMP) ## notebooks 00 to 09 as web pages in course/ (PRESET=smoke: minutes)
 	$(BIN)/evor course --preset $(PRESET) $(ARGS)
@@ -40,7 +40,7 @@ faults: $(STAMP) ## tests that kill, interrupt and race whole processes, over de
 	$(PYTEST) -m fault $(ARGS)
 
 lab: $(STAMP) ## JupyterLab on notebooks/, opened at the explorer, for this machine only and with a token
-	$(BIN)/jupyter lab --notebook-dir=notebooks --LabApp.default_url=/lab/tree/explorer.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
+	JAX_COMPILATION_CACHE_DIR=$${JAX_COMPILATION_CACHE_DIR-$(CURDIR)/.cache/jax} $(BIN)/jupyter lab --notebook-dir=notebooks --LabApp.default_url=/lab/tree/explorer.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 lint: $(STAMP) ## style, format, layers, types, and no outputs in notebooks
 	$(BIN)/ruff check
@@ -63,7 +63,7 @@ format: $(STAMP) ## mend what `make lint` can mend by itself
 gate: lint test faults ## everything that must hold before a commit lands
 
 lock: $(STAMP) ## choose exact versions anew, from pyproject.toml
-	$(BIN)/uv pip compile --universal --python-version 3.11 --fork-strategy fewest --extra test --extra workflow --upgrade --quiet \
+	$(BIN)/uv pip compile --universal --python-version 3.11 --fork-strategy fewest --extra notebooks --extra test --extra workflow --upgrade --quiet \
 		--no-header --no-annotate --no-emit-index-url pyproject.toml -o requirements.lock
 
 clean: ## remove the environment and caches (data/, runs/ and figures/ stay)

@@ -1,50 +1,12 @@
 """EVOR: expressive value learning for offline RL with flows (arXiv 2510.08218), as a workbench in Equinox.
 
-The way of the data: dataset -> base policy (flow behaviour cloning) -> reward-to-go critic (flow TD) -> inference
-(softmax over Q*) -> evaluation -> run folder -> figures. `pipeline` walks it; the modules below it can be used alone.
+The way of the data: dataset -> base policy (flow behaviour cloning) -> reward-to-go critic (flow TD) -> agent (softmax
+over Q* of candidates) -> evaluation. `fit` walks it, and the names below are what a notebook or a script needs. A name
+is imported when it is first used: `import evor_eqx` alone loads no JAX.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+import lazy_loader
 
-if TYPE_CHECKING:
-    from evor_eqx.agent.agent import act, decide
-    from evor_eqx.agent.selection import candidate_weights
-    from evor_eqx.config import Config, CriticConfig, PolicyConfig, Setting
-    from evor_eqx.distributions import ReturnLaw, soft_value
-    from evor_eqx.errors import UserError
-    from evor_eqx.presets import PRESETS, preset
-    from evor_eqx.types import Batch
+__version__ = "0.1.0"
 
-__all__ = [
-    "PRESETS",
-    "Batch",
-    "Config",
-    "CriticConfig",
-    "PolicyConfig",
-    "ReturnLaw",
-    "Setting",
-    "UserError",
-    "act",
-    "candidate_weights",
-    "decide",
-    "preset",
-    "soft_value",
-]
-
-_MODULES = {
-    "config": {"Config", "CriticConfig", "PolicyConfig", "Setting"},
-    "errors": {"UserError"},
-    "agent.agent": {"act", "candidate_weights", "decide"},
-    "distributions": {"soft_value"},
-    "presets": {"PRESETS", "preset"},
-    "types": {"Batch", "ReturnLaw"},
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import a name when it is first asked for: processes that only simulate never wait for JAX (two seconds)."""
-    for module, names in _MODULES.items():
-        if name in names:
-            return getattr(importlib.import_module(f"evor_eqx.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

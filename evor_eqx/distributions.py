@@ -1,4 +1,9 @@
-"""What is read from a return law: its mean, its soft value, its quantiles. Leading axes are kept."""
+"""Return distributions as weighted atoms: mean, soft value, quantiles, and their distances to returns.
+
+Leading axes are kept, unless a function says that it takes one distribution.
+"""
+
+from types import ModuleType
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -10,82 +15,90 @@ from evor_eqx.errors import UserError
 from evor_eqx.types import AnyArray
 
 
-class ReturnLaw(eqx.Module):
-    """A law of the reward-to-go as a weighted set of atoms; weights are non-negative and sum to one."""
+class ReturnDistribution(eqx.Module):
+    """A distribution of the reward-to-go as a weighted set of atoms; weights are non-negative and sum to one."""
 
     atoms: Float[Array, "*b atoms"]
     weights: Float[Array, "*b atoms"]
 
-
-def crps(law: ReturnLaw, z: Float[Array, ""]) -> Float[Array, ""]:
-    """Continuous ranked probability score of one law at an observed return: E|z_j - z| - E|z_j - z_k| / 2, at least 0.
-
-    In units of return; the absolute error if the law is a point (Gneiting and Raftery 2007).
-    """
-    apart = jnp.abs(law.atoms[:, None] - law.atoms[None, :])
-    return law.weights @ jnp.abs(law.atoms - z) - 0.5 * law.weights @ apart @ law.weights
+    @classmethod
+    def of_equal_weights(cls, atoms: Float[Array, "*b atoms"]) -> "ReturnDistribution":
+        """The distribution with these atoms, each of weight 1 / N."""
+        return cls(atoms, jnp.full_like(atoms, 1.0 / atoms.shape[-1]))
 
 
-def check_law(atoms: AnyArray, weights: AnyArray) -> None:
-    """Raise UserError unless laws have atoms, all finite, and as many weights, non-negative and with a sum of one.
+def check_distribution(atoms: AnyArray, weights: AnyArray) -> None:
+    """Raise UserError unless distributions are valid, on the host and outside compiled code.
 
-    Runs on the host, outside compiled code; weights may miss one by 1e-4, the rounding of a thousand float32 numbers.
+    **Arguments:**
+
+    - `atoms`: returns [*b, atoms]; at least one, all finite.
+    - `weights`: one for each atom, non-negative. Their sum may differ from 1 by 1e-4, the rounding of a thousand
+      float32 numbers.
     """
     atoms, weights = np.asarray(atoms), np.asarray(weights)
     if atoms.shape != weights.shape:
-        raise UserError(f"weights of the law: got shape {weights.shape}, expected one for each atom, {atoms.shape}")
+        raise UserError(
+            f"weights of the distribution: got shape {weights.shape}, expected one for each atom, {atoms.shape}"
+        )
     if atoms.shape[-1] == 0:
-        raise UserError("the law has no atoms: expected at least one; ask for num_returns >= 1")
+        raise UserError("the distribution has no atoms: expected at least one; ask for num_returns >= 1")
     if not np.isfinite(atoms).all():
-        raise UserError(f"an atom of the law is {atoms[~np.isfinite(atoms)][0]}: expected finite returns")
+        raise UserError(f"an atom of the distribution is {atoms[~np.isfinite(atoms)][0]}: expected finite returns")
     if not (weights >= 0).all():
-        raise UserError(f"a weight of the law is {weights[~(weights >= 0)][0]}: expected non-negative weights")
+        raise UserError(f"a weight of the distribution is {weights[~(weights >= 0)][0]}: expected non-negative weights")
     total = np.atleast_1d(weights.sum(axis=-1))
     off = np.abs(total - 1) > 1e-4
     if off.any():
-        raise UserError(f"the law's weights sum to {total[off][0]:.6g}: expected 1; divide by their sum")
+        raise UserError(f"the distribution's weights sum to {total[off][0]:.6g}: expected 1; divide by their sum")
 
 
-def mean(law: ReturnLaw) -> Float[Array, "*b"]:
-    """Expected return of a law: the limit of `soft_value` as tau_R grows."""
-    return jnp.sum(law.weights * law.atoms, axis=-1)
+def mean(distribution: ReturnDistribution) -> Float[Array, "*b"]:
+    """The expected return, which is the limit of `soft_value` for large tau_R."""
+    return jnp.sum(distribution.weights * distribution.atoms, axis=-1)
 
 
-def soft_value(law: ReturnLaw, tau_r: Float[Array, ""] | float) -> Float[Array, "*b"]:
+def soft_value(distribution: ReturnDistribution, tau_r: Float[Array, ""] | float) -> Float[Array, "*b"]:
     """Q* = tau_R log sum_j w_j exp(z_j / tau_R), in units of return.
 
-    tau_R in [0, inf]: at 0 the largest atom, at infinity the mean, monotone between. The largest atom is taken out
-    first, so small tau_R do not overflow; log1p of expm1 keeps the digits of the mean at large tau_R, and a plain
-    log-sum-exp those of a small weight on the largest atom at small ones.
+    The largest atom is subtracted first, so that small tau_R do not overflow. At large tau_R, log1p of expm1 keeps the
+    digits of the mean. At small tau_R, log-sum-exp is accurate if the largest atom has a small weight.
+
+    **Arguments:**
+
+    - `distribution`: the return distribution.
+    - `tau_r`: value temperature in [0, inf], in units of return. 0 gives the largest atom, infinity the mean; the value
+      falls as tau_R grows.
     """
-    tau_r = jnp.asarray(tau_r, law.atoms.dtype)
-    largest = jnp.max(jnp.where(law.weights > 0, law.atoms, -jnp.inf), axis=-1)
-    below = jnp.where(law.weights > 0, law.atoms - largest[..., None], 0.0)
+    tau_r = jnp.asarray(tau_r, distribution.atoms.dtype)
+    largest = jnp.max(jnp.where(distribution.weights > 0, distribution.atoms, -jnp.inf), axis=-1)
+    below = jnp.where(distribution.weights > 0, distribution.atoms - largest[..., None], 0.0)
     finite = jnp.where((tau_r > 0) & jnp.isfinite(tau_r), tau_r, 1.0)
-    excess = jnp.sum(law.weights * jnp.expm1(below / finite), axis=-1)
-    small = logsumexp(below / finite, b=law.weights, axis=-1)
+    excess = jnp.sum(distribution.weights * jnp.expm1(below / finite), axis=-1)
+    small = logsumexp(below / finite, b=distribution.weights, axis=-1)
     soft = largest + finite * jnp.where(excess > -0.5, jnp.log1p(jnp.maximum(excess, -0.5)), small)
-    return jnp.select([tau_r == 0, jnp.isinf(tau_r)], [largest, mean(law)], soft)
+    return jnp.select([tau_r == 0, jnp.isinf(tau_r)], [largest, mean(distribution)], soft)
 
 
-def mid_quantiles(law: ReturnLaw, num: int) -> Float[Array, "*b num"]:
-    """The quantiles of a law at the levels (j - 1/2) / num, j = 1..num, in rising order.
+def mid_quantiles(distribution: ReturnDistribution, num: int) -> Float[Array, "*b num"]:
+    """The quantiles at the levels (j - 1/2) / num, j = 1..num, in rising order.
 
-    The smallest atom whose cumulative weight exceeds the level; a law of `num` equal weights gives its sorted atoms.
+    A quantile is the smallest atom whose cumulative weight exceeds the level. A distribution of `num` equal weights
+    gives its sorted atoms.
     """
-    atoms, cumulative = _rising(law)
+    atoms, cumulative = _rising(distribution)
     levels = mid_levels(num) * cumulative[..., -1:]
     index = jnp.sum(cumulative[..., None, :] <= levels[..., None], axis=-1)
     return jnp.take_along_axis(atoms, jnp.minimum(index, atoms.shape[-1] - 1), axis=-1)
 
 
-def quantile_means(law: ReturnLaw, num: int) -> Float[Array, "*b num"]:
-    """The means of a law's quantile function over the levels from (j - 1) / num to j / num, j = 1..num, rising.
+def quantile_means(distribution: ReturnDistribution, num: int) -> Float[Array, "*b num"]:
+    """The means of the quantile function over the levels from (j - 1) / num to j / num, j = 1..num, in rising order.
 
-    As atoms of equal weights they have the law's own mean, whatever its weights; a law of `num` equal weights gives its
-    sorted atoms.
+    As atoms of equal weights they have the distribution's own mean, whatever its weights. A distribution of `num` equal
+    weights gives its sorted atoms.
     """
-    atoms, cumulative = _rising(law)
+    atoms, cumulative = _rising(distribution)
     ends = jnp.arange(num + 1) / num * cumulative[..., -1:]
     starts = jnp.concatenate([jnp.zeros_like(cumulative[..., :1]), cumulative[..., :-1]], axis=-1)
     upper = jnp.minimum(cumulative[..., None, :], ends[..., 1:, None])
@@ -94,22 +107,94 @@ def quantile_means(law: ReturnLaw, num: int) -> Float[Array, "*b num"]:
     return jnp.sum(shares * atoms[..., None, :], axis=-1)
 
 
-def _rising(law: ReturnLaw) -> tuple[Float[Array, "*b atoms"], Float[Array, "*b atoms"]]:
-    """The atoms in rising order, and the weights of all up to each."""
-    order = jnp.argsort(law.atoms, axis=-1)
-    weights = jnp.take_along_axis(law.weights, order, axis=-1)
-    return jnp.take_along_axis(law.atoms, order, axis=-1), jnp.cumsum(weights, axis=-1)
-
-
-def mid_levels(num: int) -> Float[Array, " num"]:
-    """(j - 1/2) / N for j = 1..N: the levels at which N atoms of equal weight are closest to a law in W_1.
+def mid_levels(num: int, xp: ModuleType = jnp) -> Float[AnyArray, " num"]:
+    """(j - 1/2) / N for j = 1..N: the levels at which N atoms of equal weight are closest to a distribution in W_1.
 
     Dabney et al. 2018, "Distributional Reinforcement Learning with Quantile Regression", lemma 2.
+
+    **Arguments:**
+
+    - `num`: N, the number of levels.
+    - `xp`: jax.numpy, or numpy for levels in double precision.
     """
-    return (jnp.arange(num) + 0.5) / num
+    return (xp.arange(num) + 0.5) / num
 
 
 def at_level(weights: Float[Array, " cand"], level: Float[Array, ""]) -> Int[Array, ""]:
-    """The candidate at `level`, in [0, 1), of the cumulative weights: a draw by weight if the level is uniform."""
+    """The first index at which the cumulative weights exceed `level`, in [0, 1).
+
+    If the level is drawn uniformly, each index is drawn with a probability proportional to its weight.
+    """
     cumulative = jnp.cumsum(weights)
     return jnp.minimum(jnp.sum(cumulative <= level * cumulative[-1]), len(weights) - 1)
+
+
+def pit(distribution: ReturnDistribution, z: Float[Array, "*b"]) -> Float[Array, "*b"]:
+    """The probability integral transform P(Z < z) + P(Z = z) / 2 of one return per distribution, in [0, 1].
+
+    If the distributions are right and continuous, it is uniform over the returns (Dawid 1984). At an atom it is the
+    middle of the jump.
+    """
+    below = jnp.sum(distribution.weights * (distribution.atoms < z[..., None]), axis=-1)
+    return below + 0.5 * jnp.sum(distribution.weights * (distribution.atoms == z[..., None]), axis=-1)
+
+
+def crps(distribution: ReturnDistribution, z: Float[Array, ""]) -> Float[Array, ""]:
+    """Continuous ranked probability score E|z_j - z| - E|z_j - z_k| / 2 of one distribution at an observed return.
+
+    It is at least 0, in units of return. For a distribution with a single atom it is the absolute error (Gneiting and
+    Raftery 2007).
+    """
+    apart = jnp.abs(distribution.atoms[:, None] - distribution.atoms[None, :])
+    return (
+        distribution.weights @ jnp.abs(distribution.atoms - z)
+        - 0.5 * distribution.weights @ apart @ distribution.weights
+    )
+
+
+def quantile_distances(
+    distribution: ReturnDistribution, quantiles: Float[Array, "*b levels"]
+) -> Float[Array, "*b levels"]:
+    """|F^-1(u) - G^-1(u)| at the mid levels u, in units of return; its mean approximates W_1 in compiled code.
+
+    **Arguments:**
+
+    - `distribution`: F.
+    - `quantiles`: the quantiles of G at the mid levels, in rising order. For recorded returns, these are the sorted
+      returns themselves.
+    """
+    return jnp.abs(mid_quantiles(distribution, quantiles.shape[-1]) - quantiles)
+
+
+def wasserstein_1(
+    atoms: Float[np.ndarray, " atoms"], weights: Float[np.ndarray, " atoms"], samples: Float[np.ndarray, " samples"]
+) -> float:
+    """The exact W_1 between a weighted distribution and samples: the area between their distribution functions.
+
+    **Arguments:**
+
+    - `atoms`, `weights`: one distribution, on the host.
+    - `samples`: at least one return, each of the same weight.
+
+    **Returns:**
+
+    The distance in units of return, in double precision.
+
+    **Raises:**
+
+    UserError as `check_distribution` does, and unless there is at least one sample and all are finite.
+    """
+    from scipy.stats import wasserstein_distance  # takes a second to import
+
+    check_distribution(atoms, weights)
+    if len(samples) == 0 or not np.isfinite(samples).all():
+        raise UserError(f"samples: got {len(samples)} values, expected at least one and all finite; check the data")
+    atoms, weights, samples = (np.asarray(array, np.float64) for array in (atoms, weights, samples))
+    return float(wasserstein_distance(atoms, samples, u_weights=weights))
+
+
+def _rising(distribution: ReturnDistribution) -> tuple[Float[Array, "*b atoms"], Float[Array, "*b atoms"]]:
+    """The atoms in rising order, and their cumulative weights."""
+    order = jnp.argsort(distribution.atoms, axis=-1)
+    weights = jnp.take_along_axis(distribution.weights, order, axis=-1)
+    return jnp.take_along_axis(distribution.atoms, order, axis=-1), jnp.cumsum(weights, axis=-1)

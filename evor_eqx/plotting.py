@@ -1,7 +1,7 @@
-"""Drawing: arrays and an axis in, the axis out. No files, no global style; the look is in `evor.mplstyle`.
+"""Plot functions: each takes arrays and an axis, and returns the axis. They read no files and set no global style.
 
-Truth (recorded returns, exact laws) is a black dashed line everywhere. Other colours, markers and names of methods
-come from one table.
+The style is in `evor.mplstyle`. Truth (recorded returns, known distributions) is always a black dashed line. The names,
+colours and markers of methods come from one table.
 """
 
 from typing import Any, NamedTuple
@@ -39,7 +39,7 @@ METHODS = {
     "best_of_n": Look("best of N (Q-chunking)", "#332288", "-", "*"),
     "expectile": Look("expectile (IFQL)", "#332288", "--", "p"),
 }
-# The suite's methods: a critic in EVOR's place, or more than a critic.
+# The suite's methods. Those of METHODS differ from EVOR in the critic alone.
 SUITE_METHODS = METHODS | {
     "base": Look("base policy", "#999999", ":", "."),
     "evor": Look("EVOR", "#009E73", "-", "o"),
@@ -54,7 +54,7 @@ TRUTH: dict[str, Any] = {"color": "black", "linestyle": "--"}
 def training_curve(
     ax: Axes, steps: Int[np.ndarray, " rows"], loss: Float[np.ndarray, " rows"], val_loss: Float[np.ndarray, " rows"]
 ) -> Axes:
-    """Training loss of each block (points) and held-out loss of the moving average (line) against updates."""
+    """Plot the training loss of each block (points) and the held-out loss of the moving average (line)."""
     ax.plot(steps, loss, ".", color="0.6", markersize=3, label="training batch")
     ax.plot(steps, val_loss, color="#0072B2", label="held-out batch")
     ax.set(xlabel="updates", ylabel="flow-matching loss")
@@ -65,9 +65,9 @@ def training_curve(
 def held_out_curve(
     ax: Axes, steps: Int[np.ndarray, " rows"], w1: Float[np.ndarray, " rows"], crps: Float[np.ndarray, " rows"]
 ) -> Axes:
-    """How far a critic's laws are from held-out returns, in units of return, against updates."""
-    ax.plot(steps, w1, color="#009E73", label="W₁ of all laws together")
-    ax.plot(steps, crps, color="#E69F00", linestyle=(0, (5, 1)), label="CRPS, law by law")
+    """Plot the distances between a critic's distributions and held-out returns, in units of return, against updates."""
+    ax.plot(steps, w1, color="#009E73", label="W₁ of all distributions together")
+    ax.plot(steps, crps, color="#E69F00", linestyle=(0, (5, 1)), label="CRPS, distribution by distribution")
     ax.set(xlabel="updates", ylabel="distance to held-out returns")
     ax.legend()
     return ax
@@ -80,14 +80,14 @@ def learning_curve(
     label: str,
     **style,
 ) -> Axes:
-    """Median over seeds as a line, their range as a band."""
+    """Plot the median over seeds as a line, and their range as a band."""
     (line,) = ax.plot(x, np.median(values, axis=1), label=label, **style)
     ax.fill_between(x, values.min(axis=1), values.max(axis=1), color=line.get_color(), alpha=0.15, linewidth=0)
     return ax
 
 
 def maze(ax: Axes, layout: MazeLayout) -> Axes:
-    """The walls and the goal of a maze, in metres."""
+    """Draw the walls and the goal of a maze, in metres."""
     walls, unit, offset = layout.walls, layout.unit, layout.offset
     cells = [
         Rectangle((j * unit - offset - unit / 2, i * unit - offset - unit / 2), unit, unit)
@@ -110,7 +110,7 @@ def maze_values(
     label: str,
     limit: int | float,
 ) -> Axes:
-    """A maze with a number at each place, in figures and in colours from -limit (blue) over white to limit (red)."""
+    """Draw a maze with a value at each place, as text and as colour: -limit is blue, 0 white, limit red."""
     maze(ax, layout)
     dots = ax.scatter(*places.T, c=values, s=230, cmap="RdBu_r", vmin=-limit, vmax=limit, edgecolors="0.4", zorder=6)
     ax.figure.colorbar(dots, ax=ax, label=label)
@@ -123,7 +123,7 @@ def maze_values(
 def histogram_pair(
     ax: Axes, data: Float[np.ndarray, " n"], model: Float[np.ndarray, " m"], name: str, bins: int = 41
 ) -> Axes:
-    """Densities of data (black, dashed) and model (filled) on the same bins over [-1, 1]."""
+    """Plot the densities of data (black, dashed) and model (filled) in the same bins over [-1, 1]."""
     edges = np.linspace(-1, 1, bins + 1).tolist()
     ax.hist(model, edges, density=True, color="#56B4E9", alpha=0.8, label="base policy")
     ax.hist(data, edges, density=True, histtype="step", linewidth=1.4, label="data", **TRUTH)
@@ -132,7 +132,7 @@ def histogram_pair(
 
 
 def cdf(ax: Axes, atoms: Float[np.ndarray, " atoms"], weights: Float[np.ndarray, " atoms"], **style) -> Axes:
-    """Distribution function of a law given as weighted atoms."""
+    """Plot the distribution function of weighted atoms."""
     ax.step(*cdf_corners(atoms, weights), where="post", **style)
     ax.set(xlabel="reward-to-go (return)", ylabel="probability of at most this", ylim=(-0.02, 1.02))
     return ax
@@ -141,7 +141,7 @@ def cdf(ax: Axes, atoms: Float[np.ndarray, " atoms"], weights: Float[np.ndarray,
 def cdf_corners(
     atoms: Float[np.ndarray, " atoms"], weights: Float[np.ndarray, " atoms"]
 ) -> tuple[Float[np.ndarray, " corners"], Float[np.ndarray, " corners"]]:
-    """The distribution function of a law as the corners of a `post` step line; none if there are no atoms."""
+    """The corners of a distribution function, as x and y of a `post` step line. Empty if there are no atoms."""
     order = np.argsort(atoms)
     return np.r_[atoms[order][:1], atoms[order]], np.r_[np.zeros(min(len(atoms), 1)), np.cumsum(weights[order])]
 
@@ -152,20 +152,20 @@ def calibration(
     recorded: Float[np.ndarray, " rows"],
     num_bins: int = 10,
 ) -> Axes:
-    """Mean recorded return in bins of equal width of the predicted mean (rows of an episode are not independent)."""
+    """Plot the mean recorded return in bins of the predicted mean. The rows of an episode are not independent."""
     ax.plot(predicted, recorded, ".", color="0.8", markersize=2, rasterized=True, label="held-out rows")
     ax.plot(*binned_means(predicted, recorded, num_bins), "o", color="#0072B2", label="mean of a bin")
     ends = [min(predicted.min(), recorded.min()), max(predicted.max(), recorded.max())]
     ax.plot(ends, ends, label="perfect", **TRUTH)
     ax.set(xlabel="predicted mean return", ylabel="recorded return")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3)  # points may lie anywhere inside
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3)  # below, because points may be anywhere
     return ax
 
 
 def binned_means(
     x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"], num_bins: int, min_count: int = 10
 ) -> tuple[Float[np.ndarray, " bins"], Float[np.ndarray, " bins"]]:
-    """Means of x and of y in bins of equal width of x; bins with fewer than `min_count` points are left out."""
+    """The means of x and of y in bins of equal width of x. Bins with fewer than `min_count` points are left out."""
     index = np.digitize(x, np.linspace(x.min(), x.max(), num_bins + 1)[1:-1])
     groups = [group for bin in range(num_bins) if len(group := np.flatnonzero(index == bin)) >= min_count]
     return np.array([x[group].mean() for group in groups]), np.array([y[group].mean() for group in groups])
@@ -180,9 +180,14 @@ def success_curve(
     ticks: Float[np.ndarray, " ticks"] | None = None,
     **style,
 ) -> Axes:
-    """Success rate in percent with its interval, against a setting on a logarithmic axis (base 2).
+    """Plot the success rate in percent with its interval against a setting, on a logarithmic axis (base 2).
 
-    Settings of 0 and infinity have their places at its ends; `ticks` are those of all curves if there are several.
+    **Arguments:**
+
+    - `x`: values of the setting. 0 and infinity are drawn at the ends of the axis.
+    - `rates`: success rates, 0 to 1.
+    - `intervals`: the lower and the upper ends of their intervals.
+    - `ticks`: the values of all curves, if several share the axis.
     """
     below, above = rates - intervals[:, 0], intervals[:, 1] - rates
     ticks = x if ticks is None else ticks
@@ -196,7 +201,7 @@ def success_curve(
 
 
 def on_log_axis(x: Float[np.ndarray, " points"]) -> Float[np.ndarray, " points"]:
-    """Where to draw settings on a logarithmic axis: 0 and infinity a factor of four beyond the others."""
+    """Positions of values on a logarithmic axis. 0 and infinity are a factor of four beyond the other values."""
     inner = x[(x > 0) & np.isfinite(x)]
     return np.select([x == 0, np.isinf(x)], [inner.min() / 4, 4 * inner.max()], x)
 
@@ -209,7 +214,10 @@ def candidates(
     weights: Float[np.ndarray, " cand"],
     length: float = 3.0,
 ):
-    """Candidate actions as arrows from a place, coloured by Q*, outlined by selection weight; returns the arrows."""
+    """Draw candidate actions as arrows from `origin`; returns the arrows.
+
+    The colour shows Q*. The width of the outline shows the selection weight.
+    """
     start = np.repeat(origin[None], len(acts), axis=0)
     order = np.argsort(weights)
     return ax.quiver(
@@ -221,7 +229,7 @@ def candidates(
         scale_units="xy",
         scale=1,
         width=0.01,
-        linewidths=np.clip(0.3 * len(weights) * weights[order], 0, 2),  # 0.3 where all weigh the same
+        linewidths=np.clip(0.3 * len(weights) * weights[order], 0, 2),  # 0.3 for equal weights
         edgecolors="#D55E00",
         zorder=4,
     )

@@ -1,79 +1,131 @@
-"""Three sizes of everything: smoke (CI, a minute), laptop (two cores, minutes), paper (1M updates, 4 x 512)."""
+"""Presets in three sizes: smoke (CI, a minute), laptop (two cores, minutes), paper (1M updates, 4 x 512 networks).
 
-from dataclasses import replace
-from typing import TypeVar
+They are written for the flow critic. `with_critic` applies the fields that critics share to any other critic.
+"""
+
+from dataclasses import fields, replace
+from typing import Any, get_type_hints
 
 from evor_eqx.config import (
     Config,
     CriticConfig,
     DataConfig,
     EvaluationConfig,
-    ExactConfig,
-    NetworkConfig,
+    FieldConfig,
+    InferenceConfig,
     PolicyConfig,
-    Setting,
+    TabularConfig,
     TrainConfig,
 )
+from evor_eqx.critics.registry import critic_config
 from evor_eqx.errors import UserError
 
-Kind = TypeVar("Kind")
+PRESETS = ("smoke", "laptop", "paper")
 
 
-def preset(name: str) -> Config:
-    """The experiment of this size; raises UserError for an unknown name."""
-    return _named(PRESETS, name)
+def preset(name: str, *, critic: str = "flow", **critic_fields: Any) -> Config:
+    """The configuration of an experiment of this size.
+
+    **Arguments:**
+
+    - `name`: smoke, laptop or paper.
+    - `critic`: a registered critic's name.
+    - `critic_fields`: fields of that critic's configuration, in place of the preset's.
+
+    **Raises:**
+
+    UserError for an unknown preset or critic, and for a field that the critic does not have.
+    """
+    make = {"smoke": _smoke, "laptop": _laptop, "paper": _paper}
+    return replace(with_critic(_named(make, name)(), critic, **critic_fields), preset=name)
 
 
-def exact_preset(name: str) -> ExactConfig:
-    """Critics on exact processes, of this size; raises UserError for an unknown name."""
-    return _named(EXACT_PRESETS, name)
+def tabular_preset(name: str, *, critic: str = "flow", **critic_fields: Any) -> TabularConfig:
+    """The configuration of the tabular benchmark of this size. Arguments and errors are those of `preset`."""
+    sizes = {"smoke": (200, 2, 16), "laptop": (2500, 5, 64), "paper": (20_000, 5, 256)}
+    config = _tabular(*_named(sizes, name))
+    return replace(config, critic=_as_critic(config.critic, critic, critic_fields))
 
 
-def _named(presets: dict[str, Kind], name: str) -> Kind:
-    if name not in presets:
-        raise UserError(f"unknown preset {name!r}: expected one of {', '.join(presets)}")
-    return presets[name]
+def with_critic(config: Config, critic: str, **critic_fields: Any) -> Config:
+    """The configuration with another critic. Fields that both critics have are kept, unless `critic_fields` has them.
+
+    If the critic needs an n_step of the chunk's length, n_step is set to it. Raises UserError as `preset` does.
+    """
+    if critic_config(critic).needs_n_step_of_chunk:
+        critic_fields = {"n_step": config.policy.chunk_length, **critic_fields}
+    return replace(config, critic=_as_critic(config.critic, critic, critic_fields))
+
+
+def _as_critic(before: CriticConfig, name: str, given: dict[str, Any]) -> CriticConfig:
+    """The configuration of the critic `name`, with the shared fields of another one and the given fields."""
+    kind = critic_config(name)
+    names = [field.name for field in fields(kind)]
+    if unknown := [field for field in given if field not in names]:
+        raise UserError(
+            f"the critic {name} has no setting {', '.join(unknown)}: expected some of {', '.join(sorted(names))}"
+        )
+    network_kind = get_type_hints(kind)["network"]
+    network = network_kind(**_common(before.network, network_kind))
+    defaults = {each.name: each.default for each in fields(CriticConfig)}
+    own = {each.name for each in fields(kind) if each.default != defaults.get(each.name, each.default)}
+    kept = {field: value for field, value in _common(before, kind).items() if field not in own}
+    return kind(**{**kept, "network": network, **given})
+
+
+def _common(before: Any, kind: type) -> dict[str, Any]:
+    """The values of the fields that a configuration shares with another class."""
+    return {each.name: getattr(before, each.name) for each in fields(kind) if hasattr(before, each.name)}
+
+
+def _named(choices: dict[str, Any], name: str) -> Any:
+    if name not in choices:
+        raise UserError(f"unknown preset {name!r}: expected one of {', '.join(choices)}")
+    return choices[name]
+
+
+def _paper() -> Config:
+    return Config(critic=critic_config("flow")())
 
 
 def _laptop() -> Config:
-    """Sizes found on two tasks, on other evaluation seeds than the reported ones.
+    """Sizes chosen on two tasks, on other evaluation seeds than the reported ones.
 
-    Chunks of five actions: candidates differ by what they do for a while, not by the noise of a step. n = 25 carries
-    the goal's reward across a maze; 50 does so faster, and is worse for the arm. A critic of this size over-fits 200k
-    transitions after some 15k updates: its training loss goes on falling, while its held-out error and its success get
-    worse. Two members that stop earlier hold up to larger N_pi than one. What then limits the arm is the base policy:
-    at three times the critic's learning rate (or with twice the updates) its candidates are better, and N_pi = 64 as
-    good as 16.
+    With chunks of five actions, candidates differ in what they do for a while, not in the noise of one step. n = 25 is
+    enough to bring the goal's reward across a maze. 50 is faster there, but worse for the arm. A critic of this size
+    over-fits 200k transitions after some 15k updates: its training loss still falls, but its held-out error and its
+    success get worse. An ensemble of two that stops earlier works up to larger N_pi than one critic. Then the base
+    policy limits the arm. At three times the critic's learning rate (or with twice the updates) its candidates are
+    better, and N_pi = 64 is as good as 16.
     """
-    encoder = NetworkConfig(width=256, depth=3, head_width=64)
+    encoder = FieldConfig(width=256, depth=3, head_width=64)
     policy_train = TrainConfig(num_updates=25_000, learning_rate=1e-3, decay=True)
     critic_train = TrainConfig(num_updates=10_000, decay=True)
+    critic = {"n_step": 25, "num_members": 2, "solver": "adams", "network": encoder, "train": critic_train}
     return Config(
         data=DataConfig(num_episodes=200),
         policy=PolicyConfig(chunk_length=5, network=replace(encoder, head_width=0), train=policy_train),
-        critic=CriticConfig(n_step=25, num_members=2, solver="adams", network=encoder, train=critic_train),
+        critic=critic_config("flow")(**critic),
     )
 
 
 def _smoke() -> Config:
+    small = FieldConfig(width=32, depth=2, head_width=16)
+    short = TrainConfig(num_updates=600, batch_size=64, log_every=100, checkpoint_every=200, learning_rate=1e-3)
+    critic = {"n_step": 50, "num_members": 2, "solver": "adams", "network": small, "train": short}
     return Config(
         data=DataConfig(num_episodes=5),
-        policy=PolicyConfig(chunk_length=5, network=replace(_SMALL, head_width=0), train=_SHORT),
-        critic=CriticConfig(n_step=50, num_members=2, solver="adams", network=_SMALL, train=_SHORT),
-        setting=Setting(num_candidates=4, num_returns=8),
+        policy=PolicyConfig(chunk_length=5, network=replace(small, head_width=0), train=short),
+        critic=critic_config("flow")(**critic),
+        inference=InferenceConfig(num_candidates=4, num_returns=8),
         evaluation=EvaluationConfig(num_episodes=2, num_envs=2),
     )
 
 
-def _exact(num_updates: int, num_seeds: int, width: int = 64) -> ExactConfig:
-    """One-step targets. The fast moving average and the 16 steps are for the gridworld's long horizon, over which the
-    errors of each backup add up; the third layer is for jumps of the quantile function."""
+def _tabular(num_updates: int, num_seeds: int, width: int) -> TabularConfig:
+    """One-step targets. Over the gridworld's long horizon, the errors of all backups add up, so the moving average is
+    fast and targets have 16 flow steps. The third layer is for jumps of the quantile function."""
     train = TrainConfig(num_updates=num_updates, learning_rate=2e-3, decay=True, ema_rate=0.02, log_every=100)
-    network = NetworkConfig(width=width, depth=3)
-    return ExactConfig(CriticConfig(solver="adams", num_target_steps=16, network=network, train=train), num_seeds)
-
-
-_SMALL = NetworkConfig(width=32, depth=2, head_width=16)
-_SHORT = TrainConfig(num_updates=600, batch_size=64, log_every=100, checkpoint_every=200, learning_rate=1e-3)
-PRESETS = {"smoke": _smoke(), "laptop": _laptop(), "paper": Config()}
-EXACT_PRESETS = {"smoke": _exact(200, 2, width=16), "laptop": _exact(2500, 5), "paper": _exact(20_000, 5, width=256)}
+    network = FieldConfig(width=width, depth=3)
+    critic = {"solver": "adams", "num_target_steps": 16, "network": network, "train": train}
+    return TabularConfig(critic_config("flow")(**critic), num_seeds)

@@ -1,7 +1,7 @@
 """Axis vocabulary and the records that travel between modules.
 
 Axis names used in every annotation: `batch`, `obs`, `act`, `chunk` (h actions flattened, h * act), `rows` (dataset
-rows: one state with the action taken there), `cand` (the N_pi candidates), `atoms` (the N returns of a law),
+rows: one state with the action taken there), `cand` (the N_pi candidates), `atoms` (the N returns of a distribution),
 `z` (the one-dimensional flow state of a return), `draws` (of the base policy, from its bank).
 """
 

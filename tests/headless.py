@@ -13,9 +13,10 @@ from nbformat.v4 import new_code_cell
 from evor_eqx.reports.notebooks import executed_copy, run_all
 from evor_eqx.system import paths
 
-NOTEBOOKS = sorted(paths.notebooks_dir().rglob("*.ipynb"))
-# Those that train on exact processes alone share runs with each other, and the others their data and base policies.
-ON_EXACT_PROCESSES = ("00", "03", "04", "10")
+FOLDER = paths.notebooks_dir()
+NOTEBOOKS = sorted(FOLDER.rglob("*.ipynb"), key=lambda path: path.stem)
+# Those that train on tabular processes alone share runs with each other, and the others their data and base policies.
+ON_TABULAR_PROCESSES = ("00", "03", "04", "10")
 SOLUTION = re.compile(r"<details><summary>Solution</summary>\n\n```python\n(.*?)\n```\n.*\n</details>", re.DOTALL)
 
 
@@ -32,13 +33,15 @@ def solution_code(cell):
 
 
 def write_with_solutions(folder: Path) -> None:
-    """Write the notebooks into a folder; after each solution its code and the check come once more."""
+    """Write the notebooks into a folder, in their subfolders; each solution is followed by its code and the check."""
     for path in NOTEBOOKS:
         notebook = nbformat.read(path, as_version=4)
         for index in tagged(notebook.cells, "solution"):
             check = new_code_cell(notebook.cells[index - 1].source, metadata={"tags": ["check"]})
             notebook.cells[index + 1 : index + 1] = [new_code_cell(solution_code(notebook.cells[index])), check]
-        nbformat.write(notebook, folder / path.name)
+        copy = folder / path.relative_to(FOLDER)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(notebook, copy)
 
 
 def check_headless_run(name: str, home: Path) -> None:

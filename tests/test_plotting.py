@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from evor_eqx import plotting
-from evor_eqx.config import CRITICS
 from evor_eqx.critics.flow_targets import TARGETS
+from evor_eqx.critics.registry import critic_names
 from evor_eqx.envs.ogbench import MazeLayout
 from evor_eqx.suite.methods import METHODS
 
@@ -21,7 +21,7 @@ def ax():
 
 
 def test_every_target_and_critic_has_a_look_of_its_own():
-    assert set(TARGETS) | set(CRITICS) - {"flow"} == set(plotting.METHODS)
+    assert set(TARGETS) | set(critic_names()) - {"flow"} == set(plotting.METHODS)
     looks = list(plotting.METHODS.values())
     for distinct in ({look.label for look in looks}, {look.marker for look in looks}):
         assert len(distinct) == len(looks)

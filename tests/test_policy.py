@@ -5,14 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from evor_eqx.config import NetworkConfig, PolicyConfig, TrainConfig
+from evor_eqx.config import FieldConfig, PolicyConfig, TrainConfig
 from evor_eqx.data.dataset import OfflineDataset
 from evor_eqx.policy import make_policy
 from evor_eqx.runs.run import Run
 from evor_eqx.training import loop
 
 KEY = jax.random.key(0)
-CONFIG = PolicyConfig(network=NetworkConfig(width=32, depth=2))
+CONFIG = PolicyConfig(network=FieldConfig(width=32, depth=2))
 
 
 def two_modes(num_rows=1000):
@@ -48,7 +48,7 @@ def test_a_trained_policy_keeps_both_modes(home):
     windows = two_modes().windows(gamma=1.0)
     config = TrainConfig(num_updates=1500, batch_size=128, learning_rate=3e-3, decay=True, ema_rate=0.01)
 
-    trained = loop.fit(policy, windows, windows, config, Run.open("toy", "policy", {}), key=KEY)
+    trained = loop.fit(policy, windows, windows, config, Run.of("toy", "policy", {}).open(), key=KEY)
     samples = np.asarray(trained.sample(jnp.zeros(3), 500, 20, key=jax.random.key(1)))
     mode = np.array([0.6, -0.4])
     distance = np.minimum(np.linalg.norm(samples - mode, axis=1), np.linalg.norm(samples + mode, axis=1))

@@ -1,11 +1,14 @@
 """Versions live in pyproject.toml (ranges) and requirements.lock (exact); everything else must agree with them."""
 
+import ast
+import itertools
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
 
 import jax.numpy as jnp
 import jaxtyping
@@ -15,7 +18,7 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from evor_eqx.distributions import ReturnLaw
+from evor_eqx.distributions import ReturnDistribution
 from evor_eqx.system import paths
 
 ROOT = paths.checkout()
@@ -37,7 +40,8 @@ def locked(**environment: str) -> dict[str, str]:
 @pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
 def test_every_dependency_is_locked_within_its_range(python, platform):
     versions = locked(python_version=python, python_full_version=f"{python}.9", sys_platform=platform)
-    for dependency in map(Requirement, PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]):
+    extras = (PROJECT["optional-dependencies"][name] for name in ("notebooks", "test", "workflow"))
+    for dependency in map(Requirement, [*PROJECT["dependencies"], *itertools.chain(*extras)]):
         assert dependency.specifier.contains(versions[canonicalize_name(dependency.name)]), dependency
 
 
@@ -63,7 +67,7 @@ def test_conda_takes_python_from_the_range_and_all_else_from_the_lock():
 
 def test_a_wrong_shape_is_caught_in_tests():
     with pytest.raises(jaxtyping.TypeCheckError):
-        ReturnLaw(atoms=jnp.zeros(3), weights=jnp.zeros(4))
+        ReturnDistribution(atoms=jnp.zeros(3), weights=jnp.zeros(4))
 
 
 @pytest.mark.skipif(not shutil.which("git") or not (ROOT / ".git").exists(), reason="not a git checkout")
@@ -74,11 +78,46 @@ def test_git_ignores_what_is_made_and_nothing_that_is_written():
         "course/index.html",
         ".venv/bin/python",
         "evor_eqx/data/dataset.py",
-        "figures/law.png",
+        "figures/distribution.png",
         "notebooks/a.ipynb",
     ]
     result = subprocess.run(["git", "check-ignore", *names], cwd=ROOT, capture_output=True, text=True)
     assert result.stdout.split() == names[:4]
+
+
+# Rooms that need an extra, and which; all others need the core alone.
+EXTRAS = {
+    "widgets": "notebooks",
+    "plotting": "notebooks",
+    "reports": "notebooks",
+    "bench": "notebooks",
+    "suite": "workflow",
+}
+
+
+def test_what_a_room_imports_is_declared_for_it():
+    """Names of modules are those of their distributions, as the installed metadata say it."""
+    distributions = packages_distributions()
+    for path in (ROOT / "evor_eqx").rglob("*.py"):
+        room = path.relative_to(ROOT / "evor_eqx").with_suffix("").parts[0]
+        declared = list(PROJECT["dependencies"])
+        if room in EXTRAS:
+            declared += PROJECT["optional-dependencies"][EXTRAS[room]]
+        names = {canonicalize_name(Requirement(each).name) for each in declared}
+        for module in imported(path) - sys.stdlib_module_names - {"evor_eqx"}:
+            providers = {canonicalize_name(name) for name in distributions[module]}
+            assert providers & names, f"{path} imports {module}, of {providers}, which is not declared"
+
+
+def imported(path: Path) -> set[str]:
+    """The top-level modules that a file imports anywhere."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add(str(node.module))
+    return {name.partition(".")[0] for name in found}
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Run by test_devices.py in a process with eight CPU devices: the same trainings over 1, 2 and 8 of them, as JSON."""
+"""Run by test_sharding.py in a process with eight CPU devices: the same trainings over 1, 2 and 8 of them, as JSON."""
 
 import json
 import re
@@ -9,17 +9,19 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from evor_eqx.config import CriticConfig, NetworkConfig, TrainConfig
+from evor_eqx.config import FieldConfig, TrainConfig
 from evor_eqx.critics.factory import make_critic
+from evor_eqx.critics.flow import FlowConfig
 from evor_eqx.data.dataset import OfflineDataset
 from evor_eqx.data.windows import HostWindows
 from evor_eqx.runs.run import Run
 from evor_eqx.system.signals import Stopped
 from evor_eqx.training import loop
 from evor_eqx.training.sharding import over_devices
+from evor_eqx.training.update import init_state, init_states
 
 CONFIG = TrainConfig(num_updates=40, batch_size=16, learning_rate=1e-3, log_every=10, checkpoint_every=20)
-CRITIC = CriticConfig(target="velocity", network=NetworkConfig(width=16, depth=1))
+CRITIC = FlowConfig(target="velocity", network=FieldConfig(width=16, depth=1))
 KEY, NUM_SEEDS = jax.random.key(0), 8
 
 
@@ -52,7 +54,7 @@ def train_over(num_devices, model, sampler, key, run, **options):
 def collectives(num_devices, model, sampler, keys):
     """What the compiled block sends between devices."""
     with over_devices(num_devices):
-        states = (loop.init_states if keys.ndim else loop.init_state)(model, CONFIG)
+        states = (init_states if keys.ndim else init_state)(model, CONFIG)
         batch = sampler.sample(CONFIG.batch_size, key=KEY)
         lowered = loop.run_block.lower((sampler, batch, keys, KEY), states, CONFIG, 10)
         text = lowered.compile().compiled.as_text()
@@ -67,7 +69,7 @@ def main(path):
     cases = {"batch": (make(KEY), windows, KEY), "host": (make(KEY), host, KEY), "seeds": (models, windows, keys)}
     numbers = {"batch": (1, 2, 8), "host": (1, 8), "seeds": (1, 8)}
     found = {
-        case: {n: train_over(n, *inputs, Run.open("toy", case, {"n": n})) for n in numbers[case]}
+        case: {n: train_over(n, *inputs, Run.of("toy", case, {"n": n}).open()) for n in numbers[case]}
         for case, inputs in cases.items()
     }
     found["collectives"] = {case: collectives(8, *cases[case]) for case in ("batch", "seeds")}
@@ -76,7 +78,7 @@ def main(path):
         if step == 20:
             raise Stopped
 
-    run = Run.open("toy", "stopped", {})
+    run = Run.of("toy", "stopped", {}).open()
     try:
         train_over(8, *cases["batch"], run, watch=stop)
     except Stopped:

@@ -1,131 +1,174 @@
-"""Phase 3: from a law of the reward-to-go to an action, at inference time and without training.
+"""The agent: a base policy, a critic, inference settings and a selection rule. Observations in, actions out.
 
-Draw N_pi candidates from the base policy, read the soft value of each candidate's law,
-Q*(x, a) = tau_R log E_{z ~ R(.|x, a)} exp(z / tau_R), and pick candidate i with probability softmax(Q* / tau_Q).
-The identity behind Q* needs deterministic transitions; with stochastic ones it is optimistic.
+Phase 3, at inference time and without training: draw N_pi candidates from the base policy, read the soft value of each
+candidate's return distribution, Q*(x, a) = tau_R log E_{z ~ R(.|x, a)} exp(z / tau_R), and pick candidate i with
+probability softmax(Q* / tau_Q). The identity behind Q* needs deterministic transitions; with stochastic ones it is
+optimistic.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
+import numpy as np
+from jaxtyping import Array, Float, Key
 
-from evor_eqx.agent.selection import candidate_weights, capacity, select
+from evor_eqx.agent.decision import Decision, Numbers, act_base_batch, act_batch, decide_batch
+from evor_eqx.agent.selection import SelectionRule, candidate_weights, check_weights
+from evor_eqx.config import CriticConfig, InferenceConfig, PolicyConfig
 from evor_eqx.critics.base import AbstractCritic
-from evor_eqx.distributions import ReturnLaw, soft_value
+from evor_eqx.errors import UserError
 from evor_eqx.policy import FlowPolicy
+from evor_eqx.types import AnyArray
 
 
-class Decision(NamedTuple):
-    """One decision with all that led to it."""
+@dataclass(frozen=True)
+class Agent:
+    """Everything that chooses actions. Only `policy` and `critic` are trained; `replace` changes the rest.
 
-    candidates: Float[Array, "cand chunk"]
-    law: ReturnLaw  # one law per candidate: atoms and weights are [cand, atoms]
-    value: Float[Array, " cand"]  # Q*, in units of return
-    weights: Float[Array, " cand"]  # selection probabilities
-    index: Int[Array, ""]  # the candidate that was picked
+    **Arguments:**
 
-
-def decide(
-    policy: FlowPolicy,
-    critic: AbstractCritic,
-    obs: Float[Array, " obs"],
-    num_candidates: int | Int[Array, ""],
-    num_returns: int,
-    tau_r: Float[Array, ""] | float,
-    tau_q: Float[Array, ""] | float,
-    num_steps: int | Int[Array, ""],
-    *,
-    num_drawn: int | None = None,
-    key: PRNGKeyArray,
-) -> Decision:
-    """One decision at one observation: N_pi candidates, N atoms each, `num_steps` steps in flow time for both flows.
-
-    With `num_drawn` >= N_pi so many candidates are drawn and valued, and the first N_pi, which may then be an array,
-    are chosen from: another N_pi needs no recompilation. The first ones do not depend on how many are drawn.
-    """
-    candidate_key, select_key = jax.random.split(key)
-    num_drawn = int(num_candidates) if num_drawn is None else num_drawn
-    candidates = policy.sample(obs, num_drawn, num_steps, key=candidate_key)
-    law = jax.vmap(lambda chunk: critic.law(obs, chunk, num_returns, num_steps))(candidates)
-    value = soft_value(law, tau_r)
-    weights = candidate_weights(value, tau_q, num_candidates)
-    return Decision(candidates, law, value, weights, select(weights, key=select_key))
-
-
-@eqx.filter_jit
-def decisions(
-    policy: FlowPolicy,
-    critic: AbstractCritic,
-    obs: Float[Array, "envs obs"],
-    keys: Key[Array, " envs"],
-    num_candidates: Int[Array, ""],
-    num_returns: int,
-    tau_r: Float[Array, " envs"],
-    tau_q: Float[Array, " envs"],
-    num_steps: Int[Array, ""],
-    num_drawn: int,
-) -> Decision:
-    """Decisions for a batch of environments (leading axis `envs`) in one compiled call.
-
-    Temperatures, flow steps and N_pi up to `num_drawn` (see `capacity`) never recompile.
+    - `policy`: the base policy, which proposes candidates.
+    - `critic`: the reward-to-go critic. Without one, the agent acts by the base policy alone.
+    - `inference`: N_pi, N, tau_R, tau_Q and the steps in flow time.
+    - `selection`: the rule that gives candidates their weights; see `selection`.
+    - `policy_config`, `critic_config`: what the models were made from; saving needs it.
+    - `facts`: what the agent comes from: task, dataset, runs.
     """
 
-    def one(state, key, r, q):
-        counts = (num_candidates, num_returns)
-        return decide(policy, critic, state, *counts, r, q, num_steps, num_drawn=num_drawn, key=key)
+    policy: FlowPolicy
+    critic: AbstractCritic | None
+    inference: InferenceConfig = field(default_factory=InferenceConfig)
+    selection: SelectionRule = candidate_weights
+    policy_config: PolicyConfig | None = None
+    critic_config: CriticConfig | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
-    return jax.vmap(one)(obs, keys, tau_r, tau_q)
+    @property
+    def chunk_length(self) -> int:
+        """h, the actions in a chunk."""
+        return self.policy.chunk_length
 
+    @property
+    def obs_size(self) -> int:
+        """The length of an observation."""
+        return self.policy.obs_size
 
-@eqx.filter_jit
-def act(*arguments: Any) -> Float[Array, "envs chunk"]:
-    """The chunks that `decisions` picks, in one compiled call; the arguments are those of `decisions`, in its order."""
-    decision = decisions(*arguments)
-    return jax.vmap(lambda candidates, index: candidates[index])(decision.candidates, decision.index)
+    @property
+    def act_size(self) -> int:
+        """The length of an action."""
+        return self.policy.chunk_size // self.chunk_length
 
+    def replace(self, **changes: Any) -> "Agent":
+        """The agent with other inference settings or another selection rule; nothing is trained.
 
-@eqx.filter_jit
-def act_base(
-    policy: FlowPolicy, obs: Float[Array, "envs obs"], keys: Key[Array, " envs"], num_steps: Int[Array, ""]
-) -> Float[Array, "envs chunk"]:
-    """What `act` gives for N_pi = 1, without a critic: the base policy's first candidate."""
+        **Arguments:**
 
-    def one(state, key):
-        candidate_key, _ = jax.random.split(key)
-        return policy.sample(state, 1, num_steps, key=candidate_key)[0]
+        - `changes`: fields of `InferenceConfig` (`num_candidates`, `tau_r`, ...), or `selection`, `inference`.
 
-    return jax.vmap(one)(obs, keys)
+        **Raises:**
 
+        UserError for an unknown name, and for a value out of range.
+        """
+        names = {each.name for each in fields(InferenceConfig)}
+        if unknown := sorted(set(changes) - names - {"selection", "inference"}):
+            expected = ", ".join(sorted(names | {"selection", "inference"}))
+            raise UserError(f"replace: got {', '.join(unknown)}, expected some of {expected}")
+        inference = changes.get("inference", self.inference)
+        inference = replace(inference, **{name: value for name, value in changes.items() if name in names})
+        return replace(self, inference=inference, selection=changes.get("selection", self.selection))
 
-def agent(policy: FlowPolicy, critic: AbstractCritic, num_flow_steps: int) -> Callable[..., Float[Array, "envs chunk"]]:
-    """`act` with its models, as an `evaluate.Actor`: a function of (obs, keys, N_pi, N, tau_R, tau_Q)."""
-    return _as_actor(act, policy, critic, num_flow_steps)
+    def base_policy_agent(self) -> "Agent":
+        """The agent's base policy alone (N_pi = 1), which needs no critic."""
+        return replace(self.replace(num_candidates=1), critic=None)
 
+    def decide(self, obs: Float[AnyArray, "*b obs"], *, key: Key[Array, "*keys"]) -> Decision:
+        """Choose a chunk, and return everything that led to the choice.
 
-def deciding_agent(policy: FlowPolicy, critic: AbstractCritic, num_flow_steps: int) -> Callable[..., Decision]:
-    """As `agent`, but it returns the whole `Decision`s."""
-    return _as_actor(decisions, policy, critic, num_flow_steps)
+        **Arguments:**
 
+        - `obs`: one observation [obs], or a batch [batch, obs].
+        - `key`: a random key. A batch gets a sub-key for each observation, or as many keys as observations.
 
-def base_agent(policy: FlowPolicy, num_flow_steps: int) -> Callable[..., Float[Array, "envs chunk"]]:
-    """As `agent` with N_pi = 1, without a critic; of its arguments only (obs, keys) matter."""
-    num_steps = jnp.asarray(num_flow_steps)
+        **Returns:**
 
-    def actor(obs, keys, num_candidates, num_returns, tau_r, tau_q):
-        return act_base(policy, jnp.asarray(obs), keys, num_steps)
+        A `Decision` with exactly N_pi candidates, on the host.
 
-    return actor
+        **Raises:**
 
+        UserError for an observation of another size, without a critic, and if the selection rule's weights are not
+        finite and non-negative with a sum of one.
+        """
+        return self._decide(obs, key, self._numbers)
 
-def _as_actor(function, policy, critic, num_flow_steps):
-    num_steps = jnp.asarray(num_flow_steps)
+    def act(self, obs: Float[AnyArray, "*b obs"], *, key: Key[Array, "*keys"]) -> Float[np.ndarray, "*b h act"]:
+        """Choose a chunk of h actions in the environment's units, [h, act], or [batch, h, act] for a batch.
 
-    def actor(obs, keys, num_candidates, num_returns, tau_r, tau_q):
-        counts, num_drawn = (jnp.asarray(num_candidates), num_returns), capacity(num_candidates)
-        return function(policy, critic, jnp.asarray(obs), keys, *counts, tau_r, tau_q, num_steps, num_drawn)
+        Arguments and errors are those of `decide`; the choice is the same one.
+        """
+        chunks = self._act(obs, key, self._numbers)
+        return chunks.reshape(*chunks.shape[:-1], self.chunk_length, self.act_size)
 
-    return actor
+    def decide_each(
+        self, obs: Float[AnyArray, "envs obs"], keys: Key[Array, " envs"], settings: Sequence[InferenceConfig]
+    ) -> Decision:
+        """`decide` for a batch in which each observation has its own key and temperatures; see `Numbers.of`."""
+        return self._decide(obs, keys, Numbers.of(settings))
+
+    def act_each(
+        self, obs: Float[AnyArray, "envs obs"], keys: Key[Array, " envs"], settings: Sequence[InferenceConfig]
+    ) -> Float[np.ndarray, "envs chunk"]:
+        """`act` for a batch in which each observation has its own key and temperatures; chunks are flat."""
+        return self._act(obs, keys, Numbers.of(settings))
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the agent into a folder, from which `load_agent` reads it; returns the folder.
+
+        Raises UserError for an agent that cannot be made again from its configuration.
+        """
+        from evor_eqx.agent.saving import save_agent  # which needs this module
+
+        return save_agent(self, Path(folder))
+
+    @cached_property
+    def _numbers(self) -> Numbers:
+        return Numbers.of(self.inference)
+
+    def _decide(self, obs: Any, key: Any, numbers: Numbers) -> Decision:
+        if self.critic is None:
+            raise UserError(
+                "the agent has no critic: expected one, because a decision compares candidates by value; use "
+                "`act`, which needs none"
+            )
+        drawn = decide_batch(self.policy, self.critic, self.selection, self._checked(obs), key, numbers)
+        drawn = jax.tree.map(np.asarray, drawn)
+        n = int(numbers.num_candidates)
+        distribution = jax.tree.map(lambda array: array[..., :n, :], drawn.distribution)
+        decision = Decision(
+            drawn.candidates[..., :n, :], distribution, drawn.value[..., :n], drawn.weights[..., :n], drawn.index
+        )
+        if self.selection is not candidate_weights:
+            check_weights(np.asarray(decision.weights))
+        return decision
+
+    def _act(self, obs: Any, key: Any, numbers: Numbers) -> np.ndarray:
+        obs = self._checked(obs)
+        if self.critic is None:
+            return np.asarray(act_base_batch(self.policy, obs, key, numbers.num_flow_steps))
+        if self.selection is candidate_weights:
+            return np.asarray(act_batch(self.policy, self.critic, self.selection, obs, key, numbers))
+        decision = self._decide(obs, key, numbers)
+        return np.take_along_axis(decision.candidates, np.asarray(decision.index)[..., None, None], axis=-2)[..., 0, :]
+
+    def _checked(self, obs: Any) -> Any:
+        is_ready = isinstance(obs, np.ndarray | jax.Array) and obs.dtype == np.float32
+        obs = obs if is_ready else np.asarray(obs, np.float32)
+        if obs.ndim not in (1, 2) or obs.shape[-1] != self.obs_size:
+            raise UserError(
+                f"observation: got shape {obs.shape}, expected [{self.obs_size}], or [batch, {self.obs_size}]; give "
+                "what the environment of the agent's task returns"
+            )
+        return obs

@@ -1,23 +1,135 @@
-"""Saving and loading of agents."""
+"""Saving and loading of agents: a folder with `agent.json` (configurations, checksums) and `weights.eqx`.
 
+The weights of base policy and critic are saved bit for bit, because half precision changed Q* by more than the
+candidates differ. `load_agent` looks for a folder, then in the home folder's `agents/`, then among the agents that come
+with the package.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from evor_eqx.config import CriticConfig, PolicyConfig, from_record
+from evor_eqx.agent.agent import Agent
+from evor_eqx.agent.selection import candidate_weights
+from evor_eqx.config import InferenceConfig, PolicyConfig, to_record
 from evor_eqx.critics.base import AbstractCritic, ReturnScale
 from evor_eqx.critics.factory import make_critic
+from evor_eqx.critics.registry import critic_config
+from evor_eqx.errors import UserError
 from evor_eqx.policy import FlowPolicy, make_policy
+from evor_eqx.system import paths
+from evor_eqx.system.checked import from_record
+from evor_eqx.system.files import read_json, replacing, sha256, write_json
+
+RECORD, WEIGHTS = "agent.json", "weights.eqx"
+
+
+def save_agent(agent: Agent, folder: Path, others: Sequence[str] = ()) -> Path:
+    """Write an agent into a folder; returns the folder.
+
+    **Arguments:**
+
+    - `agent`: the agent to write.
+    - `folder`: where to; it is made if it is missing.
+    - `others`: names of further files that lie in the folder already and belong to the agent. Their checksums are kept.
+
+    **Raises:**
+
+    UserError for an agent without a critic or without configurations, for a selection rule other than the default, and
+    for a critic that was trained together with those of other tasks, because its configuration cannot rebuild it.
+    """
+    policy_config, config = agent.policy_config, agent.critic_config
+    if agent.critic is None or policy_config is None or config is None:
+        raise UserError(
+            "this agent cannot be saved: got no critic or no configuration of a model, expected a base policy and a "
+            "critic with their configurations; give `critic`, `policy_config` and `critic_config`"
+        )
+    if agent.selection is not candidate_weights:
+        raise UserError("this agent cannot be saved: its selection rule is a function; save it with the default rule")
+    sizes = {"obs_size": agent.obs_size, "chunk_size": agent.policy.chunk_size}
+    record = {
+        "policy": {"config": to_record(policy_config), "sizes": sizes},
+        "critic": {"config": to_record(config), "sizes": sizes},
+        "inference": asdict(agent.inference),
+        "facts": {name: value for name, value in agent.facts.items() if name != "folder"},
+    }
+    if jax.tree.structure(_blank(record)) != jax.tree.structure((agent.policy, agent.critic)):
+        raise UserError("this agent cannot be saved: its critic was trained on one encoder with those of other tasks")
+    with replacing(folder / WEIGHTS) as temporary:
+        eqx.tree_serialise_leaves(temporary, (agent.policy, agent.critic))
+    write_json(folder / RECORD, record | {"sha256": {name: sha256(folder / name) for name in (*others, WEIGHTS)}})
+    return folder
+
+
+def load_agent(name: str | Path) -> Agent:
+    """Load an agent by its folder, or by its name in the home folder's `agents/` or among those of the package.
+
+    **Arguments:**
+
+    - `name`: a folder that `Agent.save` or `evor pack` wrote, or a name, e.g. pointmaze-medium-navigate-task1.
+
+    **Raises:**
+
+    UserError if there is no such agent, and for a file that is missing or does not match its checksum.
+    """
+    folder = find_agent(name)
+    record = read_json(folder / RECORD)
+    for file, expected in record["sha256"].items():
+        got = sha256(folder / file) if (folder / file).is_file() else "no file"
+        if got != expected:
+            raise UserError(
+                f"damaged file {folder / file}: got SHA-256 {got}, expected {expected}; copy it again from its "
+                "source, or pack the agent again (`evor pack`; `make agents` for an agent of the package)"
+            )
+    leaves = io.BytesIO((folder / WEIGHTS).read_bytes())
+    policy, critic = eqx.tree_deserialise_leaves(leaves, eqx.filter_eval_shape(lambda: _blank(record)))
+    return Agent(
+        policy,
+        critic,
+        InferenceConfig(**record["inference"]),
+        policy_config=from_record(PolicyConfig, record["policy"]["config"]),
+        critic_config=critic_from_record(record["critic"]["config"]),
+        facts={**record["facts"], "folder": str(folder)},
+    )
+
+
+def find_agent(name: str | Path) -> Path:
+    """The folder of a saved agent, as `load_agent` looks for it. Raises UserError if there is none."""
+    places = [Path(name), paths.agents_dir() / name]
+    places += [paths.shipped_dir() / each for each in (str(name), f"{name}-v0")]
+    for folder in places:
+        if (folder / RECORD).is_file():
+            return folder
+    shipped = sorted(path.parent.name for path in paths.shipped_dir().glob(f"*/{RECORD}"))
+    raise UserError(
+        f"no agent {str(name)!r}: expected a folder with {RECORD}, a name in {paths.agents_dir()}, or one of "
+        f"{', '.join(shipped)}; `evor pack` writes one"
+    )
+
+
+def critic_from_record(record: dict[str, Any]) -> Any:
+    """A critic's configuration, of its own class. Raises UserError if no critic of its name is registered."""
+    return from_record(critic_config(record["kind"]), record)
 
 
 def blank_policy(record: dict[str, Any], sizes: dict[str, Any]) -> FlowPolicy:
-    """A policy of a recorded configuration, with weights of no meaning: the shape to read recorded ones into."""
+    """A policy of a recorded configuration, with meaningless weights, to read the recorded ones into."""
     return make_policy(from_record(PolicyConfig, record), **sizes, key=jax.random.key(0))
 
 
 def blank_critic(record: dict[str, Any], sizes: dict[str, Any]) -> AbstractCritic:
-    """A critic of a recorded configuration, as `blank_policy`."""
+    """As `blank_policy`, for a critic."""
     with jax.ensure_compile_time_eval():  # numbers also where only shapes are asked for: histograms check their range
         scale = ReturnScale(*map(jnp.asarray, (0.0, 1.0, -1.0, 1.0)))
-    return make_critic(from_record(CriticConfig, record), **sizes, key=jax.random.key(0), scale=scale)
+    return make_critic(critic_from_record(record), **sizes, key=jax.random.key(0), scale=scale)
+
+
+def _blank(record: dict[str, Any]) -> tuple[FlowPolicy, AbstractCritic]:
+    policy, critic = record["policy"], record["critic"]
+    return blank_policy(policy["config"], policy["sizes"]), blank_critic(critic["config"], critic["sizes"])

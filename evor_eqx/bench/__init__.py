@@ -1,0 +1,1 @@
+"""Speed: updates, decisions, simulation and the explorer, beside this machine's own matrix product."""

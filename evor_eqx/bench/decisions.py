@@ -1,38 +1,59 @@
-"""Latency of one decision."""
+"""Latency of one decision of an agent."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from evor_eqx.agent import agent as inference
+from evor_eqx.agent.agent import Agent
 from evor_eqx.bench.timing import seconds_of
 from evor_eqx.bench.updates import bench_critic, bench_policy
-from evor_eqx.config import CriticConfig, NetworkConfig
-from evor_eqx.critics.base import AbstractCritic
-from evor_eqx.policy import FlowPolicy
+from evor_eqx.config import FieldConfig
+from evor_eqx.critics.flow import FlowConfig
 from evor_eqx.system.progress import bar
 
 
 def run_decisions(
     width: int = 512, depth: int = 4, candidates: Iterable[int] = (1, 8, 32, 64), num_rounds: int = 40
 ) -> list[dict[str, Any]]:
-    """Latency of one decision (N = 16, 10 + 10 steps) of `inference.act` for one environment: p50 and p99 in ms."""
-    networks = {"MLP": NetworkConfig(width, depth), "factorised": NetworkConfig(width, depth, head_width=64)}
+    """Time decisions of untrained agents with N = 16 and 10 + 10 steps in flow time.
+
+    **Arguments:**
+
+    - `width`, `depth`: hidden layers of both networks.
+    - `candidates`: the values of N_pi.
+    - `num_rounds`: decisions of each case.
+
+    **Returns:**
+
+    Rows as `time_decisions` gives them, for an MLP and a factorised field.
+    """
+    networks = {"MLP": FieldConfig(width, depth), "factorised": FieldConfig(width, depth, head_width=64)}
     agents = {
-        label: (bench_policy(network), bench_critic(CriticConfig(network=network)))
+        label: Agent(bench_policy(network), bench_critic(FlowConfig(network=network)))
         for label, network in networks.items()
     }
     return time_decisions(agents, candidates, num_rounds)
 
 
 def time_decisions(
-    agents: dict[str, tuple[FlowPolicy, AbstractCritic]], candidates: Iterable[int], num_rounds: int = 40
+    agents: Mapping[str, Agent], candidates: Iterable[int], num_rounds: int = 40
 ) -> list[dict[str, Any]]:
-    """p50 and p99 in ms of one decision of each agent (policy, critic) for each number of candidates, interleaved."""
-    cases = {(label, num): decision_case(*agent, num) for label, agent in agents.items() for num in candidates}
+    """Time single decisions of several agents, interleaved.
+
+    **Arguments:**
+
+    - `agents`: agents by label; everything but N_pi is taken as it is.
+    - `candidates`: the values of N_pi.
+    - `num_rounds`: decisions of each case, in another order in each round.
+
+    **Returns:**
+
+    A row for each label and N_pi: network, num_candidates, p50_ms and p99_ms.
+    """
+    candidates = list(candidates)
+    cases = {(label, num): decision_case(agent, num) for label, agent in agents.items() for num in candidates}
     for case in cases.values():
         case()
     times: dict[tuple[str, int], list[float]] = {key: [] for key in cases}
@@ -49,8 +70,7 @@ def time_decisions(
     ]
 
 
-def decision_case(policy: FlowPolicy, critic: AbstractCritic, num_candidates: int) -> Callable[[], object]:
-    """One decision for one environment, from observation to chunk on the host."""
-    obs, keys = jnp.zeros((1, *policy.features.mean.shape)), jax.random.split(jax.random.key(0), 1)
-    actor, temperatures = inference.agent(policy, critic, 10), (jnp.full(1, 3.0), jnp.full(1, 0.3))
-    return lambda: np.asarray(actor(obs, keys, num_candidates, 16, *temperatures))
+def decision_case(agent: Agent, num_candidates: int) -> Callable[[], object]:
+    """A call of `Agent.act` for one observation, from the environment's array to the chunk on the host."""
+    obs, key, agent = np.zeros(agent.obs_size), jax.random.key(0), agent.replace(num_candidates=num_candidates)
+    return lambda: agent.act(obs, key=key)

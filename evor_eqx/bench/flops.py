@@ -1,4 +1,4 @@
-"""Counts the multiply-adds of a function from its jaxpr: matrix products only, which is where networks spend theirs."""
+"""Operations of a function, counted from its jaxpr: those of matrix products, which are nearly all of a network's."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -6,15 +6,22 @@ from typing import Any
 
 import equinox as eqx
 import jax.extend.core
-from jax.interpreters import partial_eval
+from jax.interpreters import partial_eval  # `jax.extend` has no elimination of dead code
 
 
 def count(function: Callable, *arguments: Any, **options: Any) -> int:
-    """Floating-point operations of `function(*arguments)` in matrix products, two per multiply-add.
+    """Count floating-point operations in the matrix products of a function, two for each multiply-add.
 
-    What no output needs is left out, as the compiler does; loops count with their number of turns; of branches, the
-    dearest. Raises ValueError for a loop without a known
-    number of turns (give the number of flow steps as a Python integer).
+    What no output needs is left out, as the compiler does. A loop counts with its number of turns, and of several
+    branches the most expensive one counts.
+
+    **Arguments:**
+
+    - `function`, `arguments`, `options`: the call to count; it is traced, not run.
+
+    **Raises:**
+
+    ValueError for a loop without a known number of turns: give the number of flow steps as a Python integer.
     """
     closed, *_ = eqx.filter_make_jaxpr(function)(*arguments, **options)
     needed, _ = partial_eval.dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))

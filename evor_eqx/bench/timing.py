@@ -27,7 +27,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Row:
-    """What came of a case: medians over rounds."""
+    """The measurements of a case: medians over rounds."""
 
     name: str
     per_second: float
@@ -38,7 +38,13 @@ class Row:
 
 
 def interleave(cases: list[Case], num_rounds: int) -> list[Row]:
-    """Time all cases round by round; the matrix product runs before and after every case."""
+    """Time cases in interleaved rounds; the matrix product runs before and after every case.
+
+    **Arguments:**
+
+    - `cases`: what to time.
+    - `num_rounds`: rounds; each runs every case once.
+    """
     first_calls = {case.name: seconds_of(case.run) for case in cases}
     peak = matrix_product()
     peak.run()
@@ -62,7 +68,7 @@ def interleave(cases: list[Case], num_rounds: int) -> list[Row]:
 
 
 def matrix_product() -> Case:
-    """PEAK_SHAPE products, one after another: what this machine's matrix unit gives."""
+    """PEAK_TURNS matrix products of PEAK_SHAPE, one after another: what this machine's matrix unit can do."""
     m, k, n = PEAK_SHAPE
     x, w = jnp.ones((m, k)), jnp.full((k, n), 1.0 / k)
     run = jax.jit(lambda x: jax.lax.fori_loop(0, PEAK_TURNS, lambda _, y: y @ w, x))
@@ -75,6 +81,7 @@ def peak_memory() -> float:
 
 
 def seconds_of(run: Callable[[], object]) -> float:
+    """The time of one call."""
     start = time.perf_counter()
     run()
     return time.perf_counter() - start

@@ -1,7 +1,7 @@
-"""What the machine gives and what the project takes of it: updates, decisions, memory; ratios from interleaved runs.
+"""Speed of updates beside the machine's own matrix product.
 
-Machines like laptops change their speed from second to second. So everything is timed in rounds, each round runs every
-case once for a fraction of a second, a ratio is taken within a round, and medians over rounds are reported.
+Machines like laptops change their speed from second to second. So everything is timed in rounds: each round runs every
+case once for a fraction of a second, ratios are taken within a round, and medians over rounds are reported.
 """
 
 from collections.abc import Sequence
@@ -13,26 +13,37 @@ import numpy as np
 
 from evor_eqx.bench import flops
 from evor_eqx.bench.timing import Case, Row, interleave
-from evor_eqx.config import Config, CriticConfig, NetworkConfig, PolicyConfig, TrainConfig
+from evor_eqx.config import Config, CriticConfig, FieldConfig, PolicyConfig, TrainConfig
 from evor_eqx.critics.base import AbstractCritic, ReturnScale
-from evor_eqx.critics.factory import make_critic, make_shared_critic
+from evor_eqx.critics.factory import make_critic
+from evor_eqx.critics.flow import FlowConfig
+from evor_eqx.critics.multitask import make_multitask_flow
 from evor_eqx.data.dataset import OfflineDataset, of_tasks
 from evor_eqx.data.windows import HostWindows, Windows
 from evor_eqx.envs.tasks import NUM_TASKS, parse_task
 from evor_eqx.policy import FlowPolicy, make_policy
 from evor_eqx.presets import preset
 from evor_eqx.suite.methods import METHODS
-from evor_eqx.training import loop
 from evor_eqx.training.compilation import initialised
+from evor_eqx.training.loop import run_block
 from evor_eqx.training.phases import critic_windows
+from evor_eqx.training.sampling import Sampler
+from evor_eqx.training.update import Trainable, init_state, update
 
 OBS_SIZE, ACT_SIZE, NUM_ROWS = 37, 5, 100_100
 _SCALE = ReturnScale(*map(jnp.asarray, (-85.0, 25.0, -100.0, 0.0)))  # as of a task with reward -1 per step
 
 
 def run_training(width: int = 512, depth: int = 4, batch_size: int = 256, num_rounds: int = 5) -> list[Row]:
-    """Updates of phase 1 and of phase 2's targets and architectures, beside the matrix product."""
-    mlp = NetworkConfig(width=width, depth=depth)
+    """Time updates of phase 1, and of phase 2's targets and architectures, beside the matrix product.
+
+    **Arguments:**
+
+    - `width`, `depth`: hidden layers of all networks.
+    - `batch_size`: windows of an update.
+    - `num_rounds`: rounds of all cases.
+    """
+    mlp = FieldConfig(width=width, depth=depth)
     factorised = replace(mlp, head_width=64)
     windows = random_windows()
     policy = bench_policy(mlp)
@@ -44,25 +55,25 @@ def run_training(width: int = 512, depth: int = 4, batch_size: int = 256, num_ro
         ("bootstrap", factorised, "factorised", 20),
         ("coupled", factorised, "factorised", 20),
     ):
-        critic = bench_critic(CriticConfig(target=target, network=network))
+        critic = bench_critic(FlowConfig(target=target, network=network))
         cases.append(update_case(f"phase 2, {target}, {label}", critic, windows, batch_size, num_updates))
     scales = jax.tree.map(lambda leaf: jnp.full(NUM_TASKS, leaf), _SCALE)
-    config = CriticConfig(target="bootstrap", network=factorised)
+    config = FlowConfig(target="bootstrap", network=factorised)
     sizes = (OBS_SIZE, ACT_SIZE, scales)
-    critic = initialised(lambda key: make_shared_critic(config, *sizes, key=key), jax.random.key(0))
+    critic = initialised(lambda key: make_multitask_flow(config, *sizes, key=key), jax.random.key(0))
     tasks = random_windows(num_tasks=NUM_TASKS)
     cases.append(update_case(f"phase 2, bootstrap, {NUM_TASKS} tasks", critic, tasks, batch_size, 20))
     return interleave(cases, num_rounds)
 
 
 def run_methods(names: Sequence[str] = ("evor", "evor_best4", "qc1", "qc5", "ifql"), num_rounds: int = 5) -> list[Row]:
-    """Updates of methods of the suite on an arm, at its laptop preset: what each makes in the same time."""
+    """Time updates of the suite's methods on an arm, each with its laptop configuration."""
     config, dataset = preset("laptop"), random_dataset(NUM_ROWS // 10)
     return interleave([method_case(name, config, dataset) for name in names], num_rounds)
 
 
 def method_case(name: str, config: Config, dataset: OfflineDataset) -> Case:
-    """20 updates of the critic of one of the suite's methods, on draws of no base policy."""
+    """20 updates of the critic of one of the suite's methods, with random chunks in place of a base policy's draws."""
     task = parse_task("cube-single-play-task1")
     config = METHODS[name].configure(config, task, seed=0)
     chunk_size, num_draws = config.policy.chunk_length * ACT_SIZE, config.critic.num_bank_draws
@@ -73,32 +84,43 @@ def method_case(name: str, config: Config, dataset: OfflineDataset) -> Case:
     )
 
 
-def bench_policy(network: NetworkConfig) -> FlowPolicy:
+def bench_policy(network: FieldConfig) -> FlowPolicy:
+    """An untrained base policy with this network."""
     config = PolicyConfig(network=network)
     return initialised(lambda key: make_policy(config, OBS_SIZE, ACT_SIZE, key=key), jax.random.key(0))
 
 
 def bench_critic(config: CriticConfig, chunk_size: int = ACT_SIZE) -> AbstractCritic:
+    """An untrained critic of this configuration."""
     return initialised(lambda key: make_critic(config, OBS_SIZE, chunk_size, key=key, scale=_SCALE), jax.random.key(1))
 
 
-def update_case(name: str, model: loop.Trainable, windows: loop.Sampler, batch_size: int, num_updates: int) -> Case:
-    """`num_updates` fused updates of a policy or critic."""
+def update_case(name: str, model: Trainable, windows: Sampler, batch_size: int, num_updates: int) -> Case:
+    """Fused updates of a model, as a case to time.
+
+    **Arguments:**
+
+    - `name`: the case's name.
+    - `model`: an untrained policy or critic.
+    - `windows`: what batches are drawn from.
+    - `batch_size`: windows of an update.
+    - `num_updates`: updates of one run of the case.
+    """
     config = TrainConfig(batch_size=batch_size, log_every=num_updates, checkpoint_every=num_updates)
     keys = jax.random.split(jax.random.key(0), 4)
     batch = windows.sample(batch_size, key=keys[0])
     inputs = (windows, windows.sample(8, key=keys[1]), keys[2], keys[3])
-    state = [loop.init_state(model, config)]
+    state = [init_state(model, config)]
 
     def run():
-        state[0], metrics = loop.run_block(inputs, state[0], config, num_updates)
+        state[0], metrics = run_block(inputs, state[0], config, num_updates)
         jax.block_until_ready(metrics)
 
-    return Case(name, run, num_updates, flops.count(loop.update, state[0], batch, config, key=keys[0]))
+    return Case(name, run, num_updates, flops.count(update, state[0], batch, config, key=keys[0]))
 
 
 def random_windows(num_rows: int = NUM_ROWS, num_tasks: int = 1) -> Windows | HostWindows:
-    """Windows of a dataset of random rows; of several tasks if there is more than one."""
+    """Windows of a dataset of random rows, with the rewards of one task or of several."""
     dataset = random_dataset(num_rows)
     return (dataset if num_tasks == 1 else of_tasks([dataset] * num_tasks)).windows(gamma=0.99)
 

@@ -1,0 +1,1 @@
+"""The `evor` command, one file per command."""

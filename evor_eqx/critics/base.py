@@ -1,4 +1,8 @@
-"""What every critic answers: the law of the reward-to-go at (obs, chunk). Written for one example."""
+"""The interface of a critic: the return distribution at (obs, chunk). Written for one example; the caller vmaps.
+
+Each critic has one file: its configuration (a `CriticConfig`, registered by name) with `make`, then the module with
+`loss` and `distribution`.
+"""
 
 from abc import abstractmethod
 
@@ -8,20 +12,20 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from evor_eqx import distributions
-from evor_eqx.distributions import ReturnLaw
+from evor_eqx.distributions import ReturnDistribution
 from evor_eqx.nn.features import ObservationFeatures
 from evor_eqx.types import Batch, Metrics
 
-# Enough to tell the best of a few draws, at every backup: on three tasks of the suite the best of four by the mean of
-# so coarse a law had lost less than 1 % of what the best by a fine one is above the average draw.
+# Atoms and flow steps of the distributions by which a backup chooses the best draw. On three tasks of the suite, the
+# best of four draws by such coarse distributions lost less than 1 % of the gain of the best by fine ones.
 FEW_ATOMS_AND_STEPS = (4, 2)
 
 
 class ReturnScale(eqx.Module):
-    """The affine map between returns and the unit-sized state of a model, taken from the data and kept with it.
+    """The affine map between returns and the units of a model, in which returns have unit size; computed from the data.
 
-    `low` and `high` bound every possible return: [r_min, r_max] / (1 - gamma). Training targets stay inside. A scalar
-    each, or one for each of several tasks.
+    `low` and `high` bound every possible return: [r_min, r_max] / (1 - gamma). Training targets are clipped to them.
+    Each field is a scalar, or has one entry for each of several tasks.
     """
 
     shift: Float[Array, "*tasks"]
@@ -44,48 +48,68 @@ class ReturnScale(eqx.Module):
         return self.to_unit(example.reward + example.discount * example.mask * z)
 
 
-class Inputs(eqx.Module):
-    """What a critic is conditioned on: features of the observation, and the chunk."""
+class CriticInputs(eqx.Module):
+    """What a critic's network sees: features of the observation, and the chunk."""
 
     features: ObservationFeatures
+    chunk_size: int = eqx.field(static=True)
 
     def __call__(self, obs: Float[Array, " obs"], chunk: Float[Array, " chunk"]) -> Float[Array, " cond"]:
         return jnp.concatenate([self.features(obs), chunk])
 
+    @property
+    def size(self) -> int:
+        """Length of the network's input."""
+        return self.features.size + self.chunk_size
+
 
 class AbstractCritic(eqx.Module):
-    """A model of the law R(. | obs, chunk) of the reward-to-go under the base policy."""
+    """A model of the distribution R(. | obs, chunk) of the reward-to-go under the base policy."""
 
     @abstractmethod
     def loss(self, target: "AbstractCritic", example: Batch, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
-        """Training loss of one example against the target network, and its record of scalars."""
+        """Training loss of one example.
+
+        **Arguments:**
+
+        - `target`: the target network, this critic's moving average; a constant to the gradient.
+        - `example`: one window of the dataset (`types.Batch` without a batch axis).
+        - `key`: a random key.
+
+        **Returns:**
+
+        The loss, a scalar, and a record of scalars to log, `loss` among them.
+        """
 
     @abstractmethod
-    def law(
+    def distribution(
         self,
         obs: Float[Array, " obs"],
         chunk: Float[Array, " chunk"],
         num_returns: int,
         num_steps: int | Int[Array, ""],
-    ) -> ReturnLaw:
-        """The law in units of return, as `num_returns` = N >= 1 atoms where the critic can choose their number.
+    ) -> ReturnDistribution:
+        """The return distribution in units of return.
 
-        Flows take `num_steps` steps in flow time; critics whose atoms are fixed by their network ignore both.
+        **Arguments:**
+
+        - `obs`, `chunk`: one observation, and the h actions of a chunk, flattened, in [-1, 1].
+        - `num_returns`: N >= 1, the number of atoms. Critics whose atoms are fixed by their network ignore it.
+        - `num_steps`: steps in flow time, for flows; others ignore it.
         """
 
-    def choose(self, batch: Batch) -> Batch:
-        """The batch with argmax_j of `worth`(x', a'_j), the best of the draws at the next state, as its next chunk.
 
-        For a whole batch at once, which is several times as fast as one by one; no gradient passes through it.
-        """
-        assert batch.next_draws is not None
-        draws = batch.next_draws.reshape(-1, batch.next_draws.shape[-1])
-        obs = jnp.repeat(batch.next_obs, batch.next_draws.shape[-2], axis=0)
-        values = jax.vmap(self.worth)(obs, draws).reshape(batch.next_draws.shape[:-1])
-        best = jnp.argmax(values, axis=-1)[:, None, None]
-        next_chunk = jnp.take_along_axis(batch.next_draws, best, axis=1)[:, 0]
-        return eqx.tree_at(lambda b: b.next_chunk, batch, jax.lax.stop_gradient(next_chunk))
+def choose_best_draw(critic: AbstractCritic, batch: Batch) -> Batch:
+    """The batch with the best draw at the next state as its next chunk: argmax_j of the mean of R(. | x', a'_j).
 
-    def worth(self, obs: Float[Array, " obs"], chunk: Float[Array, " chunk"]) -> Float[Array, ""]:
-        """What `choose` compares draws by: the mean of the law, in units of return, of a few atoms and steps."""
-        return distributions.mean(self.law(obs, chunk, *FEW_ATOMS_AND_STEPS))
+    The mean is computed from few atoms and flow steps. The whole batch is processed at once, which is several times as
+    fast as example by example. No gradient passes through the choice.
+    """
+    assert batch.next_draws is not None
+    draws = batch.next_draws.reshape(-1, batch.next_draws.shape[-1])
+    obs = jnp.repeat(batch.next_obs, batch.next_draws.shape[-2], axis=0)
+    found = jax.vmap(lambda o, draw: critic.distribution(o, draw, *FEW_ATOMS_AND_STEPS))(obs, draws)
+    values = distributions.mean(found).reshape(batch.next_draws.shape[:-1])
+    best = jnp.argmax(values, axis=-1)[:, None, None]
+    next_chunk = jnp.take_along_axis(batch.next_draws, best, axis=1)[:, 0]
+    return eqx.tree_at(lambda b: b.next_chunk, batch, jax.lax.stop_gradient(next_chunk))

@@ -5,39 +5,66 @@ is the best of N draws of the base policy by Q, at every backup as well as when 
 rewards belong together: all of the h actions are in the chunk whose value is learned, so nothing has to be corrected.
 
 Details are those of its authors' code (github.com/ColinQiyangLi/qc, agent `acfql` with actor type `best-of-n`): two
-networks, whose mean is the value in backup and choice alike (`num_members` 2 and `combine` "mean" here, `q_agg` there);
-the network that is trained chooses among the N draws, and the target network says what the chosen one is worth; N = 32
-at chunks of five actions (QC), 4 at single ones (BFN), when training as when it acts.
+networks, whose mean is used in backups and for selection (`num_members` 2 and `combine` "mean" here, `q_agg` there);
+the trained network chooses among the N draws, and the target network gives the value of the chosen one; N = 32 for
+chunks of five actions (QC) and 4 for single actions (BFN), in training and at inference.
 
-Differences from it:
+Differences from that code:
 
-1. the base policy is trained beforehand, and its N draws at a state are always the same ones, from the bank;
+1. the base policy is trained beforehand, and its N draws at a state are fixed: they come from the bank;
 2. backed-up values are clipped to the range that rewards allow;
-3. the moving average of the networks acts, as for every critic here;
-4. windows that would leave their episode are not drawn, instead of masked in the loss.
+3. the moving average of the networks is used at inference, as for every critic here;
+4. windows that would leave their episode are never drawn; there, they are masked in the loss.
 """
+
+from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from evor_eqx.critics.base import Inputs, ReturnScale
-from evor_eqx.critics.ensemble import ValueEnsemble
+from evor_eqx.config import CriticConfig
+from evor_eqx.critics.base import CriticInputs, ReturnScale
+from evor_eqx.critics.ensemble import ValueEnsemble, make_value_ensemble
+from evor_eqx.critics.registry import register_critic
 from evor_eqx.critics.scalar import AbstractValue
+from evor_eqx.system.checked import within
 from evor_eqx.types import Batch, Metrics
 
 
+@register_critic("best_of_n")
+@dataclass(frozen=True)
+class BestOfNConfig(CriticConfig):
+    """The value of the best of N chunks (Q-chunking); N is `num_bank_draws`."""
+
+    is_improver: ClassVar[bool] = True
+    has_own_members: ClassVar[bool] = True
+    needs_n_step_of_chunk: ClassVar[bool] = True
+    next_draws: ClassVar[tuple[str, ...]] = ("best",)
+
+    num_bank_draws: int = within(1, 1024, 32)
+    """N, draws of the base policy per state, of which a backup takes the best; 4 for single actions, 32 for chunks."""
+    next_draw: str = "best"
+    """Always best; this critic takes no other value."""
+
+    def make(self, inputs: CriticInputs, scale: ReturnScale, *, key: PRNGKeyArray) -> "BestOfNCritic":
+        """Networks of all members; see `CriticConfig.make`."""
+        network = make_value_ensemble(self, inputs.size, key=key)
+        return BestOfNCritic(network=network, inputs=inputs, scale=scale)
+
+
 class BestOfNCritic(AbstractValue):
-    """The value of a chunk if every later one is the best of N; `network` answers in the units of the model."""
+    """The value of a chunk if every later chunk is the best of N; `network` answers in the units of the model."""
 
     network: ValueEnsemble
-    inputs: Inputs
+    inputs: CriticInputs
     scale: ReturnScale
 
     def loss(self, target: "BestOfNCritic", example: Batch, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
         """Mean over members of (Q_i(x, a) - (r + gamma m Q'(x', a')))^2 for one example, in units of the model.
 
-        Q' is the target network, a' the next chunk, which is the one that `choose` put there.
+        Q' is the target network. a' is the next chunk of the example, chosen by `choose_best_draw`.
         """
         backup = jax.lax.stop_gradient(target.backup(example))
         each = self.network.each(self.inputs(example.obs, example.chunk))
@@ -47,10 +74,6 @@ class BestOfNCritic(AbstractValue):
     def predict(self, obs: Float[Array, " obs"], chunk: Float[Array, " chunk"]) -> Float[Array, ""]:
         """The value that the members agree on, in units of the model."""
         return self.network(self.inputs(obs, chunk))
-
-    def worth(self, obs: Float[Array, " obs"], chunk: Float[Array, " chunk"]) -> Float[Array, ""]:
-        """What `choose` compares draws by: Q(x, a), in units of the model."""
-        return self.predict(obs, chunk)
 
     def backup(self, example: Batch) -> Float[Array, ""]:
         """r + gamma m Q(x', a') by this network, in units of the model."""

@@ -1,9 +1,11 @@
-"""Several critics as one: their laws are combined quantile by quantile.
+"""Several critics as one: their return distributions are combined quantile by quantile.
 
-Each member's law is read as N atoms of equal weights that have its mean: the means of its quantile function over N
-equal parts. Their mean over members is the Wasserstein barycentre of these laws, and their minimum the highest law that
-each of them dominates. There each member bootstraps from itself; members that learn from what all of them say are a
-`ValueEnsemble` inside one critic.
+Each member's distribution is read as N atoms of equal weights that have its mean: the means of its quantile function
+over N equal parts. Their mean over members is the Wasserstein barycentre of these distributions. Their minimum is the
+highest distribution that each of them dominates.
+
+In an `EnsembleCritic`, each member bootstraps from itself. If members bootstrap from their combined value instead,
+they form a `ValueEnsemble` inside one critic.
 """
 
 from collections.abc import Callable
@@ -14,8 +16,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from evor_eqx.config import CriticConfig
 from evor_eqx.critics.base import AbstractCritic
-from evor_eqx.distributions import ReturnLaw, quantile_means
+from evor_eqx.distributions import ReturnDistribution, quantile_means
+from evor_eqx.nn.factory import make_mlp
 from evor_eqx.nn.mlp import MLP
 
 Models = TypeVar("Models")
@@ -23,7 +27,7 @@ COMBINE = {"mean": jnp.mean, "min": jnp.min}
 
 
 class EnsembleCritic(AbstractCritic):
-    """`members` is one critic whose arrays carry a leading axis; `combine` is "mean" or "min"."""
+    """An ensemble of critics. The arrays of `members` have a leading axis of members; `combine` is "mean" or "min"."""
 
     members: AbstractCritic
     num_members: int = eqx.field(static=True)
@@ -37,11 +41,11 @@ class EnsembleCritic(AbstractCritic):
         )
         return jnp.mean(losses), jax.tree.map(jnp.mean, metrics)
 
-    def law(self, obs, chunk, num_returns, num_steps):
-        """The members' laws, combined quantile by quantile; weights are 1 / N."""
-        members = self._each(lambda own: own.law(obs, chunk, num_returns, num_steps))(self.members)
+    def distribution(self, obs, chunk, num_returns, num_steps):
+        """The members' distributions, combined quantile by quantile; weights are 1 / N."""
+        members = self._each(lambda own: own.distribution(obs, chunk, num_returns, num_steps))(self.members)
         atoms = COMBINE[self.combine](quantile_means(members, num_returns), axis=0)
-        return ReturnLaw(atoms=atoms, weights=jnp.full_like(atoms, 1.0 / num_returns))
+        return ReturnDistribution.of_equal_weights(atoms)
 
     def member(self, index: int) -> AbstractCritic:
         """One of the critics, 0 <= index < num_members."""
@@ -52,9 +56,9 @@ class EnsembleCritic(AbstractCritic):
 
 
 class ValueEnsemble(eqx.Module):
-    """Networks that each say one number, and the number that they agree on: their mean or minimum.
+    """Networks with one output each, combined into one number: their mean or their minimum.
 
-    `networks` is one network whose arrays carry a leading axis.
+    The arrays of `networks` have a leading axis of members.
     """
 
     networks: MLP
@@ -65,14 +69,21 @@ class ValueEnsemble(eqx.Module):
         return COMBINE[self.combine](self.each(cond))
 
     def each(self, cond: Float[Array, " cond"]) -> Float[Array, " members"]:
-        """What each member says."""
+        """The output of each member."""
         return one_by_one(lambda network: network(cond)[0], self.num_members)(self.networks)
 
 
-def one_by_one(function: Callable, num: int) -> Callable:
-    """`function` of one model, applied to `num` models whose arrays carry a leading axis, and its results stacked.
+def make_value_ensemble(config: CriticConfig, cond_size: int, *, key: PRNGKeyArray) -> ValueEnsemble:
+    """The networks of all members that a configuration asks for."""
+    keys = jax.random.split(key, config.num_members)
+    networks = eqx.filter_vmap(lambda k: make_mlp(config.network, cond_size, 1, key=k))(keys)
+    return ValueEnsemble(networks, config.num_members, config.combine)
 
-    What vmap says, but written out: a CPU does a few matrix products faster than one with a leading axis.
+
+def one_by_one(function: Callable, num: int) -> Callable:
+    """As vmap over `num` models whose arrays have a leading axis, but unrolled: one model after the other.
+
+    A CPU computes a few matrix products faster than a batched one.
     """
 
     def each(*stacked):
@@ -83,7 +94,7 @@ def one_by_one(function: Callable, num: int) -> Callable:
 
 
 def pick(stacked: Models, index: int) -> Models:
-    """One of several models whose arrays carry a leading axis."""
+    """One of several models whose arrays have a leading axis."""
     arrays, static = eqx.partition(stacked, eqx.is_array)
     return eqx.combine(jax.tree.map(lambda leaf: leaf[index], arrays), static)
 
@@ -91,7 +102,7 @@ def pick(stacked: Models, index: int) -> Models:
 def make_ensemble(
     make_member: Callable[[PRNGKeyArray], AbstractCritic], num_members: int, combine: str, *, key: PRNGKeyArray
 ) -> AbstractCritic:
-    """`num_members` critics that differ in their initial weights; a single one is returned as it is."""
+    """An ensemble of critics that differ in their initial weights. With one member, the critic itself is returned."""
     if num_members == 1:
         return make_member(key)
     members = eqx.filter_vmap(make_member)(jax.random.split(key, num_members))

@@ -2,37 +2,79 @@
 
 Choices of this project where the paper's summary is silent:
 
-1. the state of the flow is the return standardised by the data's Monte-Carlo returns (`ReturnScale`), because the
+1. the state of the flow is the return standardised by the data's Monte Carlo returns (`ReturnScale`), because the
    base noise has unit size while returns of OGBench span tens;
-2. backed-up returns are clipped to the range that rewards allow, [r_min, r_max] / (1 - gamma); laws are not, so that
-   they show what was learned;
+2. backed-up returns are clipped to the range that rewards allow, [r_min, r_max] / (1 - gamma). Returned distributions
+   are not clipped, so that they show what was learned;
 3. n-step windows of the data replace one-step transitions: the critic evaluates the behaviour policy on its own
-   data, so they need no correction; where a backup takes the best draw instead of any (`next_draw`), the law is that
-   of the data's way for n rewards and the improved choice after them, over and over;
-4. atoms start at the mid-quantiles of the noise instead of random draws (`flow.mid_quantile_noise`);
-5. with the second-order solver, times are drawn as densely as it steps (`flow.Solver`), not uniformly.
+   data, so they need no correction; where a backup takes the best draw instead of any (`next_draw`), the distribution
+   is that of a policy that follows the data for n steps, then takes the best draw, and so on;
+4. atoms start at the mid-quantiles of the noise instead of random draws (`flow_matching.mid_quantile_noise`);
+5. with the second-order solver, training times are as dense as its steps (`flow_matching.Solver`), not uniform.
 """
 
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from evor_eqx.critics.base import AbstractCritic, ReturnScale
-from evor_eqx.critics.flow_targets import BellmanStep, FlowTarget
-from evor_eqx.distributions import ReturnLaw
+from evor_eqx.config import CriticConfig, FieldConfig
+from evor_eqx.critics.base import AbstractCritic, CriticInputs, ReturnScale
+from evor_eqx.critics.flow_targets import BellmanStep, FlowTarget, flow_target
+from evor_eqx.critics.registry import register_critic
+from evor_eqx.distributions import ReturnDistribution
 from evor_eqx.nn import flow_matching
+from evor_eqx.nn.factory import make_field
 from evor_eqx.nn.fields import AbstractField
+from evor_eqx.system.checked import one_of, within
 from evor_eqx.types import Batch, Metrics
 
 
+@register_critic("flow")
+@dataclass(frozen=True)
+class FlowConfig(CriticConfig):
+    """A flow of returns (EVOR)."""
+
+    label_field: ClassVar[str] = "target"
+
+    target: str = "bootstrap"
+    """The flow's regression target: velocity (the paper's), bootstrap, coupled, dcfm or mc, or a registered one."""
+    control_variate: float = within(0.0, 1.0, 0.0)
+    """Share lambda of the target field's own velocity in the `coupled` target; 0 (unbiased) to 1."""
+    num_target_steps: int = within(1, 1000, 10)
+    """Steps in flow time of the target network's flow; 5 to 20."""
+    solver: str = one_of("euler", "adams", default="euler")
+    """How the return flow is solved: euler (the paper's) or adams, second order at the same cost."""
+    network: FieldConfig = field(default_factory=FieldConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        flow_target(self.target)
+
+    def make(self, inputs: CriticInputs, scale: ReturnScale, *, key: PRNGKeyArray) -> "FlowCritic":
+        """A field with one coordinate, the return; see `CriticConfig.make`."""
+        return self.on(make_field(self.network, 1, inputs.size, key=key), inputs, scale)
+
+    def on(self, velocity: AbstractField, inputs: Any, scale: ReturnScale) -> "FlowCritic":
+        """The critic with a given velocity field."""
+        return FlowCritic(
+            field=velocity,
+            inputs=inputs,
+            scale=scale,
+            solver=flow_matching.SOLVERS[self.solver],
+            flow_target=flow_target(self.target),
+            num_target_steps=self.num_target_steps,
+            control_variate=self.control_variate,
+        )
+
+
 class FlowCritic(AbstractCritic):
-    """A one-dimensional flow from N(0, 1) to the law of the reward-to-go."""
+    """A one-dimensional flow from N(0, 1) to the distribution of the reward-to-go."""
 
     field: AbstractField
-    inputs: Any  # (obs, chunk) -> what the field is conditioned on; None in a head of a `SharedCritic`
+    inputs: Any  # (obs, chunk) -> what the field is conditioned on; None in a head of `TaskFlows`
     scale: ReturnScale
     solver: flow_matching.Solver = eqx.field(static=True)
     flow_target: FlowTarget = eqx.field(static=True)
@@ -46,10 +88,10 @@ class FlowCritic(AbstractCritic):
     def loss_at(
         self, cond: Float[Array, " cond"], step: BellmanStep, *, key: PRNGKeyArray
     ) -> tuple[Float[Array, ""], Metrics]:
-        """The loss, given what the field is conditioned on and the target network's view of the backup.
+        """The loss, given the field's condition and the target network's Bellman step.
 
-        The recorded `target_return`, of z_0 plus the velocity regressed on, has the backup's mean; with `dcfm`, whose
-        paths bend, only where t is uniform, as `euler` has it.
+        The metric `target_return` is z_0 plus the regression target, in units of return. Its mean is the mean of the
+        backup. With `dcfm`, whose paths are curved, this needs uniform times t, so it only holds for `euler`.
         """
         noise_key, time_key, target_key = jax.random.split(key, 3)
         z_0 = jax.random.normal(noise_key, (1,))
@@ -58,20 +100,22 @@ class FlowCritic(AbstractCritic):
         loss = flow_matching.regression_loss(self.field(z_t, t, cond), vel)
         return loss, {"loss": loss, "target_return": self.scale.to_return(z_0 + vel)[0]}
 
-    def law(
+    def distribution(
         self,
         obs: Float[Array, " obs"],
         chunk: Float[Array, " chunk"],
         num_returns: int,
         num_steps: int | Int[Array, ""],
-    ) -> ReturnLaw:
-        """The N mid-quantiles of the learned law, each with weight 1 / N."""
-        return self.law_at(self.inputs(obs, chunk), num_returns, num_steps)
+    ) -> ReturnDistribution:
+        """The N mid-quantiles of the learned distribution, each with weight 1 / N."""
+        return self.distribution_at(self.inputs(obs, chunk), num_returns, num_steps)
 
-    def law_at(self, cond: Float[Array, " cond"], num_returns: int, num_steps: int | Int[Array, ""]) -> ReturnLaw:
-        """The law, given what the field is conditioned on."""
-        z_1 = self.transport(cond, flow_matching.mid_quantile_noise(num_returns), num_steps)
-        return ReturnLaw(atoms=z_1, weights=jnp.full(num_returns, 1.0 / num_returns))
+    def distribution_at(
+        self, cond: Float[Array, " cond"], num_returns: int, num_steps: int | Int[Array, ""]
+    ) -> ReturnDistribution:
+        """As `distribution`, given the field's condition."""
+        noise = flow_matching.mid_quantile_noise(num_returns)
+        return ReturnDistribution.of_equal_weights(self.transport(cond, noise, num_steps))
 
     def transport(
         self, cond: Float[Array, " cond"], z_0: Float[Array, " atoms"], num_steps: int | Int[Array, ""]
@@ -82,7 +126,10 @@ class FlowCritic(AbstractCritic):
         return self.scale.to_return(unit)
 
     def bellman_step(self, example: Batch, next_cond: Float[Array, " cond"] | None = None) -> BellmanStep:
-        """This network's view of one transition's backup, in the units of the flow; `next_cond` saves its inputs."""
+        """One transition's backup by this network, in the units of the flow.
+
+        `next_cond` is the field's condition at (next_obs, next_chunk). It is computed if not given.
+        """
         cond = self.inputs(example.next_obs, example.next_chunk) if next_cond is None else next_cond
         velocity = self.field.bind(cond)
 

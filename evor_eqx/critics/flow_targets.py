@@ -1,25 +1,26 @@
 """Regression targets of the reward-to-go flow, one small function each, all with the same signature.
 
-Each answers, for one example: at which point z_t of the flow's path, and towards which velocity, is the field
-regressed? `step` is the example's Bellman backup in the units of the flow: `step.velocity(z, t)` and
+Each gives, for one example, a point z_t on the flow's path and the velocity that the field is regressed on at this
+point. `step` is the example's Bellman backup in the units of the flow: `step.velocity(z, t)` and
 `step.transport(z_0)` belong to the target network at (next_obs, next_chunk); `step.backup(z)` is r + gamma m z.
 
 | name        | what it converges to                                                             |
 |-------------|----------------------------------------------------------------------------------|
-| `velocity`  | the paper's formula: the mean is right, the law is the mean plus the base noise   |
-| `bootstrap` | the Bellman law                                                                  |
-| `coupled`   | the Bellman law, with less variance (the next return starts from the same noise) |
-| `dcfm`      | the Bellman law, along the target's own path instead of a straight line          |
-| `mc`        | the law of the recorded Monte-Carlo returns                                      |
+| `velocity`  | the paper's formula: the mean is right, the distribution is the mean plus the base noise   |
+| `bootstrap` | the Bellman distribution                                                                  |
+| `coupled`   | the Bellman distribution, with less variance (the next return starts from the same noise) |
+| `dcfm`      | the Bellman distribution, along the target's own path instead of a straight line          |
+| `mc`        | the distribution of the recorded Monte-Carlo returns                                      |
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from evor_eqx.errors import UserError
 from evor_eqx.nn import flow_matching
 
 ReturnState = Float[Array, " z"]
@@ -37,30 +38,70 @@ class BellmanStep(NamedTuple):
 
 
 FlowTarget = Callable[..., PathPoint]
+Target = TypeVar("Target", bound=FlowTarget)
+TARGETS: dict[str, FlowTarget] = {}  # by name
 
 
+def register_flow_target(name: str) -> Callable[[Target], Target]:
+    """Register a flow-TD target under a name: `--critic.target NAME`, `preset(..., target=NAME)`.
+
+    **Arguments:**
+
+    - `name`: the name; no other function may have it. The same function, defined again (a notebook's cell that is run
+      again), takes the place of the earlier one.
+
+    **Returns:**
+
+    A decorator for a function (step, z_0, t, *, key) -> (z_t, velocity): where the field is regressed, and on which
+    velocity. `step` is a `BellmanStep`; `z_0`, `z_t` and the velocity have shape [1], `t` is a scalar in [0, 1].
+
+    **Raises:**
+
+    UserError if the name is taken.
+    """
+
+    def register(target: Target) -> Target:
+        known = TARGETS.get(name)
+        if known is not None and (known.__module__, known.__qualname__) != (target.__module__, target.__qualname__):
+            raise UserError(f"flow target {name!r}: there is one of this name already; choose another name")
+        TARGETS[name] = target
+        return target
+
+    return register
+
+
+def flow_target(name: str) -> FlowTarget:
+    """The flow target of a name. Raises UserError for an unknown one."""
+    if name not in TARGETS:
+        raise UserError(f"target is {name!r}: expected one of {', '.join(TARGETS)}")
+    return TARGETS[name]
+
+
+@register_flow_target("velocity")
 def velocity(step: BellmanStep, z_0: ReturnState, t: Float[Array, ""], *, key: PRNGKeyArray) -> PathPoint:
     """r + gamma m s(z_t | x', a', t), the paper's formula.
 
     The formula leaves z_t open. Here it knows nothing of the transition, z_t = z_0 + t e with e ~ N(0, 1) (returns have
     unit variance in the units of the flow), so the target's mean at any (z, t) is r + gamma m E s(z, t | x', a'): the
-    fixed point is a field constant in (z, t), the mean return. On the way to a sampled backup, z_t would give the
-    reward away, and the mean would be wrong where rewards are random.
+    fixed point is a field constant in (z, t), the mean return. If z_t lay on the path to a sampled backup, it
+    would reveal the reward, and the mean would be wrong where rewards are random.
     """
     z_t = z_0 + t * jax.random.normal(key, z_0.shape)
     return z_t, step.backup(step.velocity(z_t, t))
 
 
+@register_flow_target("bootstrap")
 def bootstrap(step: BellmanStep, z_0: ReturnState, t: Float[Array, ""], *, key: PRNGKeyArray) -> PathPoint:
     """z_1 = r + gamma m z', z' the target flow run from fresh noise: the distributional Bellman equation, sampled."""
     return _straight(z_0, step.backup(step.transport(jax.random.normal(key, z_0.shape))), t)
 
 
+@register_flow_target("coupled")
 def coupled(step: BellmanStep, z_0: ReturnState, t: Float[Array, ""], *, key: PRNGKeyArray) -> PathPoint:
     """As `bootstrap`, with z' from the same noise z_0, and a control variate (path-coupled flows, arXiv 2605.08253).
 
     The next state's path z'_t = (1 - t) z_0 + t z' shares its noise with this one. With lambda > 0 a part of its
-    velocity is replaced by what the target field says there: z_1 - z_0 + lambda gamma m (s(z'_t, t) - (z' - z_0)).
+    velocity is replaced by the target field's velocity at z'_t: z_1 - z_0 + lambda gamma m (s(z'_t, t) - (z' - z_0)).
     That removes variance and adds a bias, because s(z'_t, t) is a mean given z'_t, not given z_t.
     """
     z_next = step.transport(z_0)
@@ -72,13 +113,15 @@ def coupled(step: BellmanStep, z_0: ReturnState, t: Float[Array, ""], *, key: PR
     return z_t, vel + step.control_variate * correction
 
 
+@register_flow_target("dcfm")
 def dcfm(step: BellmanStep, z_0: ReturnState, t: Float[Array, ""], *, key: PRNGKeyArray) -> PathPoint:
     """The target flow's own path pushed forward by the backup (Value Flows, arXiv 2510.07650), made exact at t = 0.
 
     Pushing the whole path, z_t = r + gamma m z'_t, starts at r + gamma m z_0 instead of the noise, and so learns
-    another law. Here the push-forward T_t(z) = (1 - t) z + t (r + gamma m z) fades in: it is the identity at t = 0 and
-    the backup at t = 1. Its velocity is (r + gamma m z'_t) - z'_t + (1 - t) s(z'_t, t) + t gamma m s(z'_t, t). Half of
-    the examples take the `bootstrap` path, the anchor: both end in the Bellman law, hence so does their mixture.
+    another distribution. Here the push-forward T_t(z) = (1 - t) z + t (r + gamma m z) fades in: it is the identity at t
+    = 0 and the backup at t = 1. Its velocity is (r + gamma m z'_t) - z'_t + (1 - t) s(z'_t, t) + t gamma m s(z'_t, t).
+    Half of the examples take the `bootstrap` path, the anchor: both end in the Bellman distribution, hence so does
+    their mixture.
     """
     noise_key, anchor_key = jax.random.split(key)
     anchor = jax.random.bernoulli(anchor_key)
@@ -93,19 +136,11 @@ def dcfm(step: BellmanStep, z_0: ReturnState, t: Float[Array, ""], *, key: PRNGK
     return jax.tree.map(lambda a, b: jnp.where(anchor, a, b), _straight(z_0, backed_up, t), pushed)
 
 
+@register_flow_target("mc")
 def mc(step: BellmanStep, z_0: ReturnState, t: Float[Array, ""], *, key: PRNGKeyArray) -> PathPoint:
-    """z_1 = the recorded Monte-Carlo return: no bootstrapping; episodes that were cut short bias it."""
+    """z_1 is the recorded Monte-Carlo return. No bootstrapping, but episodes that were cut short bias it."""
     return _straight(z_0, step.mc_return, t)
 
 
 def _straight(z_0: ReturnState, z_1: ReturnState, t: Float[Array, ""]) -> PathPoint:
     return flow_matching.interpolate(z_0, z_1, t), z_1 - z_0
-
-
-TARGETS: dict[str, FlowTarget] = {
-    "velocity": velocity,
-    "bootstrap": bootstrap,
-    "coupled": coupled,
-    "dcfm": dcfm,
-    "mc": mc,
-}

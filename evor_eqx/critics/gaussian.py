@@ -1,22 +1,37 @@
 """Baseline: the reward-to-go as a Gaussian N(mu, sigma^2), trained by distributional temporal differences.
 
 The backup of a Gaussian is a Gaussian, N(r + gamma m mu', (gamma m sigma')^2), and the cross-entropy between two
-Gaussians has a closed form, so no return is sampled. Mixing over rewards, next states and next chunks gives a law that
-is no Gaussian; the cross-entropy's minimiser has that mixture's mean and variance. Both obey their own Bellman
-equations, so at the fixed point both are those of the true law, whose shape beyond them is lost.
+Gaussians has a closed form, so no return is sampled. Mixing over rewards, next states and next chunks gives a
+distribution that is no Gaussian; the cross-entropy's minimiser has that mixture's mean and variance. Both obey their
+own Bellman equations, so at the fixed point both are those of the true distribution, whose shape beyond them is lost.
 """
+
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from evor_eqx.critics.base import AbstractCritic, Inputs, ReturnScale
-from evor_eqx.distributions import ReturnLaw
+from evor_eqx.config import CriticConfig
+from evor_eqx.critics.base import AbstractCritic, CriticInputs, ReturnScale
+from evor_eqx.critics.registry import register_critic
+from evor_eqx.distributions import ReturnDistribution
 from evor_eqx.nn import flow_matching
+from evor_eqx.nn.factory import make_mlp
 from evor_eqx.nn.mlp import MLP
 from evor_eqx.types import Batch, Metrics
 
-STD_FLOOR = 0.05  # of the model's unit, the data's standard deviation of returns; the law of a sure return is this wide
+STD_FLOOR = 0.05  # in the model's unit: the distribution of a certain return is this wide
+
+
+@register_critic("gaussian")
+@dataclass(frozen=True)
+class GaussianConfig(CriticConfig):
+    """A Gaussian distribution of returns."""
+
+    def make(self, inputs: CriticInputs, scale: ReturnScale, *, key: PRNGKeyArray) -> "GaussianCritic":
+        """One network with two outputs; see `CriticConfig.make`."""
+        return GaussianCritic(make_mlp(self.network, inputs.size, 2, key=key), inputs, scale)
 
 
 def cross_entropy(
@@ -34,7 +49,7 @@ class GaussianCritic(AbstractCritic):
     """Mean and standard deviation of the reward-to-go; `network` has two outputs, in the units of the model."""
 
     network: MLP
-    inputs: Inputs
+    inputs: CriticInputs
     scale: ReturnScale
 
     def loss(self, target: "GaussianCritic", example: Batch, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
@@ -43,17 +58,17 @@ class GaussianCritic(AbstractCritic):
         loss = cross_entropy(*self.predict(example.obs, example.chunk), backup_mean, backup_std)
         return loss, {"loss": loss, "target_return": self.scale.to_return(backup_mean)}
 
-    def law(
+    def distribution(
         self,
         obs: Float[Array, " obs"],
         chunk: Float[Array, " chunk"],
         num_returns: int,
         num_steps: int | Int[Array, ""],
-    ) -> ReturnLaw:
+    ) -> ReturnDistribution:
         """The N mid-quantiles of the Gaussian, each with weight 1 / N."""
         mean, std = self.predict(obs, chunk)
         atoms = self.scale.to_return(mean + std * flow_matching.mid_quantile_noise(num_returns))
-        return ReturnLaw(atoms=atoms, weights=jnp.full(num_returns, 1.0 / num_returns))
+        return ReturnDistribution.of_equal_weights(atoms)
 
     def predict(
         self, obs: Float[Array, " obs"], chunk: Float[Array, " chunk"]

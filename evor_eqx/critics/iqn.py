@@ -2,27 +2,43 @@
 
 Differences from the paper:
 
-1. it evaluates the behaviour policy on n-step windows of its data, no action is maximised over;
+1. it evaluates the behaviour policy on n-step windows of its data; there is no maximum over actions;
 2. kappa is 0.01 instead of 1, for the reason given in `critics.quantile`;
-3. the head after the product is linear, where the paper has one more hidden layer: the features that the level
-   modulates are the last hidden layer (it alone has no LayerNorm), so the network is as deep as those of the other
-   critics, and N levels cost little more than one;
-4. the law is read at the mid levels instead of random ones.
+3. the head after the product is linear; the paper has one more hidden layer. The embedded level multiplies the last
+   hidden layer (the only one without LayerNorm), so the network is as deep as those of the other critics, and N levels
+   cost little more than one;
+4. the distribution is read at the mid levels instead of random ones.
 """
+
+from dataclasses import dataclass
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from evor_eqx.critics.base import AbstractCritic, Inputs, ReturnScale
+from evor_eqx.config import CriticConfig
+from evor_eqx.critics.base import AbstractCritic, CriticInputs, ReturnScale
 from evor_eqx.critics.quantile import KAPPA, quantile_huber_loss
-from evor_eqx.distributions import ReturnLaw, mid_levels
+from evor_eqx.critics.registry import register_critic
+from evor_eqx.distributions import ReturnDistribution, mid_levels
 from evor_eqx.nn.mlp import MLP
 from evor_eqx.types import Batch, Metrics
 
 NUM_COSINES = 64  # of a level's embedding (the paper's n)
 NUM_LEVELS = 8  # drawn for the prediction, and again for the target (the paper's N and N')
+
+
+@register_critic("iqn")
+@dataclass(frozen=True)
+class IQNConfig(CriticConfig):
+    """The quantile function of the reward-to-go at any level."""
+
+    def make(self, inputs: CriticInputs, scale: ReturnScale, *, key: PRNGKeyArray) -> "IQNCritic":
+        """One network of the condition and a level; see `CriticConfig.make`."""
+        sizes = self.network
+        network = LevelNetwork(inputs.size, sizes.width, sizes.depth, sizes.use_layer_norm, key=key)
+        return IQNCritic(network, inputs, scale)
 
 
 class LevelNetwork(eqx.Module):
@@ -52,14 +68,14 @@ class LevelNetwork(eqx.Module):
         return jax.nn.relu(self.embedding(jnp.cos(jnp.pi * level * jnp.arange(NUM_COSINES))))
 
 
-class ImplicitCritic(AbstractCritic):
+class IQNCritic(AbstractCritic):
     """The quantile function of the reward-to-go; `network` answers at any level, in the units of the model."""
 
     network: LevelNetwork
-    inputs: Inputs
+    inputs: CriticInputs
     scale: ReturnScale
 
-    def loss(self, target: "ImplicitCritic", example: Batch, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
+    def loss(self, target: "IQNCritic", example: Batch, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
         """Quantile regression of r + gamma m z' for one example, at random levels on both sides."""
         level_key, next_level_key = jax.random.split(key)
         levels = jax.random.uniform(level_key, (NUM_LEVELS,))
@@ -67,16 +83,16 @@ class ImplicitCritic(AbstractCritic):
         loss = quantile_huber_loss(self.predict(example.obs, example.chunk, levels), levels, backup, KAPPA)
         return loss, {"loss": loss, "target_return": self.scale.to_return(jnp.mean(backup))}
 
-    def law(
+    def distribution(
         self,
         obs: Float[Array, " obs"],
         chunk: Float[Array, " chunk"],
         num_returns: int,
         num_steps: int | Int[Array, ""],
-    ) -> ReturnLaw:
+    ) -> ReturnDistribution:
         """The N mid-quantiles, each with weight 1 / N."""
-        atoms = self.scale.to_return(self.predict(obs, chunk, mid_levels(num_returns)))
-        return ReturnLaw(atoms=atoms, weights=jnp.full(num_returns, 1.0 / num_returns))
+        quantiles = self.predict(obs, chunk, jnp.asarray(mid_levels(num_returns)))
+        return ReturnDistribution.of_equal_weights(self.scale.to_return(quantiles))
 
     def predict(
         self, obs: Float[Array, " obs"], chunk: Float[Array, " chunk"], levels: Float[Array, " levels"]

@@ -1,46 +1,60 @@
 """Baseline: the expected reward-to-go alone, Q(x, a), trained by temporal differences on squared error.
 
-Its law is one atom, so tau_R changes nothing: what EVOR loses when it may not see the spread of returns.
+Its distribution is one atom, so tau_R changes nothing. This shows what EVOR loses without the spread of returns.
 """
 
 from abc import abstractmethod
+from dataclasses import dataclass
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from evor_eqx.critics.base import AbstractCritic, Inputs, ReturnScale
-from evor_eqx.distributions import ReturnLaw
+from evor_eqx.config import CriticConfig
+from evor_eqx.critics.base import AbstractCritic, CriticInputs, ReturnScale
+from evor_eqx.critics.registry import register_critic
+from evor_eqx.distributions import ReturnDistribution
+from evor_eqx.nn.factory import make_mlp
 from evor_eqx.nn.mlp import MLP
 from evor_eqx.types import Batch, Metrics
 
 
+@register_critic("scalar")
+@dataclass(frozen=True)
+class ScalarConfig(CriticConfig):
+    """The expected reward-to-go alone."""
+
+    def make(self, inputs: CriticInputs, scale: ReturnScale, *, key: PRNGKeyArray) -> "ScalarCritic":
+        """One network with one output; see `CriticConfig.make`."""
+        return ScalarCritic(network=make_mlp(self.network, inputs.size, 1, key=key), inputs=inputs, scale=scale)
+
+
 class AbstractValue(AbstractCritic):
-    """One number for a chunk, in the place of a law."""
+    """A critic that predicts one number per chunk instead of a distribution."""
 
     scale: eqx.AbstractVar[ReturnScale]
 
-    def law(
+    def distribution(
         self,
         obs: Float[Array, " obs"],
         chunk: Float[Array, " chunk"],
         num_returns: int,
         num_steps: int | Int[Array, ""],
-    ) -> ReturnLaw:
-        """One atom of weight 1, that number."""
-        return ReturnLaw(atoms=self.scale.to_return(self.predict(obs, chunk))[None], weights=jnp.ones(1))
+    ) -> ReturnDistribution:
+        """One atom of weight 1: the predicted number."""
+        return ReturnDistribution.of_equal_weights(self.scale.to_return(self.predict(obs, chunk))[None])
 
     @abstractmethod
     def predict(self, obs: Float[Array, " obs"], chunk: Float[Array, " chunk"]) -> Float[Array, ""]:
-        """The number, in units of the model."""
+        """The predicted number, in units of the model."""
 
 
 class ScalarCritic(AbstractValue):
-    """The mean of the reward-to-go; `network` has one output, in the units of the model."""
+    """The mean of the reward-to-go; `network` has one output, in the units of the model (see `ReturnScale`)."""
 
     network: MLP
-    inputs: Inputs
+    inputs: CriticInputs
     scale: ReturnScale
 
     def loss(self, target: "ScalarCritic", example: Batch, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:

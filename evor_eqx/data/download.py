@@ -1,7 +1,7 @@
-"""Fetches published datasets: several mirrors, repeated tries, a checksum from the first download on, whole or absent.
+"""Download published datasets: from several mirrors, with repeated tries; files are whole or absent.
 
-OGBench publishes no checksums. So the first download is trusted and its SHA-256 kept in a manifest beside the file;
-whatever comes later must be the same.
+OGBench publishes no checksums. So the first download is trusted, and its SHA-256 is kept in a manifest beside the file.
+Later downloads must be the same.
 """
 
 import os
@@ -17,7 +17,7 @@ from evor_eqx.envs.tasks import dataset_name
 from evor_eqx.errors import UserError
 from evor_eqx.system import paths
 from evor_eqx.system.files import read_json, replacing, sha256, write_json
-from evor_eqx.system.locks import lease
+from evor_eqx.system.locks import lock
 from evor_eqx.system.progress import bar
 
 REQUIRED_KEYS = frozenset({"observations", "actions", "terminals", "qpos"})
@@ -31,15 +31,23 @@ def download(
     num_tries: int = 4,
     first_wait: float = 1.0,
 ) -> Path:
-    """Fetch `<dataset>.npz` and `<dataset>-val.npz` unless they are there; return the path of the first.
+    """Download `<dataset>.npz` and `<dataset>-val.npz` unless they are there.
 
-    Arguments: `mirrors` are addresses of folders, tried in turn (default: `$EVOR_MIRRORS`, separated by blanks, then
-    OGBench's own); each `num_tries` rounds over them is followed by a pause, of `first_wait` seconds and then twice as
-    long each time. Raises UserError if no mirror delivers a whole dataset, or if it differs from the first download.
+    **Arguments:**
+
+    - `dataset`: the dataset's name.
+    - `folder`: where the files go (default: `published_dir()`).
+    - `mirrors`: addresses of folders, tried in turn (default: `default_mirrors()`).
+    - `num_tries`: rounds over all mirrors, at least 1.
+    - `first_wait`: seconds of the pause after the first round. Each later pause is twice as long as the one before.
+
+    **Returns:** the path of the training file.
+
+    **Raises:** UserError if no mirror delivers a whole dataset, or if it differs from the first download.
     """
     path = (folder or published_dir()) / f"{dataset_name(dataset)}.npz"
     for file in (path, path.with_name(f"{path.stem}-val.npz")):
-        with lease(file):
+        with lock(file):
             manifest = _read_manifest(path)
             known = manifest["files"].get(file.name, {}).get("sha256")
             if not (file.is_file() and sha256(file) == known):
@@ -50,12 +58,12 @@ def download(
 
 
 def published_dir() -> Path:
-    """Where downloads go. OGBench's own folder is read, never written."""
+    """The folder of downloads. OGBench's own folder is only read."""
     return paths.data_dir() / "published"
 
 
 def default_mirrors() -> list[str]:
-    """`$EVOR_MIRRORS`, then the address that OGBench itself uses."""
+    """The addresses in `$EVOR_MIRRORS`, separated by blanks, then the one that OGBench itself uses."""
     from ogbench.utils import DATASET_URL
 
     return [*os.environ.get("EVOR_MIRRORS", "").split(), DATASET_URL]
@@ -67,7 +75,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 
 
 def _fetch(file: Path, mirrors: list[str], known: str | None, num_tries: int, first_wait: float) -> str:
-    """Fetch one file from the first mirror that delivers it; return the mirror's address."""
+    """Download one file from the first mirror that delivers it; return the mirror's address."""
     problems = {}
     for round_number in range(num_tries):
         for mirror in mirrors:
@@ -86,7 +94,7 @@ def _fetch(file: Path, mirrors: list[str], known: str | None, num_tries: int, fi
 
 
 def _fetch_once(url: str, file: Path, known: str | None) -> None:
-    """Fetch `url` to `file`, which appears only when it is whole, readable and the same as at the first download."""
+    """Download `url` to `file`, which appears only if it is whole, readable and the same as at the first download."""
     with replacing(file) as temporary:
         _stream(url, temporary)
         _check_readable(temporary, url)
@@ -99,7 +107,7 @@ def _fetch_once(url: str, file: Path, known: str | None) -> None:
 
 
 def _stream(url: str, file: Path) -> None:
-    """Fetch bytes; a connection that ends before Content-Length raises (urllib3 counts)."""
+    """Download bytes. A connection that ends before Content-Length raises (urllib3 counts)."""
     # pooch sets the total; 1 until then, because it asks for the truth of the bar and tqdm has none without a total
     with bar(1, url.rpartition("/")[2], "B") as progress:
         fetch = pooch.HTTPDownloader(progressbar=progress, chunk_size=1 << 20, timeout=30)  # pyright: ignore[reportArgumentType]

@@ -1,4 +1,4 @@
-"""The rows of a dataset, read from its files and given a task's rewards."""
+"""Read the rows of a dataset from its files and add a task's rewards."""
 
 import zipfile
 import zlib
@@ -8,18 +8,27 @@ from pathlib import Path
 import numpy as np
 
 from evor_eqx.data.dataset import DEVICE_BYTES, OfflineDataset
-from evor_eqx.data.sources import Source, Split, _check_size
-from evor_eqx.envs.ogbench import make_env, sparse_reward
+from evor_eqx.data.mapped import mapped
+from evor_eqx.data.sources import Source, Split, check_size
+from evor_eqx.envs.ogbench import sparse_reward
 from evor_eqx.envs.tasks import Task
 from evor_eqx.errors import UserError
 from evor_eqx.system import paths
-from evor_eqx.system.locks import lease
+from evor_eqx.system.locks import lock
 
 
 def load_dataset(source: Source, task: Task | None, split: Split) -> OfflineDataset:
-    """The "train" or "val" rows of a source, with the task's reward and mask if a task is given.
+    """The rows of a split as an `OfflineDataset`.
 
-    Rows of many files, or that take more than the device should hold, are memory-mapped from files in the data folder.
+    Rows are memory-mapped from files in the data folder if they come from many files or are too large for the device.
+
+    **Arguments:**
+
+    - `source`: the files.
+    - `task`: the task that gives rewards and masks; None: rewards are 0 and masks are 1.
+    - `split`: train or val.
+
+    **Raises:** UserError as `load_arrays` does.
     """
     parts = map(OfflineDataset.from_arrays, load_parts(source, task, split))
     folder = paths.data_dir() / f"{source.dataset}-{source.fingerprint}.rows" / split
@@ -28,31 +37,37 @@ def load_dataset(source: Source, task: Task | None, split: Split) -> OfflineData
         if dataset.num_bytes <= DEVICE_BYTES:
             return dataset
         parts = [dataset]
-    with lease(folder):
-        return OfflineDataset.mapped(parts, folder)
+    with lock(folder):
+        return mapped(parts, folder)
 
 
 _KEYS = ("observations", "actions", "terminals", "valids", "rewards", "masks", "qpos", "qvel", "button_states")
 
 
 def load_arrays(source: Source, task: Task | None, split: Split) -> dict[str, np.ndarray]:
-    """All rows of one split in OGBench's compact layout, read and rewarded by OGBench's own code.
+    """All rows of a split in OGBench's compact layout, read and rewarded by OGBench's own code.
 
-    Keys: observations, actions, terminals, valids (0 at an episode's last row), the physics (qpos, qvel and, where
-    there are buttons, button_states), and with a task rewards and masks (0 where the task is solved), both read from
-    the row's own state. Raises UserError for a wrong or damaged
-    file, or a task of another dataset.
+    **Returns:** a record of arrays:
+
+    - `observations`, `actions`, `terminals`.
+    - `valids`: 0 at an episode's last row.
+    - `qpos`, `qvel` and, where there are buttons, `button_states`: the state of the physics.
+    - `rewards` and `masks` (0 where the task is solved), if a task is given. Both are read from the row's own state.
+
+    **Raises:** UserError for a wrong or damaged file, or a task of another dataset.
     """
     parts = list(load_parts(source, task, split))
     return parts[0] if len(parts) == 1 else {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 
 def load_parts(source: Source, task: Task | None, split: Split) -> Iterator[dict[str, np.ndarray]]:
-    """What `load_arrays` returns, file by file: one at a time is in memory."""
+    """What `load_arrays` returns, file by file. Only one file at a time is in memory."""
     if task is not None and task.dataset != source.dataset:
-        raise UserError(f"task {task.name} is not one of {source.dataset}: expected a task of the same dataset")
+        raise UserError(
+            f"task {task.name} does not belong to {source.dataset}: expected a task of that dataset; give one of them"
+        )
     for file in source.files(split):
-        _check_size(file, source.details)
+        check_size(file, source.details)
         arrays = _read(file)
         if task is not None:
             _add_rewards(arrays, task)
@@ -68,18 +83,21 @@ def _read(file: Path) -> dict[str, np.ndarray]:
         raise UserError(f"no file {file}: expected an OGBench dataset; make it again with `evor data`") from None
     except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(
-            f"damaged file {file}: expected an OGBench dataset ({error}); delete it and make it again"
+            f"damaged file {file}: got {error}, expected an OGBench dataset; delete it and make it again"
         ) from error
     rows = {key: len(array) for key, array in arrays.items()}
     if "qpos" not in rows or len(set(rows.values())) != 1 or arrays["valids"][-1] != 0:
-        raise UserError(f"wrong file {file}: expected qpos, equal rows and a whole last episode, got rows {rows}")
+        raise UserError(
+            f"wrong file {file}: got rows {rows}, expected qpos, as many rows in each array, and a last row that ends "
+            "an episode; delete it and make it again"
+        )
     return arrays
 
 
 def _add_rewards(arrays: dict[str, np.ndarray], task: Task) -> None:
     from ogbench.relabel_utils import relabel_dataset
 
-    env = make_env(task)
+    env = task.make_env()
     relabel_dataset(task.env_id, env, arrays)
     env.close()
     if task.reward == "sparse":

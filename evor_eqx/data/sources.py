@@ -1,14 +1,14 @@
-"""Finds a dataset, makes it or downloads it, and says which it was: origin and fingerprint go into every result.
+"""Find a dataset, generate it or download it. Its origin and its fingerprint go into every result.
 
-A dataset is a training and a validation file, or as many such pairs as lie in a folder, as OGBench's largest sets do.
+A dataset is a training file and a validation file. OGBench's largest datasets are a folder of many such pairs.
 
-The rule, in this order; training and validation always come from one place:
+Training and validation always come from one place. The first rule that applies decides which:
 
-0. with `folder`: all pairs in it, whatever else lies around;
-1. with `num_episodes`, a `seed` other than 0, or `published=False`: generated here, whatever else lies around;
-2. the published pair in OGBench's own folder;
-3. the published pair downloaded earlier by this project, or now, with `download`;
-4. generated here with the published number of episodes; an error instead with `published=True`.
+1. `folder` is given: all pairs in it.
+2. `num_episodes`, a `seed` other than 0, or `published=False` is given: generated here.
+3. The published pair lies in OGBench's own folder.
+4. The published pair was downloaded earlier by this project, or `download` is given and it is downloaded now.
+5. Otherwise it is generated here with the published number of episodes. With `published=True` this is an error.
 """
 
 import itertools
@@ -23,7 +23,7 @@ from evor_eqx.envs.tasks import dataset_name
 from evor_eqx.errors import UserError
 from evor_eqx.system import paths
 from evor_eqx.system.files import read_json, sha256, short_hash, write_json
-from evor_eqx.system.locks import lease
+from evor_eqx.system.locks import lock
 
 Origin = Literal["generated", "ogbench", "downloaded", "folder"]
 Split = Literal["train", "val"]
@@ -32,7 +32,7 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 
 @dataclass(frozen=True)
 class Source:
-    """Training and validation files of one origin."""
+    """The training and validation files of one origin."""
 
     dataset: str  # full name, e.g. cube-single-play-v0
     origin: Origin  # generated here, found in OGBench's folder, downloaded by this project, or a folder that was given
@@ -41,7 +41,7 @@ class Source:
     details: dict[str, Any] = field(hash=False)  # files with size and SHA-256; if generated: recipe, seed, versions
 
     def files(self, *splits: Split) -> list[Path]:
-        """The files of these splits."""
+        """The files of these splits, split by split."""
         folder = self.path if self.path.is_dir() else self.path.parent
         names = sorted(self.details["files"])
         return [folder / name for split in splits for name in names if name.endswith("-val.npz") == (split == "val")]
@@ -57,12 +57,18 @@ def find_or_make(
     published: bool | None = None,
     folder: Path | None = None,
 ) -> Source:
-    """The dataset by the rule above.
+    """Find a dataset by the rules at the top of this module; generate or download it if it is missing.
 
-    Arguments: `num_episodes` training episodes to generate (None: the published number, or the published files);
-    `seed` and `num_workers` of the generation; `download` fetches published files that are not there; `published`
-    True insists on published files, False on generated ones; `folder` of pairs. Raises UserError for contradictions
-    and damaged files.
+    **Arguments:**
+
+    - `dataset`: the dataset's name.
+    - `num_episodes`: training episodes to generate (None: the published number, or the published files).
+    - `seed`, `num_workers`: passed to `generate`.
+    - `download`: download the published files if they are not there.
+    - `published`: True insists on published files, False on generated ones.
+    - `folder`: a folder of training files, each with its validation file.
+
+    **Raises:** UserError for arguments that contradict each other, and for damaged files.
     """
     name = dataset_name(dataset)
     if folder is not None:
@@ -70,7 +76,8 @@ def find_or_make(
     generated = num_episodes is not None or seed != 0 or published is False
     if (download or published) and generated:
         raise UserError(
-            "a published dataset has a fixed number of episodes and no seed: give these, or ask for published"
+            "got a number of episodes or a seed together with published files: expected one of the two, because a "
+            "published dataset has a fixed number of episodes and no seed; drop one of the two"
         )
     if not generated:
         found = _in_ogbench_folder(name) or _downloaded(name, download)
@@ -81,9 +88,9 @@ def find_or_make(
 
 
 def find(dataset: str, *, num_episodes: int | None = None, seed: int = 0, folder: Path | None = None) -> Source | None:
-    """What `find_or_make` returns where nothing has to be made or fetched for it; else None.
+    """What `find_or_make` returns for the same arguments if the files are there, else None.
 
-    Raises UserError for damaged files, and for what can only be downloaded and is not there.
+    **Raises:** UserError for damaged files, and for a dataset that can only be downloaded and is not there.
     """
     name = dataset_name(dataset)
     if folder is not None:
@@ -95,42 +102,48 @@ def find(dataset: str, *, num_episodes: int | None = None, seed: int = 0, folder
 
 
 def by_fingerprint(dataset: str, fingerprint: str) -> Source:
-    """The dataset's files with this fingerprint, among all that lie here. Raises UserError if they are not there."""
+    """The files of a dataset that have this fingerprint.
+
+    **Raises:** UserError if they are not on this machine.
+    """
     name = dataset_name(dataset)
     candidates = [_in_ogbench_folder(name), _downloaded(name, fetch=False)]
     generated = (path.with_suffix(".npz") for path in paths.data_dir().glob(f"{name}_*.json"))
     candidates += [_with_manifest(path, "generated") for path in generated if _named(path) == fingerprint]
-    given = (_in_folder(name, folder) for folder in _folders_seen())  # read only if it is none of the others
+    given = (_in_folder(name, folder) for folder in _folders_seen())  # a generator: read only if no other matches
     for source in itertools.chain(candidates, given):
         if source is not None and source.fingerprint == fingerprint:
             return source
     raise UserError(
-        f"no dataset {name} with fingerprint {fingerprint} in {paths.data_dir()}: the files that the run was trained "
-        "on were moved or made anew; bring them back, or train again"
+        f"no dataset {name} with fingerprint {fingerprint} in {paths.data_dir()}: expected the files that the run was "
+        "trained on; they were moved or changed: restore them, or train again"
     )
 
 
 def verify(source: Source) -> None:
-    """Compare the SHA-256 of all files with the manifest's. Raises UserError that names the file.
+    """Compare the SHA-256 of all files with the manifest's.
 
-    A file is read again only if its size or time of change differs from what was seen last.
+    A file is read again only if its size or its modification time has changed.
+
+    **Raises:** UserError that names the file that differs.
     """
     for file in source.files(*SPLITS):
-        _check_size(file, source.details)
+        check_size(file, source.details)
         expected, got = source.details["files"][file.name]["sha256"], _hash_once(file)["sha256"]
         if got != expected:
             raise UserError(f"damaged file {file}: got SHA-256 {got}, expected {expected}; delete it and make it again")
 
 
 def _with_manifest(path: Path, origin: Origin) -> Source:
-    """A pair that has a manifest beside it; sizes and checksums are compared with it."""
-    source = _source(path.stem.partition("_")[0], path, origin, read_json(path.with_suffix(".json")))
+    """A pair that has a manifest beside it; sizes and checksums are compared with the manifest's."""
+    manifest = read_json(path.with_suffix(".json"))
+    source = _source(manifest["dataset"], path, origin, manifest)
     verify(source)
     return source
 
 
 def _named(path: Path) -> str:
-    """The fingerprint that a pair's manifest gives it, whatever became of the files."""
+    """The fingerprint that a pair has by its manifest; the files are not read."""
     manifest = read_json(path.with_suffix(".json"))["files"]
     return _fingerprint(manifest, [path, val_path(path)])
 
@@ -140,33 +153,33 @@ def _fingerprint(manifest: dict[str, Any], files: Sequence[Path]) -> str:
 
 
 def _source(dataset: str, path: Path, origin: Origin, details: dict[str, Any]) -> Source:
-    """The files that the details name, with their fingerprint; their sizes are compared with the details'."""
+    """The files that the details name, with their fingerprint. Their sizes are checked."""
     source = Source(dataset, origin, path, "", details)
     files = source.files(*SPLITS)
     for file in files:
-        _check_size(file, details)
+        check_size(file, details)
     return replace(source, fingerprint=_fingerprint(details["files"], files))
 
 
 def _in_folder(dataset: str, folder: Path) -> Source:
-    """All pairs of a folder, as one dataset. Raises UserError if there is none, or one without its validation file."""
+    """All pairs of a folder, as one dataset. Raises UserError if there is none, or if a validation file is missing."""
     folder = folder.resolve()
     pairs = _pairs(folder)
     if not pairs:
         raise UserError(f"no dataset in {folder}: expected files NAME.npz, each with NAME-val.npz")
     for _, missing in ((path, val) for path, val in pairs if not val.is_file()):
-        raise UserError(f"no file {missing}: expected one beside each training file; bring it back")
+        raise UserError(f"no file {missing}: expected one beside each training file; restore it")
     details = {"dataset": dataset, "files": {file.name: _hash_once(file) for pair in pairs for file in pair}}
     return _source(dataset, folder, "folder", details)
 
 
 def _pairs(folder: Path) -> list[tuple[Path, Path]]:
-    """The training files of a folder, each with the validation file that belongs to it, there or not."""
+    """The training files of a folder, each with its validation file, whether that exists or not."""
     return [(path, val_path(path)) for path in sorted(folder.glob("*.npz")) if not path.stem.endswith("-val")]
 
 
 def _folders_seen() -> list[Path]:
-    """The folders of whole pairs that were all hashed here before."""
+    """The folders whose pairs are complete and were all hashed here before."""
     known = set(map(Path, _hashes()))
 
     def is_known(folder: Path) -> bool:
@@ -176,7 +189,8 @@ def _folders_seen() -> list[Path]:
     return list(filter(is_known, sorted({file.parent for file in known})))
 
 
-def _check_size(file: Path, details: dict[str, Any]) -> None:
+def check_size(file: Path, details: dict[str, Any]) -> None:
+    """Compare a file's size with the details of its source. Raises UserError that names the file if they differ."""
     expected = details["files"].get(file.name, {}).get("bytes")
     got = file.stat().st_size if file.is_file() else "no file"
     if got != expected:
@@ -193,18 +207,18 @@ def _in_ogbench_folder(dataset: str) -> Source | None:
 
 
 def _hash_once(file: Path) -> dict[str, Any]:
-    """Size and SHA-256 of a dataset's file, remembered in our own folder by path, size and time of change."""
+    """Size and SHA-256 of a file, remembered in our own data folder by path, size and time of change."""
     state = {"bytes": file.stat().st_size, "mtime_ns": file.stat().st_mtime_ns}
     entry = _hashes().get(str(file), {})
     if {key: entry.get(key) for key in state} != state:
         entry = state | {"sha256": sha256(file)}
-        with lease(_hash_file()):
+        with lock(_hash_file()):
             write_json(_hash_file(), _hashes() | {str(file): entry})
     return {"bytes": entry["bytes"], "sha256": entry["sha256"]}
 
 
 def _hashes() -> dict[str, dict[str, Any]]:
-    """Size, time of change and SHA-256 of each file that was hashed, by its path."""
+    """Size, time of change and SHA-256 of each file that was hashed, by path."""
     return read_json(_hash_file()) if _hash_file().is_file() else {}
 
 
@@ -213,10 +227,8 @@ def _hash_file() -> Path:
 
 
 def _downloaded(dataset: str, fetch: bool) -> Source | None:
-    """The pair that was downloaded earlier, or is now; None if one of the two is missing."""
-    path = downloads.published_dir() / f"{dataset}.npz"
-    if fetch:
-        path = downloads.download(dataset)
+    """The pair that was downloaded earlier, or is downloaded now if `fetch`; None if one of the two is missing."""
+    path = downloads.download(dataset) if fetch else downloads.published_dir() / f"{dataset}.npz"
     if not (path.is_file() and val_path(path).is_file() and path.with_suffix(".json").is_file()):
         return None
     return _with_manifest(path, "downloaded")
@@ -224,5 +236,6 @@ def _downloaded(dataset: str, fetch: bool) -> Source | None:
 
 def _refuse(dataset: str) -> Source:
     raise UserError(
-        f"no published files of {dataset} in {paths.ogbench_dir()}: download them, or let them be generated"
+        f"no published files of {dataset}: expected them in {paths.ogbench_dir()} or {downloads.published_dir()}; "
+        "download them, or generate the dataset"
     )

@@ -1,4 +1,4 @@
-"""Windows of a dataset, from which training draws its batches: on the device, or on the host if they are too large."""
+"""Windows of a dataset: training draws its batches from them, on the device, or on the host if they are too large."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
 from evor_eqx.types import AnyArray, Batch
 
-SEGMENT = 4_000_000  # windows; some 700 MB of an arm's observations and actions
+SEGMENT = 4_000_000  # windows; about 700 MB of an arm's observations and actions
 _SEGMENT_KEY = 0x5E6
 
 
@@ -22,7 +22,7 @@ class Draw(NamedTuple):
 
 
 class Windows(eqx.Module):
-    """A dataset's windows, mostly on the device, where drawing from it is a gather inside the compiled update."""
+    """A dataset's windows. On the device, drawing a batch is a gather inside the compiled update."""
 
     obs: Float[AnyArray, "rows obs"]
     act: Float[AnyArray, "rows act"]
@@ -38,7 +38,7 @@ class Windows(eqx.Module):
     all_draws: bool = eqx.field(static=True, default=False)  # whether batches hold `next_draws`
 
     def sample(self, batch_size: int, *, key: PRNGKeyArray) -> Batch:
-        """A batch of windows, drawn uniformly from all that are valid."""
+        """Draw a batch uniformly from all valid windows."""
         return self.gather(draw(batch_size, len(self.starts), self.num_bank_draws, key=key))
 
     def gather(self, drawn: Draw) -> Batch:
@@ -52,14 +52,22 @@ class Windows(eqx.Module):
 
     @property
     def seed_axes(self) -> "Windows | None":
-        """Where seeds side by side have an array of their own, which may be the bank; see `train.PerSeed`."""
+        """The axes of seeds that are trained side by side, for vmap. Only the bank can have one; None without it."""
         if self.bank is None or self.bank.ndim == 3:
             return None
         shared = jax.tree.map(lambda _: None, self)
         return eqx.tree_at(lambda windows: windows.bank, shared, 0, is_leaf=lambda leaf: leaf is None)
 
     def at(self, rows: Int[AnyArray, "*b"], bank_draw: Int[AnyArray, "*b"]) -> Batch:
-        """The windows that start at `rows`, on the device; `valid` is False where one would leave its episode."""
+        """The windows that start at some rows, on the device.
+
+        `valid` is False where a window would leave its episode.
+
+        **Arguments:**
+
+        - `rows`: where the windows start.
+        - `bank_draw`: which of the bank's draws is the next chunk.
+        """
         next_row = self.next_row[rows]
         next_chunk = self._chunk(next_row) if self.bank is None else self.bank[bank_draw, next_row]
         arrays = {
@@ -84,29 +92,29 @@ class Windows(eqx.Module):
 
 
 class HostWindows:
-    """Windows whose arrays stay on the host, in memory or memory-mapped: a `train.HostSampler`.
+    """Windows whose arrays stay on the host, in memory or memory-mapped.
 
-    The same key draws the same batch as from `Windows` on the device, if there are at most `segment` windows. Of more,
-    the batches of a block of updates are drawn from one run of so many neighbours, itself drawn at random: what a block
-    reads lies close together on the disk, and over blocks every window is as likely as any other.
+    If there are at most `segment` windows, a key draws the same batch as from `Windows` on the device. If there are
+    more, each block of updates draws its batches from one segment of neighbouring windows, which is chosen at random.
+    So a block reads from one place of the disk, and over many blocks all windows are equally likely.
     """
 
     def __init__(self, windows: Windows, segment: int = SEGMENT):
-        self.windows = windows  # its arrays are numpy's
+        self.windows = windows  # with numpy arrays
         self.segment = segment
 
     def sample(self, batch_size: int, *, key: PRNGKeyArray) -> Batch:
-        """A batch of windows, on the device."""
+        """Draw a batch of windows, on the device."""
         return jax.tree.map(lambda array: array[0], self.stage(batch_size, keys=key[None]))
 
     def stage(self, batch_size: int, *, keys: Key[Array, " updates"]) -> Batch:
-        """A batch for each key, on the device: arrays are [updates, batch, ...]."""
+        """Draw a batch for each key, on the device: arrays are [updates, batch, ...]."""
         first, num_starts = self._segment(keys[0])
         drawn = jax.vmap(lambda key: draw(batch_size, num_starts, self.windows.num_bank_draws, key=key))(keys)
         return self.windows.gather(Draw(first + np.asarray(drawn.start), np.asarray(drawn.bank_draw)))
 
     def _segment(self, key: PRNGKeyArray) -> tuple[int, int]:
-        """The first window of the segment that a uniformly drawn window lies in, and how many it has."""
+        """Choose a segment by a uniformly drawn window in it: its first window and its number of windows."""
         num_starts = len(self.windows.starts)
         if num_starts <= self.segment:
             return 0, num_starts
@@ -116,7 +124,7 @@ class HostWindows:
 
 
 def draw(batch_size: int, num_starts: int, num_bank_draws: int, *, key: PRNGKeyArray) -> Draw:
-    """A batch of starts and, for each, one of the bank's draws; both uniform."""
+    """Draw a batch of starts and, for each, one of the bank's draws; both uniformly."""
     start_key, bank_key = jax.random.split(key)
     start = jax.random.randint(start_key, (batch_size,), 0, num_starts)
     return Draw(start, jax.random.randint(bank_key, (batch_size,), 0, num_bank_draws))

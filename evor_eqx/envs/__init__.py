@@ -1,0 +1,1 @@
+"""Tasks and their environments, alone or in parallel processes."""

@@ -1,46 +1,43 @@
 """OGBench's environments, made so that a seed repeats them exactly."""
 
-import tempfile
+import dataclasses
+import functools
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.envs.registration import EnvSpec, load_env_creator
 from jaxtyping import Float
 
-from evor_eqx.envs.tasks import _SLIPPERY, SLIP, Task
+from evor_eqx.envs.tasks import SLIP, SLIPPERY, Task
 from evor_eqx.errors import UserError
 
 
-def make_env(task: Task, **kwargs: Any) -> gymnasium.Env:
-    """The task's environment, which `reset(seed=s)` makes repeat itself exactly; `kwargs` go to gymnasium.make."""
-    env = seeded_env(task.env_id, success_timing=task.reward_timing, **kwargs)
-    return gymnasium.wrappers.TransformReward(env, sparse_reward) if task.reward == "sparse" else env
-
-
-def sparse_reward(reward: Any) -> Any:
-    """0 where the dense reward, minus the number of conditions that are not met, says that the goal is; else -1."""
-    return np.where(np.asarray(reward) == 0, 0.0, -1.0)
-
-
 def seeded_env(env_id: str, **kwargs: Any) -> gymnasium.Env:
-    """An OGBench environment by its Gymnasium name, wrapped in `SeededReset`.
+    """Make an OGBench environment, wrapped in `SeededReset`, and in `SlipperyActions` if it is slippery.
 
-    A `slippery` one adds noise to each action (`SlipperyActions`). Silences what the imports print on a machine without
-    a display, and a remark on float32 bounds; removes the XML file that OGBench's mazes leave behind in the folder for
-    temporary files.
+    **Arguments:**
+
+    - `env_id`: its Gymnasium name, with `-slippery` behind the maze for noisy actions.
+    - `kwargs`: go to `gymnasium.make`.
+
+    What the imports print on a machine without a display is silenced, and so is a remark on float32 bounds.
     """
-    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import ogbench  # noqa: F401  (registers the environments)
 
-        outside, tempfile.tempdir = tempfile.tempdir, folder
-        try:
-            env = gymnasium.make(env_id.replace(_SLIPPERY, ""), **kwargs)
-            return SeededReset(SlipperyActions(env, SLIP) if _SLIPPERY in env_id else env)
-        finally:
-            tempfile.tempdir = outside
+        env = gymnasium.make(_with_one_action_space(env_id.replace(SLIPPERY, "")), **kwargs)
+        _remove_xml(env)
+        return SeededReset(SlipperyActions(env, SLIP) if SLIPPERY in env_id else env)
+
+
+def sparse_reward(reward: Any) -> Any:
+    """The sparse reward of a dense one: 0 where no condition of the goal is unmet, else -1."""
+    return np.where(np.asarray(reward) == 0, 0.0, -1.0)
 
 
 @dataclass(frozen=True)
@@ -54,20 +51,22 @@ class MazeLayout:
 
     @property
     def free_cells(self) -> Float[np.ndarray, "cells 2"]:
-        """The middles of the cells that are not wall, row by row."""
+        """The centres of the cells that are not wall, row by row."""
         i, j = np.nonzero(self.walls == 0)
         return np.stack([j, i], axis=1) * self.unit - self.offset
 
 
 def maze_layout(task: Task) -> MazeLayout:
-    """Walls and goal of a maze task, from OGBench. Raises UserError for a task that has no maze."""
-    env = make_env(task)
+    """Walls and goal of a maze task, from OGBench.
+
+    **Raises:** UserError if the task has no maze.
+    """
+    if not task.is_maze:
+        raise UserError(f"{task.name} has no maze: expected a task of a pointmaze or antmaze dataset")
+    env = task.make_env()
     env.reset(seed=0)
     maze: Any = env.unwrapped
-    if not hasattr(maze, "maze_map"):
-        raise UserError(f"{task.name} has no maze: expected a task of a pointmaze or antmaze dataset")
-    sizes = float(maze._maze_unit), float(maze._offset_x)
-    layout = MazeLayout(maze.maze_map, *sizes, np.array(maze.cur_goal_xy))
+    layout = MazeLayout(maze.maze_map, float(maze._maze_unit), float(maze._offset_x), np.array(maze.cur_goal_xy))
     env.close()
     return layout
 
@@ -82,13 +81,12 @@ class SeededReset(gymnasium.Wrapper):
 
     def __init__(self, env: gymnasium.Env):
         super().__init__(env)
-        _hold_action_space(env.unwrapped)
-        # The first reset computes forces with the arm's gains as in the XML, later ones with OGBench's: the solver's
-        # warm start, and so the last bits of the physics, differ. Hence no user ever sees the first one.
+        # The first reset computes forces with the arm's gains as in the XML, later ones with OGBench's gains. So the
+        # solver's warm start, and with it the last bits of the physics, differ. Hence the first reset is made here.
         env.reset(seed=0)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
-        """As gymnasium's; `seed` may be any non-negative integer."""
+        """Reset as gymnasium does; `seed` may be any non-negative integer."""
         if seed is not None:
             words = np.random.SeedSequence(seed).generate_state(8)
             np.random.seed(words[:4])  # noqa: NPY002  (the global generator is what OGBench uses)
@@ -99,7 +97,7 @@ class SeededReset(gymnasium.Wrapper):
 class SlipperyActions(gymnasium.ActionWrapper):
     """Executes each action with Gaussian noise, clipped to [-1, 1]: transitions become stochastic.
 
-    The noise is a function of the reset's seed. Whoever records the action records what was asked for.
+    The noise is a function of the reset's seed. The recorded actions are those without the noise.
     """
 
     def __init__(self, env: gymnasium.Env, std: float):
@@ -107,7 +105,7 @@ class SlipperyActions(gymnasium.ActionWrapper):
         self.std, self.rng = std, np.random.default_rng(0)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
-        """As gymnasium's; a seed also starts the noise anew."""
+        """Reset as gymnasium does; a seed also restarts the noise."""
         if seed is not None:
             self.rng = np.random.default_rng([seed, 1])
         return self.env.reset(seed=seed, options=options)
@@ -118,6 +116,33 @@ class SlipperyActions(gymnasium.ActionWrapper):
         return np.clip(noisy, -1.0, 1.0).astype(np.float32)
 
 
-def _hold_action_space(env: gymnasium.Env) -> None:
-    """Keep one action space: OGBench's arms build a new one, with a new random seed, at every access."""
-    env.__class__ = type(type(env).__name__, (type(env),), {"action_space": env.action_space})
+class SparseReward(gymnasium.RewardWrapper):
+    """Gives `sparse_reward` instead of the dense reward."""
+
+    def reward(self, reward: Any) -> Any:
+        """The sparse reward."""
+        return sparse_reward(reward)
+
+
+class OneActionSpace:
+    """Keeps one action space, so that its seed lasts: OGBench's arms build a new space at every access."""
+
+    @functools.cached_property
+    def action_space(self):
+        """The space that OGBench built at the first access."""
+        return super().action_space  # type: ignore[misc]
+
+
+def _with_one_action_space(env_id: str) -> EnvSpec:
+    """Gymnasium's specification of an environment, with `OneActionSpace` mixed into the class of the arms."""
+    spec = gymnasium.spec(env_id)
+    shipped: Any = load_env_creator(str(spec.entry_point))
+    if not isinstance(shipped, type):  # a maze comes from a function, and has one action space
+        return spec
+    return dataclasses.replace(spec, entry_point=type(shipped.__name__, (OneActionSpace, shipped), {}))
+
+
+def _remove_xml(env: gymnasium.Env) -> None:
+    """Remove the temporary XML file that a maze was read from. OGBench leaves it in the folder for temporary files."""
+    if hasattr(env.unwrapped, "maze_map"):
+        Path(env.unwrapped.fullpath).unlink(missing_ok=True)  # type: ignore[attr-defined]

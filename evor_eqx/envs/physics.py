@@ -1,4 +1,4 @@
-"""Put an environment into a recorded state of the physics."""
+"""Set an environment to a recorded state of the physics."""
 
 from typing import Any
 
@@ -11,15 +11,24 @@ from evor_eqx.errors import UserError
 def place(
     env: gymnasium.Env, qpos: np.ndarray, qvel: np.ndarray, button_states: np.ndarray | None = None
 ) -> np.ndarray:
-    """Put an environment that was reset into a recorded state of the physics; returns the observation there.
+    """Set an environment, which must have been reset, to a recorded state of the physics.
 
-    It equals the recorded observation up to float32, but for three things on the arms (a test bounds them). The
-    gripper's place and yaw are of the state itself, and were recorded one physics step (2 ms) earlier: up to 0.01 apart
-    in the observation's units. `gripper_contact`, in [0, 1], depends on forces that a state does not hold and is
-    computed anew: while the fingers hold something it may be anything, elsewhere it is the same. And a cube that is
-    tipped by 90 degrees has a yaw that only rounding decides.
+    **Arguments:**
 
-    Raises UserError for arrays of another size, and if buttons are missing or too many.
+    - `env`: one of OGBench's environments, wrapped or not.
+    - `qpos`, `qvel`: positions and velocities of a row of the environment's dataset.
+    - `button_states`: the row's buttons, if the environment has any.
+
+    **Returns:** the observation. It equals the recorded one up to float32, with three exceptions on the arms (a test
+    bounds them):
+
+    - The gripper's place and yaw were recorded one physics step (2 ms) earlier: they differ by up to 0.01 in the
+      observation's units.
+    - `gripper_contact`, in [0, 1], depends on forces that a state does not hold. It is computed anew: it may be
+      anything while the fingers hold something, else it is the same.
+    - A cube that is tipped by 90 degrees has a yaw that only rounding decides.
+
+    **Raises:** UserError for arrays of another size, and for missing or superfluous buttons.
     """
     world: Any = env.unwrapped
     expected = {"qpos": world.model.nq, "qvel": world.model.nv}
@@ -28,7 +37,7 @@ def place(
     given = {"qpos": qpos, "qvel": qvel} | ({} if button_states is None else {"button_states": button_states})
     got = {name: np.size(array) for name, array in given.items()}
     if got != expected:
-        raise UserError(f"physics of sizes {got}: expected {expected}; take a row of the environment's own dataset")
+        raise UserError(f"physics: got sizes {got}, expected {expected}; take a row of the environment's own dataset")
     state = [np.asarray(qpos, np.float64), np.asarray(qvel, np.float64)]
     if button_states is None:
         world.set_state(*state)
@@ -38,7 +47,7 @@ def place(
 
 
 def _observe(world: Any) -> np.ndarray:
-    """The observation of the present state. The arms also learn whether it solves the task, as after a step."""
+    """Compute the observation of the present state and, on the arms, whether it solves the task, as after a step."""
     if hasattr(world, "maze_map"):
         return world.get_ob()
     import mujoco

@@ -1,7 +1,8 @@
-"""Whether MuJoCo can draw pictures here, and with which OpenGL backend: asked once, in a process of its own.
+"""Find an OpenGL backend with which MuJoCo can draw pictures here.
 
-A backend whose library is missing says so only when it draws, and may take the process with it; hence another process
-tries. MuJoCo reads `MUJOCO_GL` when it is imported, so the answer goes there, and what was imported too early is told.
+A backend whose library is missing fails only when it draws, and may end the process. So each backend is tried once, in
+a process of its own. MuJoCo reads `MUJOCO_GL` when it is imported: the variable is set, and modules of MuJoCo that were
+imported before are reloaded.
 """
 
 import functools
@@ -22,9 +23,11 @@ with mujoco.Renderer(model, 8, 8) as renderer:
 
 
 def prepare() -> str:
-    """Let MuJoCo draw with the first backend that works; returns "", or why there is none and what to do about it.
+    """Let MuJoCo draw with the first backend that works.
 
-    Only the backend in `MUJOCO_GL` is tried if that is set. The answer is kept as long as this process lives.
+    If `MUJOCO_GL` is set, only that backend is tried. Each backend is tried only once in the life of this process.
+
+    **Returns:** "", or a message that says why no backend works and what to do.
     """
     asked = os.environ.get("MUJOCO_GL")
     names = (asked,) if asked else _BACKENDS.get(platform.system(), ("",))
@@ -51,7 +54,7 @@ def _works(name: str) -> bool:
 
 @functools.cache
 def _use(name: str) -> None:
-    """Set the backend for this process and its children; a MuJoCo that was imported without it chooses again."""
+    """Set the backend for this process and its children, also if MuJoCo was imported before."""
     os.environ["MUJOCO_GL"] = name
     for module in ("mujoco.rendering.classic.gl_context", "mujoco.gl_context"):
         if module in sys.modules:

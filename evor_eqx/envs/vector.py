@@ -1,7 +1,7 @@
 """Environments in parallel processes, stepped together, each through whole chunks of actions.
 
 There is one process per core with a few environments each, because waking a process costs more than a step of a maze.
-CPU time per environment step with all that is around it, 8 environments, 2 cores, random actions, medians of 5:
+CPU time per environment step, everything included (8 environments, 2 cores, random actions, medians of 5):
 
     pointmaze-medium, bare 66 us:    h = 1: 158 us, h = 5: 87 us    (a process per environment: 302 and 124 us)
     cube-single,      bare 0.99 ms:  h = 1: 1.19 ms, h = 5: 1.06 ms (a process per environment: 1.57 and 1.15 ms)
@@ -22,17 +22,22 @@ from jaxtyping import Float, Int
 from evor_eqx.errors import UserError
 from evor_eqx.system.processes import blank_main, num_cores
 
-MAX_SEED = 2**32 - 1  # numpy's global generator takes no larger one
+MAX_SEED = 2**32 - 1  # the largest seed that numpy's global generator takes
 
 
 class ChunkEnv(gymnasium.Wrapper):
-    """An environment whose action is a chunk: h actions, flattened, executed until done or until the episode ends.
+    """An environment whose action is a chunk: h actions, flattened, executed one by one until the episode ends.
 
-    Observations become float32 and actions are clipped to the action space. A step returns the sum of the rewards and
-    `info = {"success": at any of the steps, "num_steps": environment steps taken}`. Before the first reset and after
-    the end of an episode a step does nothing (`num_steps` 0), so idle environments cost nothing.
+    Observations become float32, and actions are clipped to the action space. A step returns the sum of the rewards. Its
+    `info` holds `success` (at any of the steps) and `num_steps` (environment steps taken). Before the first reset and
+    after the end of an episode a step does nothing, so idle environments cost nothing.
 
-    Raises UserError unless observations and actions are flat boxes.
+    **Arguments:**
+
+    - `env`: an environment whose `info` has `success`.
+    - `horizon`: h, the actions in a chunk.
+
+    **Raises:** UserError unless observations and actions are flat boxes.
     """
 
     def __init__(self, env: gymnasium.Env, horizon: int):
@@ -63,11 +68,11 @@ class ChunkEnv(gymnasium.Wrapper):
 class EnvPack(gymnasium.Env):
     """The `ChunkEnv`s of one process as one environment, with arrays over its members.
 
-    A step takes `{"seeds": [n], "chunks": [n, h * act]}`: members whose seed is not -1 begin an episode with it, the
-    others execute their chunk. Its `info` holds arrays `ret`, `success`, `num_steps`, `ended`.
+    A step takes `{"seeds": [n], "chunks": [n, h * act]}`. Members whose seed is not -1 begin an episode with it; the
+    others execute their chunk. The step's `info` holds arrays `ret`, `success`, `num_steps`, `ended`.
 
-    OGBench draws from numpy's global generator (start positions, teleports), so every member gets a generator of its
-    own in that place: what it draws does not depend on its neighbours.
+    OGBench draws from numpy's global generator (start positions, teleports). So each member replaces it with
+    a generator of its own while it steps, and no member's draws depend on the others.
     """
 
     def __init__(self, make_env: Callable[[], gymnasium.Env], horizon: int, num_members: int):
@@ -98,10 +103,10 @@ class EnvPack(gymnasium.Env):
 
 
 class EnvProcess:
-    """A few environments in a process of their own: it moves them while this process does something else."""
+    """A few environments in another process. It steps them while this process does something else."""
 
     def __init__(self, make_pack: Callable[[], EnvPack], num_envs: int):
-        # Never a plain fork: JAX is multi-threaded. The fork server imports once what every process needs.
+        # No plain fork, because JAX is multi-threaded. The fork server imports once what every process needs.
         multiprocessing.get_context("forkserver").set_forkserver_preload(["ogbench", __name__])
         with blank_main():
             self._env = AsyncVectorEnv([make_pack], context="forkserver", autoreset_mode=AutoresetMode.DISABLED)
@@ -109,22 +114,27 @@ class EnvProcess:
         self.chunk_size = flatdim(self._env.action_space) // num_envs - 1  # beside each chunk, one seed
 
     def start(self, seeds: Int[np.ndarray, " envs"], chunks: Float[np.ndarray, "envs chunk"]) -> None:
-        """Begin an episode where the seed is not -1, execute the chunk elsewhere (nothing where no episode runs)."""
+        """Begin a step; `result` returns its outcome.
+
+        **Arguments:**
+
+        - `seeds`: where the seed is not -1, an episode begins with it.
+        - `chunks`: executed by the other environments; those without a running episode do nothing.
+        """
         self._env.step_async({"seeds": seeds[None], "chunks": chunks[None].astype(np.float32)})
 
     def result(self) -> dict[str, np.ndarray]:
-        """What came of `start`: arrays over environments, `obs`, and of this step `ret`, `success`, `num_steps`,
-        `ended`."""
+        """Wait for the step: arrays over environments, `obs`, `ret`, `success`, `num_steps` and `ended`."""
         obs, _, _, _, info = self._env.step_wait()
         return {name: value[0] for name, value in {"obs": obs, **info}.items() if name[0] != "_"}
 
     def close(self, terminate: bool) -> None:
-        """End the process; `terminate` does not wait for a step that is under way."""
+        """End the process; with `terminate`, at once, even in the middle of a step."""
         self._env.close(terminate=terminate)
 
 
 class ParallelEnvs:
-    """Environments in processes, `groups`, that take turns; from `open_envs`."""
+    """Environments in several processes, the `groups`, which take turns; made by `open_envs`."""
 
     def __init__(self, make_env: Callable[[], gymnasium.Env], horizon: int, num_envs: int, num_processes: int):
         each = num_envs // num_processes
@@ -136,15 +146,15 @@ class ParallelEnvs:
             group.result()
 
     def close(self, terminate: bool = False) -> None:
-        """End the processes; `terminate` does not wait for steps that are under way."""
+        """End the processes; with `terminate`, at once, even in the middle of a step."""
         for group in self.groups:
             group.close(terminate)
 
 
 class LocalEnvs:
-    """As `ParallelEnvs`, but one group in this process: there at once, and open to whoever made its environments.
+    """Environments in this process, as one group: no process has to be started, and the caller can look inside them.
 
-    NumPy's global generator, which OGBench draws from, is left as it was found.
+    NumPy's global generator, which OGBench draws from, is restored after each step.
     """
 
     def __init__(self, make_env: Callable[[], gymnasium.Env], horizon: int, num_envs: int):
@@ -156,13 +166,13 @@ class LocalEnvs:
         self.start(np.full(num_envs, -1), np.zeros((num_envs, self.chunk_size)))
 
     def start(self, seeds: Int[np.ndarray, " envs"], chunks: Float[np.ndarray, "envs chunk"]) -> None:
-        """As that of an `EnvProcess`, but it is done when this returns."""
+        """Do a whole step. The arguments are those of `EnvProcess.start`."""
         with global_generator_kept():
             obs, _, _, _, info = self._pack.step({"seeds": seeds, "chunks": chunks.astype(np.float32)})
         self._outcome = {"obs": obs, **info}
 
     def result(self) -> dict[str, np.ndarray]:
-        """As that of an `EnvProcess`."""
+        """The outcome of the step, as in `EnvProcess.result`."""
         return self._outcome
 
     def close(self) -> None:
@@ -172,7 +182,7 @@ class LocalEnvs:
 
 @contextlib.contextmanager
 def global_generator_kept() -> Iterator[None]:
-    """Give NumPy's global generator back as it was, whatever is drawn from it, or put in its place, meanwhile."""
+    """Restore NumPy's global generator and its state on leaving."""
     generator = np.random.get_bit_generator()  # pyright: ignore[reportAttributeAccessIssue]
     state = np.random.get_state(legacy=False)  # noqa: NPY002
     try:
@@ -190,11 +200,16 @@ def open_envs(
     num_envs: int | None = None,
     num_processes: int | None = None,
 ) -> Iterator[ParallelEnvs]:
-    """Environments in parallel processes, closed on leaving; open them once and use them for many rollouts.
+    """Environments in parallel processes, closed on leaving. Open them once and use them for many rollouts.
 
-    Arguments: `make_env` is picklable and makes an environment whose `info` has `success`; `horizon` is h, actions per
-    chunk; `num_processes` defaults to one per core; `num_envs` defaults to four per process and is rounded up to a
-    multiple of it. Raises UserError for counts below one.
+    **Arguments:**
+
+    - `make_env`: makes an environment whose `info` has `success`; must be picklable, e.g. `Task.make_env`.
+    - `horizon`: h, the actions in a chunk.
+    - `num_envs`: default: four per process. It is rounded up to a multiple of the number of processes.
+    - `num_processes`: default: one per core.
+
+    **Raises:** UserError for counts below one.
     """
     num_processes = num_cores() if num_processes is None else num_processes
     num_envs = 4 * num_processes if num_envs is None else num_envs
@@ -221,7 +236,7 @@ def _unbounded(*shape: int) -> Box:
 
 
 def _begin(env: ChunkEnv, seed: int) -> tuple:
-    """Reset, with the outcome in the form of a step in which nothing happened yet."""
+    """Reset, and return the outcome in the form of a step without reward."""
     obs, info = env.reset(seed=seed)
     return obs, 0.0, False, False, info
 

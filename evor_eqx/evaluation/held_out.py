@@ -1,7 +1,7 @@
-"""Learned laws beside recorded returns: which returns are known, which rows are near a state, what a critic says.
+"""Held-out evaluation: return distributions of a critic beside the recorded returns of validation episodes.
 
-Recorded returns of OGBench's data are those of controllers that follow plans, so they are not quite the returns of the
-Markov policy pi_ref(a | x) that flow TD evaluates; n-step windows lie between the two.
+The recorded returns of OGBench's data are those of controllers that follow plans. They differ a little from the returns
+of the Markov policy pi_ref(a | x) that flow TD evaluates; n-step windows lie between the two.
 """
 
 from dataclasses import dataclass
@@ -14,14 +14,20 @@ from jaxtyping import Array, Float, Int
 
 from evor_eqx.critics.base import AbstractCritic
 from evor_eqx.data.dataset import OfflineDataset
-from evor_eqx.distributions import ReturnLaw, crps, mean, mid_quantiles
+from evor_eqx.distributions import ReturnDistribution, crps, mean, pit, quantile_distances
 
 
 def known_rows(dataset: OfflineDataset, gamma: float, tolerance: float = 0.01) -> Int[np.ndarray, " known"]:
-    """Transitions so early in their episode that at most `tolerance` of the return's weight lies after the cut.
+    """The transitions whose return is known, because little of its weight lies after the end of the recording.
 
-    Chosen by time alone. To keep also the late rows from which the task was solved before the cut would choose by the
-    outcome, and make the recorded returns look better than they are.
+    They are chosen by time alone. Late rows from which the task was solved are left out too: with them, the choice
+    would depend on the outcome, and recorded returns would look better than they are.
+
+    **Arguments:**
+
+    - `dataset`: the dataset.
+    - `gamma`: the discount per step.
+    - `tolerance`: the largest weight gamma^k of what follows the recording.
     """
     remaining = dataset.last_row[dataset.transitions] - dataset.transitions
     return dataset.transitions[gamma**remaining <= tolerance]
@@ -30,46 +36,68 @@ def known_rows(dataset: OfflineDataset, gamma: float, tolerance: float = 0.01) -
 def nearest_rows(
     dataset: OfflineDataset, obs: Float[np.ndarray, " obs"], rows: Int[np.ndarray, " rows"], num: int
 ) -> Int[np.ndarray, " num"]:
-    """The `num` of `rows` whose standardised observations are nearest to `obs`, nearest first."""
+    """The rows whose standardised observations are nearest to a given one, nearest first.
+
+    **Arguments:**
+
+    - `dataset`: the dataset.
+    - `obs`: the observation.
+    - `rows`: the rows to choose from.
+    - `num`: how many.
+    """
     std = np.maximum(dataset.obs.std(axis=0, dtype=np.float64), 1e-6)
     distance = np.linalg.norm((dataset.obs[rows] - obs) / std, axis=1)
     return rows[np.argsort(distance, kind="stable")[:num]]
 
 
 @eqx.filter_jit
-def laws(
+def distributions(
     critic: AbstractCritic,
     obs: Float[Array, "batch obs"],
     chunks: Float[Array, "batch chunk"],
     num_returns: int,
     num_steps: Int[Array, ""] | int,
-) -> ReturnLaw:
-    """The critic's law at each (obs, chunk), as `num_returns` atoms."""
-    return jax.vmap(lambda o, c: critic.law(o, c, num_returns, num_steps))(obs, chunks)
+) -> ReturnDistribution:
+    """The critic's return distribution at each (obs, chunk), with `num_returns` atoms; atoms are [batch, atoms]."""
+    return jax.vmap(lambda o, c: critic.distribution(o, c, num_returns, num_steps))(obs, chunks)
 
 
-def laws_at_rows(
+def distributions_at_rows(
     critic: AbstractCritic,
     dataset: OfflineDataset,
     rows: Int[np.ndarray, " rows"],
     chunk_length: int = 1,
     num_returns: int = 64,
     num_steps: int = 10,
-) -> ReturnLaw:
-    """The critic's laws at rows of a dataset, for the chunks that were taken there; atoms are [rows, atoms]."""
+) -> ReturnDistribution:
+    """The critic's return distributions at rows of a dataset, for the chunks that were taken there.
+
+    **Arguments:**
+
+    - `critic`: the critic.
+    - `dataset`, `rows`: where; a whole chunk must lie in the episode from each row on.
+    - `chunk_length`: h, the actions in a chunk.
+    - `num_returns`, `num_steps`: atoms and steps in flow time.
+
+    **Returns:**
+
+    Distributions with atoms and weights [rows, atoms].
+    """
     chunks = dataset.chunks(rows, chunk_length)
-    return laws(critic, jnp.asarray(dataset.obs[rows]), jnp.asarray(chunks), num_returns, jnp.asarray(num_steps))
+    return distributions(
+        critic, jnp.asarray(dataset.obs[rows]), jnp.asarray(chunks), num_returns, jnp.asarray(num_steps)
+    )
 
 
-def mixture(law: ReturnLaw) -> tuple[Float[np.ndarray, " atoms"], Float[np.ndarray, " atoms"]]:
-    """Many laws as one, each with the same share: the law of a return at a row drawn at random."""
-    atoms, weights = np.asarray(law.atoms), np.asarray(law.weights)
+def mixture(distribution: ReturnDistribution) -> tuple[Float[np.ndarray, " atoms"], Float[np.ndarray, " atoms"]]:
+    """Several distributions as one, each with the same share: that of a return at a row drawn at random."""
+    atoms, weights = np.asarray(distribution.atoms), np.asarray(distribution.weights)
     return atoms.ravel(), weights.ravel() / len(weights)
 
 
 @dataclass(frozen=True)
 class Probes:
-    """Three held-out states to look at while a critic trains: early, in the middle and late in one episode."""
+    """Three held-out states to look at while a critic trains: one early, one midway and one late in an episode."""
 
     obs: Float[np.ndarray, "probes obs"]
     chunks: Float[np.ndarray, "probes chunk"]
@@ -80,10 +108,18 @@ class Probes:
     def of(
         cls, dataset: OfflineDataset, gamma: float, chunk_length: int = 1, num_nearby: int = 32, tolerance: float = 0.05
     ) -> "Probes":
-        """The first, middle and last row with a known return in the middle one of the episodes that have any.
+        """The first, middle and last row with a known return, of the middle one of the episodes that have any.
 
-        Where no return is known (episodes shorter than the discount's horizon), any row may be a probe, and nothing
-        is `recorded`.
+        If no return is known (episodes shorter than the discount's horizon), any row may be a probe, and nothing is
+        `recorded`.
+
+        **Arguments:**
+
+        - `dataset`: held-out data of the task.
+        - `gamma`: the discount per step.
+        - `chunk_length`: h, the actions in a chunk.
+        - `num_nearby`: rows near each probe whose returns are `recorded`.
+        - `tolerance`: that of `known_rows`.
         """
         known = _with_chunk(dataset, known_rows(dataset, gamma, tolerance), chunk_length)
         rows = known if len(known) else _with_chunk(dataset, dataset.transitions, chunk_length)
@@ -95,13 +131,15 @@ class Probes:
         arrays = dataset.obs[probes], dataset.chunks(probes, chunk_length)
         return cls(*arrays, [returns[rows] for rows in nearby], limits)
 
-    def laws(self, critic: AbstractCritic, num_returns: int = 64, num_steps: int = 10) -> ReturnLaw:
-        """The critic's laws at the probes, for the chunks that were taken there; atoms are [probes, atoms]."""
-        return laws(critic, jnp.asarray(self.obs), jnp.asarray(self.chunks), num_returns, jnp.asarray(num_steps))
+    def distributions(self, critic: AbstractCritic, num_returns: int = 64, num_steps: int = 10) -> ReturnDistribution:
+        """The critic's return distributions at the probes, for the chunks taken there; atoms are [probes, atoms]."""
+        return distributions(
+            critic, jnp.asarray(self.obs), jnp.asarray(self.chunks), num_returns, jnp.asarray(num_steps)
+        )
 
 
 class HeldOut(eqx.Module):
-    """Held-out rows with known returns, ready to judge a critic on the device while it trains."""
+    """Held-out rows with known returns, on the device, to compare a critic with while it trains."""
 
     obs: Float[Array, "rows obs"]
     chunks: Float[Array, "rows chunk"]
@@ -111,7 +149,16 @@ class HeldOut(eqx.Module):
     def of(
         cls, dataset: OfflineDataset, gamma: float, chunk_length: int = 1, num_rows: int = 512, tolerance: float = 0.05
     ) -> "HeldOut":
-        """At most `num_rows` rows of a dataset, evenly spread over those whose return is known to the tolerance."""
+        """Rows of a dataset, evenly spread over those with a known return; there may be none.
+
+        **Arguments:**
+
+        - `dataset`: held-out data of the task.
+        - `gamma`: the discount per step.
+        - `chunk_length`: h, the actions in a chunk.
+        - `num_rows`: the largest number of rows.
+        - `tolerance`: that of `known_rows`.
+        """
         rows = _with_chunk(dataset, known_rows(dataset, gamma, tolerance), chunk_length)
         rows = rows[:: max(1, -(-len(rows) // num_rows))]
         arrays = (dataset.obs[rows], dataset.chunks(rows, chunk_length), dataset.mc_returns(gamma)[0][rows])
@@ -121,23 +168,32 @@ class HeldOut(eqx.Module):
     def __call__(
         self, critic: AbstractCritic, num_returns: int = 32, num_steps: int | Int[Array, ""] = 10
     ) -> dict[str, Float[Array, ""]]:
-        """In units of return: `held_out_w1` of the pooled laws, `held_out_crps`, `held_out_error` of the mean (signed);
-        and `held_out_coverage`, the share of returns inside the central 90 % of their law. Empty without rows.
+        """Errors of a critic at the held-out rows.
 
-        CRPS, E|z - y| - E|z - z'| / 2 for a return y and draws z, z' of its law, judges every law by its own return
-        (Gneiting and Raftery 2007); the pooled W_1 only sees whether the laws are right on average.
+        **Arguments:**
+
+        - `critic`: the critic.
+        - `num_returns`, `num_steps`: atoms and steps in flow time.
+
+        **Returns:**
+
+        Numbers by name; none without rows. All but the last are in units of return.
+
+        - `held_out_w1`: W_1 between all distributions together and all returns. It tells whether the distributions are
+          right on average.
+        - `held_out_crps`: the mean CRPS, which compares every distribution with its own return.
+        - `held_out_error`: the mean predicted return minus the mean return.
+        - `held_out_coverage`: the share of returns in the central 90 % of their distributions.
         """
         if len(self.returns) == 0:
             return {}
-        law = laws(critic, self.obs, self.chunks, num_returns, num_steps)
-        pooled = ReturnLaw(law.atoms.ravel(), law.weights.ravel() / len(self.returns))
-        level = jnp.sum(law.weights * (law.atoms < self.returns[:, None]), axis=1)
-        level += 0.5 * jnp.sum(law.weights * (law.atoms == self.returns[:, None]), axis=1)
+        distribution = distributions(critic, self.obs, self.chunks, num_returns, num_steps)
+        pooled = ReturnDistribution(distribution.atoms.ravel(), distribution.weights.ravel() / len(self.returns))
         return {
-            "held_out_w1": jnp.mean(jnp.abs(mid_quantiles(pooled, len(self.returns)) - jnp.sort(self.returns))),
-            "held_out_crps": jnp.mean(jax.vmap(crps)(law, self.returns)),
-            "held_out_error": jnp.mean(mean(law) - self.returns),
-            "held_out_coverage": jnp.mean(jnp.abs(level - 0.5) <= 0.45),
+            "held_out_w1": jnp.mean(quantile_distances(pooled, jnp.sort(self.returns))),
+            "held_out_crps": jnp.mean(jax.vmap(crps)(distribution, self.returns)),
+            "held_out_error": jnp.mean(mean(distribution) - self.returns),
+            "held_out_coverage": jnp.mean(jnp.abs(pit(distribution, self.returns) - 0.5) <= 0.45),
         }
 
 

@@ -1,28 +1,26 @@
-"""Rollouts that start from recorded physics: what the return from a state really is, beside what a critic says.
+"""Monte Carlo rollouts from a state: the returns that follow a recorded state, to compare a critic with.
 
-A dataset's row holds positions `qpos`, velocities `qvel` and, for scenes and puzzles, `button_states`; `place` puts an
-environment there. `returns_from` then gives Monte-Carlo returns from that state, of the agent or of its base policy.
+A dataset's row holds positions `qpos`, velocities `qvel` and, for scenes and puzzles, `button_states`.
+`envs.physics.place` puts an environment there. `returns_from` then gives Monte Carlo returns from that state, of an
+agent or of its base policy.
 """
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import gymnasium
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from evor_eqx.agent.agent import agent, base_agent
-from evor_eqx.config import Setting
-from evor_eqx.critics.base import AbstractCritic
-from evor_eqx.envs.ogbench import make_env
+from evor_eqx.agent.agent import Agent
+from evor_eqx.config import InferenceConfig
 from evor_eqx.envs.physics import place
 from evor_eqx.envs.tasks import Task
 from evor_eqx.envs.vector import LocalEnvs, global_generator_kept
 from evor_eqx.errors import UserError
-from evor_eqx.evaluation.recording import chunk_length
+from evor_eqx.evaluation.recording import check_fits
 from evor_eqx.evaluation.rollout import Episode, run_episodes
-from evor_eqx.policy import FlowPolicy
 
 _NO_LIMIT = 10**9  # steps, instead of the task's own time limit
 Physics = Mapping[str, np.ndarray]  # `qpos`, `qvel` and, where there are buttons, `button_states` of one row
@@ -39,7 +37,7 @@ class Returns:
 
     @property
     def text(self) -> str:
-        """What must be said beside the returns."""
+        """How many rollouts were cut, and the weight of what would have followed."""
         cut, num = int(self.is_cut.sum()), len(self.is_cut)
         if cut == 0:
             return f"all {num} rollouts reached the goal"
@@ -48,12 +46,9 @@ class Returns:
 
 
 def returns_from(
-    policy: FlowPolicy,
-    critic: AbstractCritic | None,
+    agent: Agent,
     task: Task,
     physics: Physics,
-    setting: Setting,
-    num_flow_steps: int,
     *,
     seeds: Sequence[int] = range(16),
     max_steps: int = 300,
@@ -61,15 +56,22 @@ def returns_from(
 ) -> Returns:
     """Discounted returns of fresh rollouts from a recorded state, one for each seed, decided in one batch.
 
-    Without a critic it is the base policy that acts (N_pi = 1, whatever the setting says). A rollout ends at success or
-    after `max_steps`; the task's own time limit does not count. At most `num_envs` run together, in this process; they
-    are kept for the next call (an arm takes a second to make). Raises UserError as `place` and `run_episodes` do.
+    A rollout ends at success or after `max_steps`; the task's own time limit does not count.
+
+    **Arguments:**
+
+    - `agent`: who acts; `Agent.base_policy_agent` gives the base policy alone.
+    - `task`: the task whose environment and discount are used.
+    - `physics`: the state; see `envs.physics.place`.
+    - `seeds`: a rollout for each.
+    - `max_steps`: environment steps after which a rollout is cut.
+    - `num_envs`: environments that run together, in this process. They are kept for the next call.
+
+    **Raises:**
+
+    UserError as `place` and `run_episodes` do.
     """
-    if critic is None:
-        actor, setting = base_agent(policy, num_flow_steps), replace(setting, num_candidates=1)
-    else:
-        actor = agent(policy, critic, num_flow_steps)
-    episodes = _episodes_from([physics], policy, actor, task, [setting], seeds, max_steps, num_envs)
+    episodes = _episodes_from([physics], agent, task, [agent.inference], seeds, max_steps, num_envs)
     return Returns(
         values=np.array([episode.ret for episode in episodes]),
         lengths=np.array([episode.length for episode in episodes]),
@@ -79,54 +81,75 @@ def returns_from(
 
 
 def returns_from_each(
-    policy: FlowPolicy,
-    critic: AbstractCritic,
+    agent: Agent,
     task: Task,
     places: Sequence[Physics],
-    settings: Sequence[Setting],
-    num_flow_steps: int,
+    settings: Sequence[InferenceConfig],
     *,
     num_rollouts: int = 4,
     max_steps: int = 500,
     num_envs: int = 16,
 ) -> Float[np.ndarray, "settings places rollouts"]:
-    """As `returns_from`, from many recorded states and for many settings in one go, with seeds of their own."""
-    actor, seeds = agent(policy, critic, num_flow_steps), range(len(places) * num_rollouts)
-    episodes = _episodes_from(places, policy, actor, task, settings, seeds, max_steps, num_envs)
+    """As `returns_from`, from several recorded states and for several inference settings in one call.
+
+    **Arguments:**
+
+    - `agent`, `task`: who acts, and on what.
+    - `places`: the states.
+    - `settings`: the inference settings.
+    - `num_rollouts`: rollouts from each state, all with different seeds; settings share the seeds.
+    - `max_steps`, `num_envs`: those of `returns_from`.
+
+    **Returns:**
+
+    Discounted returns [settings, places, rollouts].
+    """
+    seeds = range(len(places) * num_rollouts)
+    episodes = _episodes_from(places, agent, task, settings, seeds, max_steps, num_envs)
     by_seed = np.array([episode.ret for episode in episodes]).reshape(len(settings), num_rollouts, len(places))
     return np.moveaxis(by_seed, 1, 2)
 
 
 def returns_after(
-    policy: FlowPolicy,
+    agent: Agent,
     task: Task,
     places: Sequence[Physics],
     chunks: Float[np.ndarray, "places cand chunk"],
-    num_flow_steps: int,
     *,
     num_rollouts: int = 4,
     max_steps: int = 300,
     num_envs: int = 16,
 ) -> Float[np.ndarray, "places cand rollouts"]:
-    """Discounted returns of rollouts that begin with a given chunk and go on with the base policy.
+    """Discounted returns of rollouts that begin with a given chunk and go on with the agent's base policy.
 
-    Their mean over rollouts is the Monte-Carlo value of each candidate, which is what a critic of the base policy
-    should say of it. Every rollout has a seed of its own; otherwise as `returns_from`.
+    Their mean over rollouts is the Monte Carlo value of each candidate, which a perfect critic of the base policy
+    predicts.
+
+    **Arguments:**
+
+    - `agent`, `task`: whose base policy acts, and on what.
+    - `places`: the states.
+    - `chunks`: the candidates' chunks at each state.
+    - `num_rollouts`: rollouts for each candidate, all with different seeds.
+    - `max_steps`, `num_envs`: those of `returns_from`.
+
+    **Returns:**
+
+    Discounted returns [places, cand, rollouts].
     """
     num_places, num_candidates, _ = chunks.shape
     starts = [physics for physics in places for _ in range(num_candidates)]
     firsts = chunks.reshape(num_places * num_candidates, -1)
-    actor, setting = base_agent(policy, num_flow_steps), Setting(num_candidates=1)
-    seeds = range(len(starts) * num_rollouts)
-    episodes = _episodes_from(starts, policy, actor, task, [setting], seeds, max_steps, num_envs, firsts)
+    base, seeds = agent.base_policy_agent(), range(len(starts) * num_rollouts)
+    episodes = _episodes_from(starts, base, task, [base.inference], seeds, max_steps, num_envs, firsts)
     returns = np.array([episode.ret for episode in episodes])
     return np.moveaxis(returns.reshape(num_rollouts, num_places, num_candidates), 0, 2)
 
 
-def _episodes_from(places, policy, actor, task, settings, seeds, max_steps, num_envs, firsts=None) -> list[Episode]:
+def _episodes_from(places, agent, task, settings, seeds, max_steps, num_envs, firsts=None) -> list[Episode]:
     """An episode for every setting and seed, with discounted rewards; seed k starts at place k modulo their number.
 
-    With `firsts` it begins with the chunk of that place, whatever the actor says.
+    With `firsts`, it begins with the chunk of that place instead of the agent's.
     """
     counts = {"max_steps": max_steps, "num_envs": num_envs, "number of seeds": len(seeds), "places": len(places)}
     for name, count in counts.items():
@@ -135,8 +158,9 @@ def _episodes_from(places, policy, actor, task, settings, seeds, max_steps, num_
     starts = _starts(task, min(num_envs, len(settings) * len(seeds)))
     for start in starts:
         start.places, start.firsts, start.max_steps = places, firsts, max_steps
-    envs = LocalEnvs(iter(starts).__next__, chunk_length(policy, starts[0], task), len(starts))
-    return run_episodes(envs, actor, settings, seeds, reward_timing=task.reward_timing, quiet=True).episodes
+    check_fits(agent, starts[0], task)
+    envs = LocalEnvs(iter(starts).__next__, agent.chunk_length, len(starts))
+    return run_episodes(envs, agent, settings, seeds, reward_timing=task.reward_timing, quiet=True).episodes
 
 
 class _Start(gymnasium.Wrapper):
@@ -150,7 +174,7 @@ class _Start(gymnasium.Wrapper):
     max_steps: int
 
     def __init__(self, task: Task):
-        super().__init__(make_env(task, max_episode_steps=_NO_LIMIT))
+        super().__init__(task.make_env(max_episode_steps=_NO_LIMIT))
         self.gamma, self.steps = task.gamma, 0
         self.first: np.ndarray | None = None
 
@@ -170,7 +194,7 @@ class _Start(gymnasium.Wrapper):
 
 
 def _starts(task: Task, num: int) -> list[_Start]:
-    """The first `num` environments that are kept for a task, made where they are missing."""
+    """`num` environments that are kept for a task; missing ones are made."""
     kept = _kept(task)
     with global_generator_kept():
         kept += [_Start(task) for _ in range(num - len(kept))]

@@ -1,7 +1,7 @@
-"""Why more candidates can be worse: what a critic promises of the candidate that is picked, and what it is worth.
+"""Why more candidates can be worse: the value that a critic promises for the picked candidate, and what it delivers.
 
-The more candidates, the likelier the one is among them whose value is overestimated most (the optimiser's curse, Smith
-and Winkler 2006). Values that rollouts delivered, for the same candidates, tell how much of the promise is left.
+Among many candidates, the critic overestimates some, and these are the ones that are picked (the optimiser's curse,
+Smith and Winkler 2006). Rollouts of the same candidates tell how much of the promise is delivered.
 """
 
 from typing import NamedTuple
@@ -9,13 +9,14 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from evor_eqx.agent.selection import candidate_weights
 from evor_eqx.errors import UserError
 
 
 class Picked(NamedTuple):
-    """Of the candidate that is picked among N, the mean over states of what is promised and what is delivered.
+    """What the critic promises and what rollouts deliver for the candidate picked among N, averaged over states.
 
-    Both are in units of return and above the state's mean over all candidates, which is what the base policy gets.
+    Both are in units of return, minus the state's mean over all candidates, which is what the base policy gets.
     """
 
     promised: float
@@ -31,27 +32,42 @@ def picked(
     num_subsets: int = 1000,
     seed: int = 0,
 ) -> Picked:
-    """What is picked by softmax(value / tau_q) among `num_candidates` drawn anew from the candidates at hand.
+    """The value of the candidate that is picked by softmax(value / tau_q), averaged over subsets of the candidates.
 
-    `values` are a critic's, `worth` is what rollouts delivered; tau_q = 0 picks the best. Averaged over `num_subsets`
-    draws without replacement, so it is a function of the seed. Raises UserError unless 1 <= N <= cand.
+    **Arguments:**
+
+    - `values`: the critic's value of each candidate, in units of return.
+    - `worth`: the return that rollouts delivered for each candidate.
+    - `num_candidates`: N, the size of a subset; 1 to the number of candidates.
+    - `tau_q`: selection temperature; 0 picks the best.
+    - `num_subsets`: subsets that are drawn, each without replacement.
+    - `seed`: the seed of these draws.
+
+    **Returns:**
+
+    What is promised and what is delivered, see `Picked`.
+
+    **Raises:**
+
+    UserError for `num_candidates` out of range.
     """
     at_hand = values.shape[1]
     if not 1 <= num_candidates <= at_hand:
-        raise UserError(f"num_candidates is {num_candidates}: expected 1 to {at_hand}, the candidates at hand")
+        raise UserError(f"num_candidates is {num_candidates}: expected 1 to {at_hand}, the number of candidates")
     rng = np.random.default_rng(seed)
     subsets = rng.permuted(np.tile(np.arange(at_hand), (num_subsets, 1)), axis=1)[:, :num_candidates]
     value, gain = (centred[:, subsets] for centred in (_centred(values), _centred(worth)))
-    gap = value - value.max(axis=-1, keepdims=True)
-    weights = np.exp(gap / tau_q) if tau_q > 0 else (gap == 0).astype(float)
-    weights /= weights.sum(axis=-1, keepdims=True)
+    weights = candidate_weights(value, tau_q)
     return Picked(float((weights * value).sum(-1).mean()), float((weights * gain).sum(-1).mean()))
 
 
 def rank_correlation(
     values: Float[np.ndarray, "states cand"], worth: Float[np.ndarray, "states cand"]
 ) -> Float[np.ndarray, " states"]:
-    """Spearman's correlation over the candidates of each state, in [-1, 1]; 0 where all are alike."""
+    """Spearman's correlation over the candidates of each state, between their values and what rollouts delivered.
+
+    The arguments are those of `picked`. The correlation is 0 for a state where all values, or all returns, are equal.
+    """
     from scipy.stats import rankdata
 
     ranks = [_centred(rankdata(array, axis=1)) for array in (values, worth)]
@@ -60,10 +76,9 @@ def rank_correlation(
 
 
 def reliable_share(worth: Float[np.ndarray, "states cand rollouts"]) -> float:
-    """The share of the variance between candidates' mean returns that is not the noise of so few rollouts, 0 to 1.
+    """The share of the variance between the candidates' mean returns that is not the noise of the rollouts, 0 to 1.
 
-    Its square root bounds the correlation that even the true values would have with these means (attenuation,
-    Spearman 1904).
+    Its square root bounds the correlation of the true values with these means (attenuation, Spearman 1904).
     """
     noise = worth.var(axis=2, ddof=1).mean() / worth.shape[2]
     between = worth.mean(axis=2).var(axis=1, ddof=1).mean()

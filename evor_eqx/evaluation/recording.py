@@ -1,7 +1,7 @@
-"""One episode of an agent, recorded in full: what it saw, what it considered, what it did, and what came of it.
+"""One episode of an agent, recorded in full: observations, candidates, decisions, rewards and pictures.
 
-`record` runs the episode that `evaluate.run_episodes` runs for the same setting and seed, through the same code: the
-same keys, each chunk executed to its end (up to the rounding of larger batches; see there).
+`record` runs the episode that `rollout.run_episodes` runs for the same setting and seed, by the same code: the keys are
+the same, and each chunk is executed to its end. Batches of another size may round differently.
 """
 
 from dataclasses import dataclass, field
@@ -12,24 +12,22 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from evor_eqx.agent.agent import deciding_agent
-from evor_eqx.config import Setting
-from evor_eqx.critics.base import AbstractCritic
+from evor_eqx.agent.agent import Agent
+from evor_eqx.data.dataset import discounted_returns
 from evor_eqx.envs import rendering
-from evor_eqx.envs.ogbench import MazeLayout, make_env, maze_layout
+from evor_eqx.envs.ogbench import MazeLayout, maze_layout
 from evor_eqx.envs.tasks import Task
 from evor_eqx.envs.vector import LocalEnvs, global_generator_kept
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.rollout import Episode, run_episodes
-from evor_eqx.policy import FlowPolicy
 
 FRAME_SIZE = 240  # pixels of a frame's side
-KNOWN = 0.2  # largest weight behind a cut with which a realised return still says something
+KNOWN = 0.2  # a realised return counts as known if at most this weight lies behind a cut
 
 
 @dataclass(frozen=True)
 class Recording:
-    """An episode of T steps with D = ceil(T / h) decisions, N_pi candidates each."""
+    """An episode of T steps with ceil(T / h) decisions, each among N_pi candidates."""
 
     task: Task
     episode: Episode  # setting, seed, return, success, length
@@ -39,12 +37,12 @@ class Recording:
     value: Float[np.ndarray, "decisions cand"]  # Q*
     weights: Float[np.ndarray, "decisions cand"]  # selection probabilities
     index: Int[np.ndarray, " decisions"]  # the candidate that was picked
-    atoms: Float[np.ndarray, "decisions atoms"]  # the law of the one that was picked
-    law_weights: Float[np.ndarray, "decisions atoms"]
+    atoms: Float[np.ndarray, "decisions atoms"]  # the distribution of the one that was picked
+    distribution_weights: Float[np.ndarray, "decisions atoms"]
     reward: Float[np.ndarray, " steps"]
     path: Float[np.ndarray, "states dim"]  # T + 1 places: (x, y) in a maze, (x, y, z) of the gripper (m)
     goals: Float[np.ndarray, "goals 2"]  # (x, y) of the goal or of the cubes' targets; none for buttons
-    frames: UInt8[np.ndarray, "decisions height width 3"] | None  # what the decision was taken from
+    frames: UInt8[np.ndarray, "decisions height width 3"] | None  # the state of each decision
     layout: MazeLayout | None
     act_size: int
 
@@ -55,15 +53,15 @@ class Recording:
 
     @property
     def mean(self) -> Float[np.ndarray, " decisions"]:
-        """Mean of the law of the candidate that was picked."""
-        return np.sum(self.atoms * self.law_weights, axis=1)
+        """Mean of the distribution of the candidate that was picked."""
+        return np.sum(self.atoms * self.distribution_weights, axis=1)
 
     @property
     def return_to_go(self) -> Float[np.ndarray, " decisions"]:
         """Discounted return that was realised from each decision on; see `weight_behind`."""
-        returns = np.zeros(len(self.reward) + 1)
-        for step in reversed(range(len(self.reward))):
-            returns[step] = self.reward[step] + self.task.gamma * returns[step + 1]
+        reward = np.append(self.reward, 0.0)  # no transition starts at the last state
+        last_row = np.full(len(reward), len(self.reward))
+        returns, _ = discounted_returns(reward, np.ones(len(reward)), last_row, self.task.gamma)
         return returns[self.step]
 
     @property
@@ -73,33 +71,33 @@ class Recording:
 
     @property
     def weight_behind(self) -> Float[np.ndarray, " decisions"]:
-        """What `return_to_go` leaves out: gamma^(T - step), the weight of what a time limit cut; 0 at success."""
+        """gamma^(T - step), the weight of what follows a time limit, which `return_to_go` leaves out; 0 at success."""
         cut = 0.0 if self.episode.success else 1.0
         return cut * self.task.gamma ** (len(self.reward) - self.step)
 
 
-def record(
-    policy: FlowPolicy,
-    critic: AbstractCritic,
-    task: Task,
-    setting: Setting,
-    num_flow_steps: int,
-    seed: int,
-    frames: bool = True,
-) -> Recording:
-    """Run and record one episode in this process; `frames` asks for pictures, where `rendering.prepare` finds a way.
+def record(agent: Agent, task: Task, seed: int, frames: bool = True) -> Recording:
+    """Run and record one episode of an agent in this process.
 
-    Raises UserError for a seed outside [0, 2^32) and for a policy that was not made for the task.
+    **Arguments:**
+
+    - `agent`, `task`: who acts, and on what.
+    - `seed`: the episode's seed, in [0, 2^32).
+    - `frames`: whether to take pictures, where `rendering.prepare` finds a way.
+
+    **Raises:**
+
+    UserError for a seed out of range, and for an agent that was not made for the task.
     """
     draws = frames and not rendering.prepare()
     with global_generator_kept():
-        tape = _Tape(make_env(task, width=FRAME_SIZE, height=FRAME_SIZE) if draws else make_env(task), draws)
-        layout = maze_layout(task) if "maze" in task.dataset else None
+        tape = _Tape(task.make_env(width=FRAME_SIZE, height=FRAME_SIZE) if draws else task.make_env(), draws)
+        layout = maze_layout(task) if task.is_maze else None
     try:
-        horizon = chunk_length(policy, tape, task)
-        envs = LocalEnvs(lambda: tape, horizon, 1)
-        recorder = _Recorder(deciding_agent(policy, critic, num_flow_steps), tape)
-        run = run_episodes(envs, recorder, [setting], [seed], reward_timing=task.reward_timing, quiet=True)
+        check_fits(agent, tape, task)
+        envs = LocalEnvs(lambda: tape, agent.chunk_length, 1)
+        recorder = _Recorder(agent, tape)
+        run = run_episodes(envs, recorder, [agent.inference], [seed], reward_timing=task.reward_timing, quiet=True)
         goals = _goals(tape.unwrapped)
     finally:
         _close(tape)
@@ -112,21 +110,20 @@ def record(
         goals=goals,
         frames=np.stack(recorder.frames) if draws else None,
         layout=layout,
-        act_size=policy.chunk_size // horizon,
+        act_size=agent.act_size,
     )
 
 
-def chunk_length(policy: FlowPolicy, env: gymnasium.Env, task: Task) -> int:
-    """h, actions in the policy's chunks. Raises UserError for a policy that was not made for the task."""
+def check_fits(agent: Agent, env: gymnasium.Env, task: Task) -> None:
+    """Raise UserError for an agent that was not made for the task, whose environment is `env`."""
     spaces: list[Any] = [env.observation_space, env.action_space]
-    (obs_size,), (act_size,) = (space.shape for space in spaces)
-    got = policy.features.mean.shape[0], policy.chunk_size
-    if got[0] != obs_size or got[1] % act_size:
+    expected = tuple(space.shape[0] for space in spaces)
+    got = agent.obs_size, agent.act_size
+    if got != expected:
         raise UserError(
-            f"policy for observations of size {got[0]} and chunks of size {got[1]}: {task.name} has observations of "
-            f"size {obs_size} and actions of size {act_size}; choose a policy of {task.dataset}"
+            f"the agent has observations of size {got[0]} and actions of size {got[1]}, but {task.name} has "
+            f"observations of size {expected[0]} and actions of size {expected[1]}; choose an agent of {task.dataset}"
         )
-    return got[1] // act_size
 
 
 class _Tape(gymnasium.Wrapper):
@@ -158,25 +155,26 @@ class _Tape(gymnasium.Wrapper):
 
 @dataclass
 class _Recorder:
-    """An `evaluate.Actor` for one environment that keeps what it decides, and what the decision was taken from."""
+    """An agent on one environment. It keeps every decision, and the state in which the decision was made."""
 
-    decide: Any
+    agent: Agent
     tape: _Tape
     rows: dict[str, list[Any]] = field(default_factory=dict)
     frames: list[np.ndarray] = field(default_factory=list)
 
-    def __call__(self, obs, keys, num_candidates, num_returns, tau_r, tau_q):
-        batch = self.decide(obs, keys, num_candidates, num_returns, tau_r, tau_q)
-        decision = jax.tree.map(lambda array: np.asarray(array)[0], batch)
+    def act_each(self, obs, keys, settings):
+        """As that of the agent; the first of each axis is the one environment's."""
+        batch = self.agent.decide_each(obs, keys, settings)
+        decision = jax.tree.map(lambda array: array[0], batch)
         row = {
             "step": np.array(len(self.tape.rewards)),
             "obs": obs[0],
-            "candidates": decision.candidates[:num_candidates],
-            "value": decision.value[:num_candidates],
-            "weights": decision.weights[:num_candidates],
+            "candidates": decision.candidates,
+            "value": decision.value,
+            "weights": decision.weights,
             "index": decision.index,
-            "atoms": decision.law.atoms[decision.index],
-            "law_weights": decision.law.weights[decision.index],
+            "atoms": decision.distribution.atoms[decision.index],
+            "distribution_weights": decision.distribution.weights[decision.index],
         }
         for name, value in row.items():
             self.rows.setdefault(name, []).append(value)

@@ -1,0 +1,1 @@
+"""Networks, velocity fields and flow matching. Nothing about RL."""

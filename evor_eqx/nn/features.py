@@ -1,4 +1,4 @@
-"""What networks see of an observation and of flow time."""
+"""Input features of networks: of the observation and of flow time."""
 
 import equinox as eqx
 import jax
@@ -13,11 +13,11 @@ def time_features(t: Float[Array, ""], num_frequencies: int) -> Float[Array, " t
 
 
 class ObservationFeatures(eqx.Module):
-    """What a network sees of an observation: its entries o, in units of the dataset, and for k < num_frequencies
-    sin(2^k pi o) and cos(2^k pi o).
+    """The standardised entries o of an observation and, for k < num_frequencies, sin(2^k pi o) and cos(2^k pi o).
 
-    Networks learn what changes slowly over their inputs first (arXiv 1806.08734). A maze's walls and a slow-down close
-    to a goal are sharp: the features bring them within reach (arXiv 2006.10739). The statistics are never trained.
+    Networks first learn functions that change slowly with their inputs (arXiv 1806.08734). A maze's walls, or slowing
+    down close to a goal, are sharp changes. Fourier features let networks learn them (arXiv 2006.10739). The mean and
+    the standard deviation are never trained.
     """
 
     mean: Float[Array, " obs"]
@@ -31,5 +31,5 @@ class ObservationFeatures(eqx.Module):
 
     @property
     def size(self) -> int:
-        """Numbers that it gives."""
+        """The number of features."""
         return len(self.mean) * (1 + 2 * self.num_frequencies)

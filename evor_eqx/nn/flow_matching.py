@@ -1,8 +1,8 @@
 """Flow matching on straight lines: the path, its velocity, the loss and two integrators. Nothing about RL.
 
-x_t = (1 - t) x_0 + t x_1 with x_0 noise (t = 0) and x_1 data (t = 1); the velocity field v_theta(x_t, t) regresses
-x_1 - x_0 (Lipman et al. 2023, arXiv 2210.02747; Liu et al. 2023, arXiv 2209.03003). Everything is for ONE example;
-the caller vmaps.
+x_t = (1 - t) x_0 + t x_1 with noise x_0 (t = 0) and data x_1 (t = 1). The velocity field v_theta(x_t, t) is trained to
+predict x_1 - x_0 (Lipman et al. 2023, arXiv 2210.02747; Liu et al. 2023, arXiv 2209.03003). Everything is for ONE
+example; the caller vmaps.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def interpolate(x_0: Float[Array, " x"], x_1: Float[Array, " x"], t: Float[Array
 
 
 def regression_loss(vel: Float[Array, " x"], target: Float[Array, " x"]) -> Float[Array, ""]:
-    """Squared error of a velocity, averaged over the coordinates; shapes must be equal (it never broadcasts)."""
+    """Squared error of a velocity, averaged over the coordinates. Raises ValueError unless the shapes are equal."""
     if vel.shape != target.shape:
         raise ValueError(f"velocity and target must have equal shapes, got {vel.shape} and {target.shape}")
     return jnp.mean(jnp.square(vel - target))
@@ -33,10 +33,18 @@ def regression_loss(vel: Float[Array, " x"], target: Float[Array, " x"]) -> Floa
 def euler(
     velocity: Velocity, x_0: Float[Array, " x"], num_steps: int | Int[Array, ""], end: float | Float[Array, ""] = 1.0
 ) -> Float[Array, " x"]:
-    """Carry x_0 from t = 0 to t = `end` <= 1 along dx/dt = v(x, t) by `num_steps` Euler steps (at least 1).
+    """Solve dx/dt = v(x, t) from x_0 at t = 0 with Euler steps of equal size, as the paper does.
 
-    What the kin do. `num_steps` may be an array: then another number of steps needs no recompilation, and no gradient
-    is defined.
+    **Arguments:**
+
+    - `velocity`: v(x, t).
+    - `x_0`: the state at t = 0.
+    - `num_steps`: at least 1. If it is an array, other values need no recompilation, but there is no gradient.
+    - `end`: the last time, at most 1.
+
+    **Returns:**
+
+    The state at t = `end`.
     """
 
     def step(k, x):
@@ -48,11 +56,12 @@ def euler(
 def adams(
     velocity: Velocity, x_0: Float[Array, " x"], num_steps: int | Int[Array, ""], end: float | Float[Array, ""] = 1.0
 ) -> Float[Array, " x"]:
-    """As `euler`, at the same cost, by the two-step Adams-Bashforth method on times that crowd towards t = 1.
+    """As `euler`, with the two-step Adams-Bashforth method on times that crowd towards t = 1, at the same cost.
 
-    x_{k+1} = x_k + d_k (v_k + d_k / (2 d_{k-1}) (v_k - v_{k-1})), d_k = t_{k+1} - t_k, t_k = `crowded`(k/K):
-    one velocity a step, and second order. The first step is Euler's for want of a past, and so is the last, because
-    the straight-line field (E[x_1 | x_t] - x_t) / (1 - t) may jump there, and Euler's step lands on E[x_1 | x_t].
+    x_{k+1} = x_k + d_k (v_k + d_k / (2 d_{k-1}) (v_k - v_{k-1})), d_k = t_{k+1} - t_k, t_k = `crowded`(k/K).
+    The method is of second order and needs one velocity per step. The first step is Euler's, because there is no
+    earlier velocity. The last step is Euler's, too: the straight-line field (E[x_1 | x_t] - x_t) / (1 - t) may jump
+    at t = 1, and an Euler step ends at E[x_1 | x_t].
     """
 
     def time(k):
@@ -69,24 +78,24 @@ def adams(
 
 
 def crowded(level: Float[Array, ""] | float) -> Float[Array, ""]:
-    """1 - (1 - level)^{3/2}: times that crowd towards t = 1, where the field of a law with atoms is steepest."""
-    return 1.0 - jnp.maximum(1.0 - level, 0.0) ** 1.5  # rounding must not go below 0
+    """The time 1 - (1 - level)^{3/2}, denser towards t = 1, where fields of distributions with atoms are steepest."""
+    return 1.0 - jnp.maximum(1.0 - level, 0.0) ** 1.5  # rounding may make 1 - level negative
 
 
 class Solver(NamedTuple):
-    """How a flow is solved, and how its field is trained for that: at times that are as dense as the solver's."""
+    """An integrator of flows, and the distribution of training times for it: as dense as the integrator's own times."""
 
     integrate: Callable[..., Float[Array, " x"]]  # `euler` or `adams`
-    time: Callable[[Float[Array, ""]], Float[Array, ""]]  # a uniform number in [0, 1] -> a time to train at
+    time: Callable[[Float[Array, ""]], Float[Array, ""]]  # a uniform number in [0, 1] -> a training time
 
 
 SOLVERS = {"euler": Solver(euler, lambda level: level), "adams": Solver(adams, crowded)}
 
 
 def mid_quantile_noise(num: int) -> Float[Array, " num"]:
-    """Standard-normal quantiles at the levels (j - 1/2) / N, j = 1..N: a stratified stand-in for N draws.
+    """Standard-normal quantiles at the levels (j - 1/2) / N, j = 1..N, in place of N random draws.
 
-    Solutions of a one-dimensional ODE cannot cross, so the flow carries quantiles to quantiles,
-    F^-1(u) = psi_1(Phi^-1(u)), and these starting points arrive at the mid-quantiles of the learned law.
+    Solutions of a one-dimensional ODE cannot cross. So the flow psi_1 maps quantiles to quantiles,
+    F^-1(u) = psi_1(Phi^-1(u)). It maps these points to the mid-quantiles of the learned distribution.
     """
     return norm.ppf(mid_levels(num))

@@ -6,7 +6,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 
 class MLP(eqx.Module):
-    """`depth` hidden layers of `width` units, GELU, then LayerNorm (the kin's order), and a linear output."""
+    """`depth` hidden layers of `width` units with GELU and then LayerNorm (OGBench's order), and a linear output."""
 
     layers: list[eqx.nn.Linear]
     norms: list[eqx.nn.LayerNorm]

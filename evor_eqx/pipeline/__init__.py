@@ -1,0 +1,1 @@
+"""Data, base policy, critic, agent and evaluation, each made once and then found."""

@@ -1,34 +1,34 @@
-"""Phase 3: rollouts of an agent, each episode run once."""
+"""Phase 3: rollouts of an agent. Episodes that a run folder holds are not run again."""
 
 import contextlib
-import functools
 import itertools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from evor_eqx.agent import agent
-from evor_eqx.config import Config, Setting
-from evor_eqx.envs.ogbench import make_env
+from evor_eqx.agent.agent import Agent
+from evor_eqx.agent.selection import candidate_weights
+from evor_eqx.config import EvaluationConfig, InferenceConfig
 from evor_eqx.envs.tasks import Task
 from evor_eqx.envs.vector import ParallelEnvs, open_envs
-from evor_eqx.evaluation.rollout import Actor, Episode, run_episodes
-from evor_eqx.evaluation.statistics import Interval, wilson_interval
-from evor_eqx.pipeline.loading import load_critic, load_policy
-from evor_eqx.pipeline.stages import ensure_critic, ensure_policy, ensure_shared_critic
+from evor_eqx.evaluation.rollout import Episode, counts_of, run_episodes
+from evor_eqx.evaluation.statistics import Interval, bootstrap_interval, wilson_interval
 from evor_eqx.runs.run import Run
 from evor_eqx.system.files import read_lines, write_lines
-from evor_eqx.system.locks import make_once
+from evor_eqx.system.locks import lock
 
 
 @dataclass(frozen=True)
-class Result:
-    """The episodes of one setting."""
+class Evaluation:
+    """The episodes of one setting: success and return with 95 % intervals over episodes."""
 
-    setting: Setting
+    inference: InferenceConfig
     episodes: list[Episode]
 
     @property
@@ -36,97 +36,109 @@ class Result:
         """1 where an episode succeeded, else 0, in their order: settings on the same seeds compare in pairs."""
         return np.array([episode.success for episode in self.episodes], float)
 
-    @property
+    @cached_property
     def success(self) -> Interval:
-        """Success rate with Wilson's 95 % interval."""
+        """Success rate, 0 to 1, with Wilson's interval."""
         return wilson_interval(int(self.outcomes.sum()), len(self.episodes))
 
+    @cached_property
+    def returns(self) -> Interval:
+        """Mean undiscounted return of an episode, with a percentile bootstrap."""
+        return bootstrap_interval(np.array([episode.ret for episode in self.episodes]), seed=0)
 
-def ensure_evaluation(task: Task, config: Config, settings: Sequence[Setting], *, shared: bool = False) -> list[Result]:
-    """Phase 3: rollouts of the task's agent, one result per setting, in their order and on the same episodes.
+    def __str__(self) -> str:
+        """One line: success, return and the setting."""
+        success, returns, setting = self.success, self.returns, self.inference
+        return (
+            f"success {success.estimate:.0%} ({success.low:.0%} to {success.high:.0%}), return {returns.estimate:.1f} "
+            f"({returns.low:.1f} to {returns.high:.1f}) in {len(self.episodes)} episodes with N_pi "
+            f"{setting.num_candidates}, N {setting.num_returns}, tau_R {setting.tau_r:g}, tau_Q {setting.tau_q:g}"
+        )
 
-    With `shared`, the critic is that of `ensure_shared_critic`.
+
+def evaluate(agent: Agent, task: Task, *, num_episodes: int = 50, seed: int = 10_000, num_envs: int = 8) -> Evaluation:
+    """Run episodes of an agent on a task, in parallel processes.
+
+    **Arguments:**
+
+    - `agent`, `task`: who acts, and on what.
+    - `num_episodes`: the number of episodes; 50 for a reported number.
+    - `seed`: seed of the first episode; the others follow. The same seed gives the same starts.
+    - `num_envs`: environments that run at the same time.
+
+    **Returns:**
+
+    An `Evaluation`. Episodes of an agent that comes from a run folder are kept there, and not run again.
+
+    **Raises:**
+
+    UserError if the agent's observations or actions are not those of the task.
     """
-    policy = ensure_policy(task.dataset, config)
-    critic = ensure_shared_critic(task, config) if shared else ensure_critic(task, config)
-    actor = agent.agent(policy.model, critic.model, config.num_flow_steps)
-    with _lazy_envs(task, config) as envs:
-        return _ensure_episodes(critic.run, actor, task, config, settings, envs)
+    return evaluate_settings(agent, task, EvaluationConfig(num_episodes, seed, num_envs), [agent.inference])[0]
 
 
-def ensure_base_evaluation(task: Task, config: Config) -> Result:
-    """Rollouts of the base policy alone (N_pi = 1), which need no critic; kept in the base policy's run."""
-    setting = replace(config.setting, num_candidates=1)
-    with checkpoint_evaluation(task, config, with_critic=False) as evaluate:
-        return evaluate(None, [setting])[0]
+def evaluate_settings(
+    agent: Agent, task: Task, config: EvaluationConfig, settings: Sequence[InferenceConfig]
+) -> list[Evaluation]:
+    """`evaluate` at several inference settings, on the same episodes: one `Evaluation` per setting, in their order."""
+    run = agent.facts.get("run") if agent.selection is candidate_weights else None
+    path = None if run is None else results_path(Run.named(run), task)
+    with Evaluator(task, config, agent.chunk_length) as evaluator:
+        return evaluator.evaluate(agent, settings, path)
 
 
-@contextlib.contextmanager
-def checkpoint_evaluation(
-    task: Task, config: Config, *, with_critic: bool = True
-) -> Iterator[Callable[[int | None, Sequence[Setting]], list[Result]]]:
-    """Phase 3 at several checkpoints in the same environments: a function of (step, settings) that gives the results.
-
-    The step is one of `TrainConfig.snapshot_steps`, or None for the end; with a critic it is the critic's, and the base
-    policy is that of its end. Without one, the base policy acts alone and settings must have N_pi = 1.
-    """
-    policy = ensure_policy(task.dataset, config)
-    run = ensure_critic(task, config).run if with_critic else policy.run
-
-    def evaluate(step: int | None, settings: Sequence[Setting]) -> list[Result]:
-        if with_critic:
-            actor = agent.agent(policy.model, load_critic(run, step).model, config.num_flow_steps)
-        else:
-            actor = agent.base_agent(load_policy(run, step).model, config.num_flow_steps)
-        return _ensure_episodes(run, actor, task, config, settings, envs, step)
-
-    with _lazy_envs(task, config) as envs:
-        yield evaluate
-
-
-@contextlib.contextmanager
-def _lazy_envs(task: Task, config: Config) -> Iterator[Callable[[], ParallelEnvs]]:
-    """Environments of a task that open when they are first asked for: where episodes are found, none are needed."""
-    make, sizes = functools.partial(make_env, task), (config.policy.chunk_length, config.evaluation.num_envs)
-    with contextlib.ExitStack() as stack:
-        yield functools.cache(lambda: stack.enter_context(open_envs(make, horizon=sizes[0], num_envs=sizes[1])))
-
-
-def _ensure_episodes(
-    run: Run,
-    actor: Actor,
-    task: Task,
-    config: Config,
-    settings: Sequence[Setting],
-    envs: Callable[[], ParallelEnvs],
-    step: int | None = None,
-) -> list[Result]:
-    """Run the episodes that the run folder does not hold yet; what is done is saved after every N_pi."""
-    conditions = f"{task.reward_timing}-{config.num_flow_steps}steps-ogbench{version('ogbench')}"
+def results_path(run: Run, task: Task, step: int | None = None) -> Path:
+    """The file of a run folder that keeps the episodes of its agent, or of its snapshot after `step` updates."""
     model = "" if step is None else f"-after{step}"
-    path = run.path / "results" / f"{task.name}-{conditions}{model}.jsonl"
-    seeds = range(config.evaluation.seed, config.evaluation.seed + config.evaluation.num_episodes)
-
-    def known() -> dict[tuple[Setting, int], Episode]:
-        return {(e.setting, e.seed): e for e in map(Episode.from_row, read_lines(path))}
-
-    def missing() -> list[Setting]:
-        there = known()
-        return [s for s in settings if any((s, seed) not in there for seed in seeds)]
-
-    def run_missing() -> None:
-        episodes = known()
-        for _, group in itertools.groupby(sorted(missing(), key=_counts), key=_counts):
-            alike = list(group)
-            todo = [seed for seed in seeds if any((setting, seed) not in episodes for setting in alike)]
-            rollout = run_episodes(envs(), actor, alike, todo, reward_timing=task.reward_timing)
-            episodes |= {(e.setting, e.seed): e for e in rollout.episodes}
-            write_lines(path, [e.to_row() for e in episodes.values()])
-
-    make_once(path, lambda: not missing(), run_missing)
-    episodes = known()
-    return [Result(setting, [episodes[setting, seed] for seed in seeds]) for setting in settings]
+    return run.path / "results" / f"{task.name}-{task.reward_timing}-ogbench{version('ogbench')}{model}.jsonl"
 
 
-def _counts(setting: Setting) -> tuple[int, int]:
-    return setting.num_candidates, setting.num_returns
+class Evaluator(contextlib.ExitStack):
+    """Runs the episodes of one task. A context manager: its environments open when an episode is missing."""
+
+    def __init__(self, task: Task, config: EvaluationConfig, chunk_length: int):
+        """Episodes of `task` with chunks of `chunk_length` actions; seeds and environments as `config` says."""
+        super().__init__()
+        self.task, self.config, self.chunk_length = task, config, chunk_length
+
+    def evaluate(self, agent: Agent, settings: Sequence[InferenceConfig], path: Path | None = None) -> list[Evaluation]:
+        """Run the episodes of an agent at several settings, on the same seeds.
+
+        **Arguments:**
+
+        - `agent`: who acts; its own inference settings do not matter.
+        - `settings`: the inference settings to evaluate.
+        - `path`: a file that keeps episodes. Those in it are not run again; new ones join it after every N_pi.
+
+        **Returns:**
+
+        One `Evaluation` per setting, in their order.
+        """
+        seeds = range(self.config.seed, self.config.seed + self.config.num_episodes)
+        episodes = _read(path)
+        if _missing(settings, seeds, episodes):
+            with contextlib.nullcontext() if path is None else lock(path):
+                episodes = _read(path)
+                missing = sorted(_missing(settings, seeds, episodes), key=counts_of)
+                for _, group in itertools.groupby(missing, key=counts_of):
+                    alike = list(group)
+                    left = [seed for seed in seeds if any((each, seed) not in episodes for each in alike)]
+                    rollout = run_episodes(self._envs, agent, alike, left, reward_timing=self.task.reward_timing)
+                    episodes |= {(episode.inference, episode.seed): episode for episode in rollout.episodes}
+                    if path is not None:
+                        write_lines(path, [episode.to_row() for episode in episodes.values()])
+        return [Evaluation(each, [episodes[each, seed] for seed in seeds]) for each in settings]
+
+    @cached_property
+    def _envs(self) -> ParallelEnvs:
+        envs = open_envs(self.task.make_env, horizon=self.chunk_length, num_envs=self.config.num_envs)
+        return self.enter_context(envs)
+
+
+def _read(path: Path | None) -> dict[tuple[InferenceConfig, int], Episode]:
+    rows: Iterable[dict[str, Any]] = () if path is None else read_lines(path)
+    return {(episode.inference, episode.seed): episode for episode in map(Episode.from_row, rows)}
+
+
+def _missing(settings: Sequence[InferenceConfig], seeds: Iterable[int], episodes: Any) -> list[InferenceConfig]:
+    return [setting for setting in settings if any((setting, seed) not in episodes for seed in seeds)]

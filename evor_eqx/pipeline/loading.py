@@ -1,28 +1,64 @@
-"""Models of finished runs."""
+"""Models and agents of finished runs."""
 
-from collections.abc import Callable
 from typing import Any
 
-from evor_eqx.agent.saving import blank_critic, blank_policy
-from evor_eqx.config import CriticConfig, PolicyConfig, from_record
+from evor_eqx.agent.agent import Agent
+from evor_eqx.agent.saving import blank_critic, blank_policy, critic_from_record
+from evor_eqx.config import InferenceConfig, PolicyConfig
 from evor_eqx.critics.base import AbstractCritic
+from evor_eqx.errors import UserError
 from evor_eqx.policy import FlowPolicy
 from evor_eqx.runs.run import Run
-from evor_eqx.training import loop
+from evor_eqx.system.checked import from_record
 from evor_eqx.training.fit import Trained, moving_average
+from evor_eqx.training.update import init_state
+
+_FACTS = ("task", "dataset", "origin", "fingerprint", "policy_run")
 
 
 def load_policy(run: Run, step: int | None = None) -> Trained[FlowPolicy]:
-    """The base policy of a finished run, or its snapshot after `step` updates."""
-    return _load(run, blank_policy, PolicyConfig, "policy", step)
+    """The base policy of a finished run, or its snapshot after `step` updates. Raises UserError if it is not there."""
+    record, sizes = run.config["policy"], run.manifest["sizes"]
+    train = from_record(PolicyConfig, record).train
+    return Trained(moving_average(run, lambda: init_state(blank_policy(record, sizes), train), step), run)
 
 
 def load_critic(run: Run, step: int | None = None) -> Trained[AbstractCritic]:
-    """The critic of a finished run, or its snapshot after `step` updates."""
-    return _load(run, blank_critic, CriticConfig, "critic", step)
+    """The critic of a finished run, or its snapshot after `step` updates. Raises UserError if it is not there."""
+    record, sizes = run.config["critic"], run.manifest["sizes"]
+    train = critic_from_record(record).train
+    return Trained(moving_average(run, lambda: init_state(blank_critic(record, sizes), train), step), run)
 
 
-def _load(run: Run, blank: Callable[..., Any], kind: type, phase: str, step: int | None) -> Trained[Any]:
-    record, sizes = run.config[phase], run.manifest["sizes"]
-    config = from_record(kind, record).train
-    return Trained(moving_average(run, lambda: loop.init_state(blank(record, sizes), config), step), run)
+def load_run_agent(run: Run, inference: InferenceConfig | None = None, step: int | None = None) -> Agent:
+    """The agent of a critic's run folder, with the base policy that the critic learned from.
+
+    **Arguments:**
+
+    - `run`: the critic's run.
+    - `inference`: the agent's inference settings; the defaults if not given.
+    - `step`: updates of the critic, one of its snapshots; its end if not given.
+
+    **Raises:**
+
+    UserError if the run is not finished, or if its policy is gone.
+    """
+    if not run.complete:
+        status = run.manifest.get("status", "empty")
+        raise UserError(f"run {run.name} is {status}, expected a complete one: `evor train` with its settings ends it")
+    config: dict[str, Any] = run.config
+    policy = load_policy(Run.named(config["policy_run"]))
+    return Agent(
+        policy.model,
+        load_critic(run, step).model,
+        inference or InferenceConfig(),
+        policy_config=from_record(PolicyConfig, policy.run.config["policy"]),
+        critic_config=critic_from_record(config["critic"]),
+        facts=facts_of(run),
+    )
+
+
+def facts_of(run: Run) -> dict[str, str]:
+    """What an agent of a critic's run says of where it comes from: task, data and runs."""
+    config = run.config
+    return {name: config[name] for name in _FACTS if name in config} | {"run": run.name}

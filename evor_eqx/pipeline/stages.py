@@ -1,119 +1,120 @@
-"""The way of the data, each station made once: dataset -> base policy -> critic -> evaluation.
+"""The pipeline, each stage made once: dataset -> base policy -> action bank -> critic -> agent.
 
-Every `ensure_...` looks for its run folder, resumes what a kill left unfinished, trains what is missing and returns
-what is there; what another process is making, it waits for. The command line, the notebooks and the figures all come
-through here.
+Every `ensure_...` returns the result of its stage. It trains what is missing and resumes an interrupted training. If
+another process is making the same result, it waits for it. The command line, the notebooks and the figures all use this
+module. `watch` is called after each block of updates, see `training.loop.fit`.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import jax
-import jax.numpy as jnp
-
+from evor_eqx.agent.agent import Agent
 from evor_eqx.config import Config
-from evor_eqx.critics.base import AbstractCritic, ReturnScale
-from evor_eqx.critics.factory import check_shareable, make_shared_critic
-from evor_eqx.critics.multitask import of_task
+from evor_eqx.critics.base import AbstractCritic
+from evor_eqx.critics.multitask import check_multitask
 from evor_eqx.data.loading import load_dataset
 from evor_eqx.data.sources import SPLITS, Source
 from evor_eqx.envs.tasks import Task, all_tasks
-from evor_eqx.pipeline.identity import (
-    critic_definition,
-    critic_identity,
-    data_identity,
-    ensure_source,
-    policy_definition,
-    policy_run,
-)
-from evor_eqx.pipeline.loading import load_critic, load_policy
+from evor_eqx.pipeline.identity import critic_run, ensure_source, multi_seed_run, multitask_run, policy_run
+from evor_eqx.pipeline.loading import facts_of, load_critic, load_policy, load_run_agent
 from evor_eqx.policy import FlowPolicy
-from evor_eqx.runs.run import Run
-from evor_eqx.system.locks import make_once
-from evor_eqx.training import loop
-from evor_eqx.training.action_bank import bank_path, ensure_bank, is_made
-from evor_eqx.training.fit import Trained, moving_average
-from evor_eqx.training.multi_seed import remove_handed_out, train_side_by_side
-from evor_eqx.training.phases import train_critic, train_policy, train_shared_critics
+from evor_eqx.system.locks import lock
+from evor_eqx.training import phases
+from evor_eqx.training.action_bank import bank_path, ensure_bank
+from evor_eqx.training.fit import Trained
+from evor_eqx.training.loop import Watch, unwatched
+from evor_eqx.training.multi_seed import fit_critics, remove_handed_out
 
 
-def ensure_policy(dataset: str, config: Config, *, watch: loop.Watch = loop.unwatched) -> Trained[FlowPolicy]:
-    """Phase 1: the base policy of a dataset, shared by all of its tasks. `watch` sees it train (`train.fit`)."""
+def ensure_policy(dataset: str, config: Config, *, watch: Watch = unwatched) -> Trained[FlowPolicy]:
+    """Phase 1: the base policy of a dataset, shared by all of its tasks."""
     source = ensure_source(dataset, config)
-    run = Run.open(*policy_definition(source, config))
-    run.train_once(lambda: train_policy(run, source, config, watch))
+    run = policy_run(source, config).open()
+    if not run.complete:
+        with lock(run.path):
+            if not run.complete:
+                phases.fit_policy(run, source, config, watch)
     return load_policy(run)
 
 
 def has_banks(source: Source, config: Config) -> bool:
-    """Whether the draws of the base policy that critics learn from are there, or none are wanted."""
+    """Whether the base policy's draws that critics learn from exist, or the configuration uses none."""
     run = policy_run(source, config)
-    return not config.critic.num_bank_draws or all(is_made(bank_path(run, split, config)) for split in SPLITS)
+    return not config.critic.num_bank_draws or all(bank_path(run, split, config.critic).exists() for split in SPLITS)
 
 
 def ensure_banks(dataset: str, config: Config) -> None:
     """The draws of the base policy at a dataset's rows, for the critics of all its tasks."""
     source, policy = ensure_source(dataset, config), ensure_policy(dataset, config)
     for split in SPLITS if not has_banks(source, config) else ():
-        ensure_bank(policy, load_dataset(source, None, split).obs, split, config)
+        ensure_bank(policy, load_dataset(source, None, split).obs, split, config.critic)
 
 
-def ensure_critic(task: Task, config: Config, *, watch: loop.Watch = loop.unwatched) -> Trained[AbstractCritic]:
+def ensure_critic(task: Task, config: Config, *, watch: Watch = unwatched) -> Trained[AbstractCritic]:
     """Phase 2: the reward-to-go critic of a task, on the dataset and base policy that the configuration names.
 
-    `watch` sees the critic train (`train.fit`), not the base policy.
+    `watch` is called while the critic trains, but not while the base policy does.
     """
     source = ensure_source(task.dataset, config)
     policy = ensure_policy(task.dataset, config)
-    run = Run.open(*critic_definition(task, source, config))
-    run.train_once(lambda: train_critic(run, source, task, policy, config, watch))
+    run = critic_run(task, source, config).open()
+    if not run.complete:
+        with lock(run.path):
+            if not run.complete:
+                phases.fit_critic(run, source, task, policy, config, watch)
     return load_critic(run)
 
 
 def ensure_critics(task: Task, configs: Sequence[Config]) -> list[Trained[AbstractCritic]]:
-    """`ensure_critic` for several seeds; the configurations differ in nothing else.
+    """`ensure_critic` for several seeds. The configurations must differ in their seeds only.
 
-    Those that are left train side by side, if their number is a multiple of the devices' and their data fit on the
-    device together; else one after the other.
+    The unfinished critics train side by side if their number is a multiple of the number of devices and their data fit
+    on the device together. Otherwise they train one after the other.
     """
-    source = ensure_source(task.dataset, configs[0])
-    runs = {Run.open(*critic_definition(task, source, config)): config for config in configs}
-
-    def definition(runs: Iterable[Run]) -> tuple[str, str, dict[str, Any]]:
-        record = {**data_identity(source), "task": task.name, "runs": [run.name for run in runs]}
-        return task.name, f"seeds-{configs[0].critic.label}", record
-
-    begun = Run.of(*definition(runs)).path.exists()  # all of them, some of which may have been handed out before a kill
+    first = configs[0]
+    source = ensure_source(task.dataset, first)
+    runs = {critic_run(task, source, config).open(): config for config in configs}
+    # An interrupted training of all seeds continues with all of them, even if some seeds were already handed out.
+    begun = multi_seed_run(task, source, first, list(runs)).path.exists()
     members = {run: config for run, config in runs.items() if begun or not run.complete}
-    if len(members) > 1 and len(members) % configs[0].num_devices == 0:
+    if len(members) > 1 and len(members) % first.num_devices == 0:
         policies = [ensure_policy(task.dataset, config) for config in members.values()]
-        together = Run.open(*definition(members))
-        arguments = (together, list(members), source, task, policies, list(members.values()))
-        make_once(together.path, lambda: all(run.complete for run in members), lambda: train_side_by_side(*arguments))
+        together = multi_seed_run(task, source, first, list(members)).open()
+        with lock(together.path):
+            if not all(run.complete for run in members):
+                fit_critics(together, list(members), source, task, policies, list(members.values()))
     remove_handed_out(task)
     return [ensure_critic(task, config) for config in configs]
 
 
-def ensure_shared_critic(task: Task, config: Config) -> Trained[AbstractCritic]:
+def ensure_multitask_critic(task: Task, config: Config) -> Trained[AbstractCritic]:
     """Phase 2 for all tasks of the task's dataset in one run, on one encoder; returns the critic of this task.
 
-    Raises UserError as `build.check_shareable`, before anything is trained.
+    Raises UserError as `critics.multitask.check_multitask`, before anything is trained.
     """
-    check_shareable(config.critic)
+    check_multitask(config.critic)
     source, tasks = ensure_source(task.dataset, config), all_tasks(task)
     policy = ensure_policy(task.dataset, config)
-    definition = {
-        **critic_identity(source, config),
-        "tasks": [other.name for other in tasks],
-        "gamma": task.gamma,
-    }
-    run = Run.open(source.dataset, f"critics-{config.critic.label}", definition)
-    run.train_once(lambda: train_shared_critics(run, source, tasks, policy, config))
-    sizes = run.manifest["sizes"]
-    scales = ReturnScale(*(jnp.zeros(len(tasks)) for _ in range(4)))
+    run = multitask_run(tasks, source, config).open()
+    if not run.complete:
+        with lock(run.path):
+            if not run.complete:
+                phases.fit_multitask(run, source, tasks, policy, config)
+    return Trained(phases.load_multitask(run, len(tasks), config.critic).task(tasks.index(task)), run)
 
-    def like():
-        model = make_shared_critic(config.critic, **sizes, scales=scales, key=jax.random.key(0))
-        return loop.init_state(model, config.critic.train)
 
-    return Trained(of_task(moving_average(run, like), tasks.index(task)), run)
+def ensure_agent(task: Task, config: Config, *, watch: Watch = unwatched) -> Agent:
+    """The agent of a task: base policy and critic, with the configuration's inference settings."""
+    return load_run_agent(ensure_critic(task, config, watch=watch).run, config.inference)
+
+
+def ensure_base_agent(task: Task, config: Config) -> Agent:
+    """The base policy of a task's dataset as an agent, which needs no critic (N_pi = 1)."""
+    policy = ensure_policy(task.dataset, config)
+    return Agent(policy.model, None, config.inference, facts={"run": policy.run.name}).base_policy_agent()
+
+
+def ensure_multitask_agent(task: Task, config: Config) -> Agent:
+    """As `ensure_agent`, with the critic that was trained together with those of the dataset's other tasks."""
+    critic = ensure_multitask_critic(task, config)
+    policy = ensure_policy(task.dataset, config)
+    return Agent(policy.model, critic.model, config.inference, facts=facts_of(critic.run) | {"task": task.name})

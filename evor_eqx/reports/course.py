@@ -1,7 +1,7 @@
-"""The course as web pages: its notebooks run headlessly, then written as HTML that needs no network.
+"""The course as web pages: runs its notebooks and writes them as HTML that needs no network.
 
-A lesson is a notebook with a cell tagged `exercise`. Its page holds the pictures, and the maths as MathML, which
-browsers typeset by themselves (Firefox, Safari, Chrome since 109); the usual page would load MathJax from a server.
+A lesson is a notebook with a cell tagged `exercise`. Its page contains the pictures, and the maths as MathML, which
+Firefox, Safari and Chrome (since 109) display themselves. nbconvert's own page would load MathJax from a server.
 """
 
 import logging
@@ -28,22 +28,32 @@ _TEMPLATE = "{% extends 'lab/index.html.j2' %}" + "".join(
     f"{{% block {name} %}}{{% endblock %}}"
     for name in ("html_head_js", "html_head_js_mathjax", "html_head_js_mermaidjs")
 )
-_QUIET = logging.Logger(__name__, logging.ERROR)  # it warns of every picture without a text in its place
+_QUIET = logging.Logger(__name__, logging.ERROR)  # without warnings of pictures without alternative text
 _ALPHABETS = {"double-struck": "DOUBLE-STRUCK", "script": "SCRIPT"}
 _LETTER = re.compile(rf'<mi mathvariant="({"|".join(_ALPHABETS)})">([A-Z])</mi>')
-_FUNCTION = re.compile(r'(<mi>[a-z]{2,}</mi>)(?!<mo stretchy="false">&#x00028;)')  # log, exp, ... but before (
+_FUNCTION = re.compile(r'(<mi>[a-z]{2,}</mi>)(?!<mo stretchy="false">&#x00028;)')  # log, exp, ... unless ( follows
 
 
 def lessons() -> dict[str, Path]:
-    """The notebooks of the course, in order, by name."""
+    """The notebooks of the course by name, in order."""
     return {name: path for name, path in notebooks().items() if _is_lesson(path)}
 
 
 def write_course(folder: Path | None = None, parameters: Mapping[str, Any] | None = None) -> int:
-    """Run what has changed of the course and write a page for each lesson and `index.html`; return the exit code.
+    """Run the lessons that have changed, then write a page for each lesson and `index.html`.
 
-    Into `folder`, by default `course/` in the home folder. If a lesson fails, that is 1 and no page is written. Raises
-    UserError for parameters that do not fit and if there are no lessons.
+    **Arguments:**
+
+    - `folder`: where to write; `course/` in the home folder if None.
+    - `parameters`: values for the notebooks' parameters.
+
+    **Returns:**
+
+    The exit code: 1 if a lesson fails (no page is written then), else 0.
+
+    **Raises:**
+
+    UserError for parameters that do not fit, and if there are no lessons.
     """
     folder, names = folder or paths.course_dir(), list(lessons())
     if not names:
@@ -60,10 +70,10 @@ def write_course(folder: Path | None = None, parameters: Mapping[str, Any] | Non
 
 
 def mathml(tex: str, display: str = "inline") -> str:
-    """TeX as MathML, `display` inline or block.
+    """Convert TeX to MathML, `display` inline or block.
 
-    What browsers leave out is put in: double-struck and script letters are characters of their own (MathML Core has no
-    `mathvariant` for them), and a thin space follows a function's name.
+    Double-struck and script letters become Unicode characters, because browsers ignore `mathvariant` for them (MathML
+    Core). A thin space is added after a function's name.
     """
     return _FUNCTION.sub(r'\1<mspace width="0.167em"/>', _LETTER.sub(_character, convert(tex, display=display)))
 
@@ -79,7 +89,7 @@ class _Renderer(IPythonRenderer):
 
 
 class _Exporter(HTMLExporter):
-    """A notebook as one page, pictures and maths inside."""
+    """Writes a notebook as one page that contains its pictures and maths."""
 
     @pass_context
     def markdown2html(self, context: Any, source: str) -> str:
@@ -93,7 +103,7 @@ def _write(path: Path, notebook: nbformat.NotebookNode, title: str) -> None:
 
 
 def _contents() -> str:
-    """Titles, as links, and questions of all lessons."""
+    """The titles of all lessons, as links, with their questions."""
     rows = []
     for number, (name, path) in enumerate(lessons().items()):
         first = nbformat.read(path, as_version=4).cells[0].source
@@ -103,9 +113,9 @@ def _contents() -> str:
 
 
 def _links(names: list[str], name: str) -> str:
-    """To the contents, the lesson before and the lesson after."""
+    """Links to the contents, the previous lesson and the next one."""
     place = names.index(name)
-    around = {"before: ": names[:place][-1:], "next: ": names[place + 1 :][:1]}
+    around = {"previous: ": names[:place][-1:], "next: ": names[place + 1 :][:1]}
     links = [f"[{label}{other}]({other}.html)" for label, others in around.items() for other in others]
     return " · ".join(["[contents](index.html)", *links])
 
@@ -122,6 +132,6 @@ def _character(match: re.Match[str]) -> str:
     name = f"{_ALPHABETS[match[1]]} CAPITAL {match[2]}"
     try:
         letter = unicodedata.lookup(f"MATHEMATICAL {name}")
-    except KeyError:  # those that Unicode had before, such as R for the real numbers
+    except KeyError:  # letters that Unicode had earlier, such as R for the real numbers
         letter = unicodedata.lookup(name)
     return f"<mi>{letter}</mi>"

@@ -1,4 +1,4 @@
-"""Figures saved with the numbers that they show."""
+"""Saving figures together with the numbers that they show."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -13,9 +13,7 @@ from evor_eqx.system import paths
 from evor_eqx.system.files import read_json, replacing, sha256, write_json
 
 DPI = 110  # of the PNG: sharp enough for the README, small enough to commit
-
-
-STAGE = "EVOR_FIGURES_STAGE"  # environment variable by which a kernel knows its staging folder
+STAGE = "EVOR_FIGURES_STAGE"  # environment variable that gives a kernel its staging folder
 
 
 def save_figure(
@@ -29,11 +27,16 @@ def save_figure(
 ) -> Path:
     """Write `<name>.png`, `.pdf` and a `.json` sidecar into the figures folder; return the PNG's path.
 
-    Parameters with a `preset` other than `laptop` go to a subfolder of that name.
+    The sidecar also holds seeds, versions and the commit. The same input gives the same bytes: no dates are written,
+    and if only the commit differs from the earlier sidecar, the earlier commit is kept.
 
-    The sidecar holds `parameters`, the `numbers` drawn (arrays and scalars by name, kept to six digits), the seeds,
-    the versions, the commit, the runs, and the fingerprints of the `datasets` (by name, besides those of the runs).
-    Same input, same bytes: no dates, and a commit that changed nothing else keeps the earlier one's name.
+    **Arguments:**
+
+    - `fig`, `name`: the figure, and its file name without suffix.
+    - `parameters`: the notebook's parameters. A `preset` other than `laptop` names a subfolder for the files.
+    - `numbers`: the drawn arrays and scalars by name, kept to six digits.
+    - `runs`: the runs that the numbers come from.
+    - `datasets`: fingerprints of further datasets, by name; those of the runs are added.
     """
     subfolder = figure_folder(parameters)
     folder = Path(os.environ.get(STAGE) or paths.figures_dir()) / subfolder
@@ -48,13 +51,13 @@ def save_figure(
 
 
 def figure_folder(parameters: Mapping[str, Any]) -> str:
-    """Pictures of the `laptop` preset lie in the folder itself; those of others never replace them."""
+    """The subfolder for a preset's pictures: none for `laptop`, so that other presets never replace its pictures."""
     preset = str(parameters.get("preset", "laptop"))
     return "" if preset == "laptop" else preset
 
 
 def _with_commit(sidecar: dict[str, Any], earlier: Path) -> dict[str, Any]:
-    """Add the commit, or keep the earlier sidecar's if that one says the same otherwise."""
+    """Add the commit. If nothing else differs from the earlier sidecar, keep the earlier commit."""
     if earlier.exists() and {**sidecar, "commit": (before := read_json(earlier)).get("commit")} == before:
         return before
     return {**sidecar, "commit": commit()}

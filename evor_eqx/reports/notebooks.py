@@ -1,9 +1,9 @@
-"""Figures: notebooks run headlessly by papermill, and pictures saved with the numbers that they show.
+"""Running notebooks with papermill, without a browser, to draw their figures.
 
-papermill lets a mistyped parameter pass with a warning, so names and types are checked before it starts. The kernel
-is always this interpreter, whatever kernels are installed. While a notebook runs, its figures wait in a staging
-folder; they reach `figures/` only when the whole notebook went through. A notebook is skipped while its source, its
-parameters, the package, the runs that it read and the files that it wrote are what they were.
+papermill only warns of a mistyped parameter, so names and types are checked before it starts. The kernel is always this
+interpreter, whatever kernels are installed. While a notebook runs, its figures are written to a staging folder. They
+are copied to `figures/` after the whole notebook has run. A notebook is skipped if its source, its parameters, the
+package, the runs that it read and the files that it wrote are all unchanged.
 """
 
 import shutil
@@ -27,9 +27,9 @@ from evor_eqx.reports.figures import STAGE, figure_folder, save_figure
 from evor_eqx.reports.parameters import check_parameters, did_you_mean, parameters_cell, parse_parameters
 from evor_eqx.runs.provenance import plain, versions
 from evor_eqx.system import paths
-from evor_eqx.system.env_vars import environment_variables
+from evor_eqx.system.env_vars import compiled_programs, environment_variables
 from evor_eqx.system.files import read_json, replacing, sha256, short_hash, write_json
-from evor_eqx.system.locks import lease
+from evor_eqx.system.locks import lock
 from evor_eqx.system.progress import is_quiet
 
 __all__ = [
@@ -44,15 +44,15 @@ __all__ = [
     "save_figure",
 ]
 
-NUM_ATTEMPTS = 3  # for kernels that are lost, mostly to another kernel that took their port; never for a cell's error
+NUM_ATTEMPTS = 3  # if a kernel is lost, mostly because another took its port; a cell's error is not retried
 
 
 class FigureError(Exception):
-    """A notebook did not run to its end; the message names the notebook, the cell, the error and the partial copy."""
+    """A notebook failed. The message names the notebook, the cell, the error and the partly executed copy."""
 
 
 class _ThisPython(AsyncKernelManager):
-    """Starts kernels of this interpreter: with no folders to search, that is what `python3` means."""
+    """Starts kernels of this interpreter: without folders to search, `python3` means this one."""
 
     @default("kernel_spec_manager")
     def _no_installed_kernels(self) -> KernelSpecManager:
@@ -63,17 +63,17 @@ class _ThisPython(AsyncKernelManager):
         return "auto" if zmq.has("curve") else "disabled"
 
     async def _async_launch_kernel(self, kernel_cmd: list[str], **options: Any) -> None:
-        """The kernel's own stderr holds what it says about its shutdown; that of the cells does not come this way."""
+        """Start without the kernel's stderr: it only has messages about shutdown, and nothing from the cells."""
         await super()._async_launch_kernel(kernel_cmd, stderr=subprocess.DEVNULL, **options)
 
 
 def notebooks() -> dict[str, Path]:
-    """The notebooks that take parameters (those with a cell tagged `parameters`), by name."""
+    """The notebooks with a cell tagged `parameters`, by name."""
     return {path.stem: path for path in sorted(paths.notebooks_dir().rglob("*.ipynb")) if parameters_cell(path)}
 
 
 def find_notebook(name: str) -> Path:
-    """The notebook of this name; UserError with the known names if there is none."""
+    """The path of a notebook by its name. Raises UserError with the known names if there is none."""
     known = notebooks()
     if name not in known:
         raise UserError(
@@ -83,38 +83,40 @@ def find_notebook(name: str) -> Path:
 
 
 def executed_copy(name: str, parameters: Mapping[str, Any]) -> Path:
-    """Where the executed copy of a notebook lies, its outputs inside: each preset has its own."""
+    """The path of a notebook's executed copy, with outputs; there is one for each preset."""
     return paths.runs_dir() / "notebooks" / figure_folder(parameters) / f"{name}.ipynb"
 
 
 def run_notebook(name: str, parameters: Mapping[str, Any]) -> list[Path]:
     """Run a notebook with the given parameters; return the files that it wrote into the figures folder.
 
-    Its executed copy stays, also when a cell fails. Of two processes that run it at one preset, one waits for the
-    other. Raises UserError for parameters that do not fit and FigureError if the notebook fails; the figures of before
-    are then untouched.
+    The executed copy is kept, even if a cell fails. If two processes run the notebook with the same preset, one waits
+    for the other.
+
+    **Raises:**
+
+    UserError for parameters that do not fit. FigureError if the notebook fails; earlier figures are then unchanged.
     """
     notebook = find_notebook(name)
     check_parameters(notebook, parameters)
     copy = executed_copy(name, parameters)
     bar = {"desc": name, "disable": is_quiet() or None}
-    with lease(copy):
-        for leftover in copy.parent.glob(f".{name}.*"):  # of a run that was killed
+    with lock(copy):
+        for leftover in copy.parent.glob(f".{name}.*"):  # from a killed process
             shutil.rmtree(leftover)
         with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=copy.parent) as stage:
-            with environment_variables(
-                {"EVOR_HOME": str(paths.home()), STAGE: stage, "MPLBACKEND": None, "EVOR_QUIET": "1"}
-            ):
+            kernel = {"EVOR_HOME": str(paths.home()), STAGE: stage, "MPLBACKEND": None, "EVOR_QUIET": "1"}
+            with environment_variables({**kernel, **compiled_programs(paths.compiled_dir())}):
                 _execute(notebook, parameters, copy.resolve(), bar)
             written = sorted(path for path in Path(stage).rglob("*") if path.is_file())
             return [_publish(path, paths.figures_dir() / path.relative_to(stage)) for path in written]
 
 
 def run_all(names: Iterable[str] = (), parameters: Mapping[str, Any] | None = None, *, force: bool = False) -> int:
-    """Run the notebooks of these names (default: all), skipping what has not changed unless `force`.
+    """Run the notebooks of these names, or all; print a line for each. Returns 1 if one failed, else 0.
 
-    One that fails does not stop the others. Prints a line for each; returns the exit code, 1 if any failed.
-    Raises UserError before anything runs if a name or a parameter is wrong.
+    Unchanged notebooks are skipped, unless `force`. A notebook that fails does not stop the others. Raises UserError
+    for a wrong name or parameter, before any notebook runs.
     """
     parameters = dict(parameters or {})
     chosen = [find_notebook(name) for name in names] or list(notebooks().values())
@@ -127,7 +129,7 @@ def run_all(names: Iterable[str] = (), parameters: Mapping[str, Any] | None = No
 
 
 def _execute(notebook: Path, parameters: Mapping[str, Any], copy: Path, bar: Any) -> None:
-    """Run in the notebook's folder, again if the kernel is lost."""
+    """Run in the notebook's folder; try again if the kernel is lost."""
     problem = ""
     for _ in range(NUM_ATTEMPTS):
         try:
@@ -147,7 +149,7 @@ def _execute(notebook: Path, parameters: Mapping[str, Any], copy: Path, bar: Any
             raise FigureError(f"{notebook.stem}, cell [{error.exec_count}]: {message} (see {copy})") from None
         except (RuntimeError, zmq.ZMQError) as error:
             problem = str(error)
-    raise FigureError(f"{notebook.stem}: kernel lost {NUM_ATTEMPTS} times, last by: {problem} (see {copy})")
+    raise FigureError(f"{notebook.stem}: kernel lost {NUM_ATTEMPTS} times, at last with: {problem} (see {copy})")
 
 
 def _publish(staged: Path, published: Path) -> Path:
@@ -157,12 +159,12 @@ def _publish(staged: Path, published: Path) -> Path:
 
 
 def _run_if_changed(notebook: Path, parameters: Mapping[str, Any], force: bool) -> str | None:
-    """Run unless its stamp still holds; the failure's message, or None."""
+    """Run a notebook if its stamp has changed; return the message of a failure, or None."""
     name, copy, key = notebook.stem, executed_copy(notebook.stem, parameters), _key(notebook, parameters)
     stamp = copy.with_suffix(".json")
-    with lease(stamp):
+    with lock(stamp):
         if not force and stamp.exists() and _stamp(key, copy, read_json(stamp)["figures"]) == read_json(stamp):
-            print(f"{name}: unchanged, skipped (--force draws it again)")
+            print(f"{name}: unchanged, skipped (use --force to draw it again)")
             return None
         stamp.unlink(missing_ok=True)
         started = time.perf_counter()
@@ -176,13 +178,12 @@ def _run_if_changed(notebook: Path, parameters: Mapping[str, Any], force: bool) 
 
 
 def _stamp(key: str, copy: Path, figures: Iterable[str]) -> dict[str, Any]:
-    """What must stay for a notebook to be skipped: its inputs (`key`), its executed copy and what else it wrote, the
-    runs and records it read."""
+    """What must be unchanged to skip a notebook: inputs (`key`), executed copy, figures, runs and results read."""
     written = [paths.figures_dir() / name for name in figures]
     sidecars = [read_json(path) for path in written if path.suffix == ".json" and path.exists()]
     read = {name: paths.runs_dir() / name / "manifest.json" for sidecar in sidecars for name in sidecar["runs"]}
-    records = {sidecar["parameters"].get("record") for sidecar in sidecars} - {None}
-    read |= {name: paths.figures_dir() / name for name in records}
+    results = {sidecar["parameters"].get("results") for sidecar in sidecars} - {None}
+    read |= {name: paths.figures_dir() / name for name in results}
     return {
         "key": key,
         "copy": _digest(copy),
@@ -198,7 +199,7 @@ def _digest(path: Path) -> str:
 def _key(notebook: Path, parameters: Mapping[str, Any]) -> str:
     cells = [[cell.source, cell.metadata.get("tags")] for cell in nbformat.read(notebook, as_version=4).cells]
     package = Path(__file__).parent.parent
-    kinds = (".py", ".mplstyle", ".json")  # of the shipped agents, with the checksums of their weights and rows
+    kinds = (".py", ".mplstyle", ".json")  # .json: the shipped agents, with checksums of their weights and rows
     sources = [path for path in sorted(package.rglob("*")) if path.suffix in kinds]
     code = [[str(path.relative_to(package)), sha256(path)] for path in sources]
     return short_hash([cells, plain(parameters), code, versions()])

@@ -1,4 +1,4 @@
-"""Parameters of a notebook: what its cell tagged `parameters` declares, and whether given values fit."""
+"""Parameters of a notebook: reads the cell tagged `parameters`, and checks given values against it."""
 
 import ast
 import difflib
@@ -12,7 +12,7 @@ from evor_eqx.errors import UserError
 
 
 def parse_parameters(settings: Iterable[str]) -> dict[str, Any]:
-    """Values by name from `name=value`, where a value that is no literal is a string; UserError without a `=`."""
+    """Parse `name=value` pairs. A value that is not a literal is a string. Raises UserError for anything else."""
     pairs = {setting: setting.partition("=") for setting in settings}
     for setting, (name, equals, _) in pairs.items():
         if not (name.isidentifier() and equals):
@@ -21,30 +21,34 @@ def parse_parameters(settings: Iterable[str]) -> dict[str, Any]:
 
 
 def parameters_cell(notebook: Path) -> nbformat.NotebookNode | None:
-    """The first cell tagged `parameters`, or None. Raises UserError for a file that is no notebook."""
+    """The first cell tagged `parameters`, or None. Raises UserError if the file is not a notebook."""
     try:
         cells = nbformat.read(notebook, as_version=4).cells
     except (nbformat.reader.NotJSONError, nbformat.ValidationError, AttributeError, KeyError) as error:
         reason = str(error).partition("\n")[0][:80]
-        raise UserError(f"{notebook} is no notebook ({reason}): restore it, or take it out of the folder") from None
+        raise UserError(f"{notebook} is not a notebook ({reason}): restore it, or remove it from the folder") from None
     return next((cell for cell in cells if "parameters" in cell.metadata.get("tags", [])), None)
 
 
 def declared_parameters(notebook: Path) -> dict[str, Any]:
-    """Names and default values in the notebook's cell tagged `parameters`, which must be literals."""
+    """Names and default values in the notebook's cell tagged `parameters`. Raises UserError unless all are literals."""
     cell = parameters_cell(notebook)
     if cell is None:
         raise UserError(f"{notebook.name} has no cell tagged `parameters`: tag the cell that sets its parameters")
     try:
         return dict(_assignment(node) for node in ast.parse(cell.source).body if not isinstance(node, ast.Expr))
     except (SyntaxError, ValueError):
-        raise UserError(f"{notebook.name}: the cell tagged `parameters` must be lines `name = literal`") from None
+        raise UserError(
+            f"{notebook.name}: got other code in the cell tagged `parameters`, expected only lines `name = literal`; "
+            "move the rest to the next cell"
+        ) from None
 
 
 def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> None:
-    """Raise UserError for a name that the notebook does not declare, or a value that is not of the default's type.
+    """Raise UserError for a name that the notebook does not declare, or a value of another type than the default.
 
-    An int is a float, a tuple is a list; a bool is neither int nor float; a default of None takes anything.
+    An int may stand for a float and a tuple for a list, but a bool for neither int nor float. A default of None allows
+    any value.
     """
     defaults = declared_parameters(notebook)
     for name, value in parameters.items():
@@ -57,7 +61,7 @@ def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> None:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint at the closest known name, or nothing."""
+    """A hint with the closest known name, or an empty string."""
     matches = difflib.get_close_matches(name, list(known), n=1)
     return f" (did you mean {matches[0]!r}?)" if matches else ""
 

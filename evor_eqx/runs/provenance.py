@@ -1,4 +1,4 @@
-"""Where numbers come from: runs, datasets, library versions and the commit, as the plain JSON of a figure's sidecar."""
+"""The origin of a figure's numbers, as JSON for its sidecar: runs, datasets, library versions and the commit."""
 
 import math
 import platform
@@ -14,7 +14,7 @@ from evor_eqx.system import paths
 
 
 def origins(runs: Iterable[Run]) -> dict[str, Any]:
-    """Where the numbers come from: the runs with their seeds, the data of the runs, the versions."""
+    """The runs with their seeds, the datasets of the runs, and the versions."""
     facts = {run.name: {**run.manifest, **run.config} for run in runs}
     return {
         "runs": {name: fact.get("seed") for name, fact in facts.items()},
@@ -24,7 +24,7 @@ def origins(runs: Iterable[Run]) -> dict[str, Any]:
 
 
 def data_origins(facts: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """By dataset its origins and fingerprints, as `data_origin` has them; with commas where facts are of several."""
+    """The origin and fingerprint of each dataset, as `data_origin` writes them; several are joined by commas."""
     found: dict[str, dict[str, None]] = {}  # ordered sets
     for fact in facts:
         found.setdefault(fact["dataset"], {})[data_origin(fact)] = None
@@ -32,17 +32,17 @@ def data_origins(facts: Iterable[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def data_origin(facts: Mapping[str, Any]) -> str:
-    """Origin and fingerprint of a dataset in one word, e.g. `generated:1a2b3c4d`."""
+    """Origin and fingerprint of a dataset, e.g. `generated:1a2b3c4d`."""
     return f"{facts.get('origin', 'unknown')}:{facts['fingerprint']}"
 
 
 def versions() -> dict[str, str]:
-    """Versions of the libraries that a picture depends on, and of Python."""
+    """Versions of Python and of the libraries that a figure depends on."""
     return {name: version(name) for name in (*LIBRARIES, "matplotlib")} | {"python": platform.python_version()}
 
 
 def commit() -> str | None:
-    """The checkout's commit, with `-dirty` if its sources differ from it; None outside a git checkout."""
+    """The commit of the checkout, with `-dirty` if its sources have changed since; None outside a git checkout."""
     root = paths.checkout()
     if root is None or not (root / ".git").exists() or not shutil.which("git"):
         return None
@@ -52,7 +52,7 @@ def commit() -> str | None:
 
 
 def plain(value: Any) -> Any:
-    """JSON values only: arrays as lists, numbers to six digits, None for what is not finite."""
+    """Convert to JSON values: arrays become lists, floats keep six digits, non-finite floats become None."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

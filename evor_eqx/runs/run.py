@@ -1,10 +1,10 @@
-"""Run folders: what was asked for, what ran it, what came of it; whole after a kill at any moment.
+"""Run folders: definition, machine and outputs of a training. A kill at any moment leaves all files complete.
 
 runs/<group>/<kind>-<id>/   config.json      what defines the run; its hash is the id
                             manifest.json    data, versions, device, speed, status
                             metrics.jsonl    one row of scalars per fused block
                             checkpoint.eqx   a JSON header line, then the leaves of the training state
-                            snapshot-<step>.eqx   likewise, the model after so many updates
+                            snapshot-<step>.eqx   the model after `step` updates, in the same format
                             results/         evaluations, one JSON line per episode
 """
 
@@ -13,8 +13,7 @@ import io
 import json
 import platform
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,9 +25,9 @@ import numpy as np
 from evor_eqx.errors import UserError
 from evor_eqx.system import paths
 from evor_eqx.system.files import append_line, read_json, read_lines, replacing, short_hash, write_json, write_lines
-from evor_eqx.system.locks import make_once
+from evor_eqx.system.locks import lock
 
-FORMAT = 1  # of the run folder; part of the id, so a new format never reads an old folder
+FORMAT = 1  # of the run folder; part of the id, so that a new format never reads an old folder
 LIBRARIES = ("evor_eqx", "jax", "equinox", "optax", "ogbench", "mujoco", "gymnasium", "numpy")
 _DATA_FACTS = ("dataset", "origin", "fingerprint", "task", "data_reward_timing", "seed")
 State = TypeVar("State")
@@ -36,26 +35,29 @@ State = TypeVar("State")
 
 @dataclass(frozen=True)
 class Run:
-    """One run folder. Opening the same definition twice gives the same folder."""
+    """One run folder. The same definition always gives the same folder."""
 
     path: Path
+    definition: dict[str, Any] | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(cls, group: str, kind: str, definition: dict[str, Any]) -> "Run":
-        """The folder of this definition (any JSON-serialisable record), whether it is there or not."""
-        return cls(paths.runs_dir() / group / f"{kind}-{short_hash(_whole(group, kind, definition))}")
+        """The run with this definition (a JSON-serialisable record). Its folder may not exist yet."""
+        whole = {"format": FORMAT, "group": group, "kind": kind, **definition}
+        return cls(paths.runs_dir() / group / f"{kind}-{short_hash(whole)}", whole)
 
-    @classmethod
-    def open(cls, group: str, kind: str, definition: dict[str, Any]) -> "Run":
-        """The folder of this definition, made if it is new."""
-        run, whole = cls.of(group, kind, definition), _whole(group, kind, definition)
-        config = run.path / "config.json"
-        make_once(run.path, config.exists, lambda: write_json(config, whole))
-        return run
+    def open(self) -> "Run":
+        """Create the folder with its definition if it is missing; returns the run. The run must come from `of`."""
+        config = self.path / "config.json"
+        if self.definition is not None and not config.exists():
+            with lock(self.path):
+                if not config.exists():
+                    write_json(config, self.definition)
+        return self
 
     @classmethod
     def named(cls, name: str) -> "Run":
-        """The folder of a run by its `name`."""
+        """The run with this `name`."""
         return cls(paths.runs_dir() / name)
 
     @property
@@ -65,7 +67,7 @@ class Run:
 
     @property
     def config(self) -> dict[str, Any]:
-        """What defines the run."""
+        """The definition of the run."""
         return read_json(self.path / "config.json")
 
     @property
@@ -76,33 +78,31 @@ class Run:
 
     @property
     def complete(self) -> bool:
-        """Whether training came to its end."""
+        """Whether training has finished."""
         return self.manifest.get("status") == "complete"
 
-    def train_once(self, train: Callable[[], object]) -> None:
-        """Call `train`, which goes on where the folder's checkpoint is, unless training has come to its end.
-
-        If another process or thread is training this run, wait for it instead.
-        """
-        make_once(self.path, lambda: self.complete, train)
-
     def begin(self, **facts: Any) -> None:
-        """Say that training is under way, on which data and on what machine, with the facts worth keeping."""
+        """Mark the training as running in the manifest, and add the data, the machine and further `facts`."""
         data = {name: value for name, value in self.config.items() if name in _DATA_FACTS}
         write_json(
             self.path / "manifest.json", {**self.manifest, **data, **environment(), **facts, "status": "running"}
         )
 
     def finish(self, **facts: Any) -> None:
-        """Say that training came to its end, with the facts worth keeping."""
+        """Mark the training as finished in the manifest, and add further `facts`."""
         facts["num_rows"] = len(list(read_lines(self._metrics)))
         write_json(self.path / "manifest.json", {**self.manifest, **facts, "status": "complete"})
 
     def hand_out(self, seed: int, to: "Run", kept: dict[int | None, Any]) -> None:
-        """Give another run's folder all that one of several seeds, trained side by side in this one, came to.
+        """Copy the metrics and states of one seed of this multi-seed run into the folder of that seed's own run.
 
-        `kept` holds this run's snapshots and, last, its checkpoint (None) by step, with a leading axis of seeds. With
-        the checkpoint in place, training the other run is only to finish it.
+        Training the other run then resumes from this checkpoint and only has to finish it.
+
+        **Arguments:**
+
+        - `seed`: the index of the seed.
+        - `to`: the seed's own run.
+        - `kept`: this run's snapshots by step and, last, its checkpoint (None). Arrays have a leading axis of seeds.
         """
         rows = list(read_lines(self._metrics))
         to.begin(num_seeds=len(rows[0]["loss"]))
@@ -111,9 +111,9 @@ class Run:
             to.save(jax.tree.map(lambda leaf: leaf[seed] if eqx.is_array(leaf) else leaf, several), step)
 
     def save(self, state: Any, step: int | None = None) -> None:
-        """Write a checkpoint of a pytree; the one before stays in place until this one is whole.
+        """Write a checkpoint of a pytree. The earlier one is kept until the new one is complete.
 
-        With `step`, write a snapshot: what is to be kept of that many updates.
+        With `step`, write a snapshot, which later checkpoints do not replace.
         """
         buffer = io.BytesIO()
         eqx.tree_serialise_leaves(buffer, state)
@@ -123,15 +123,15 @@ class Run:
             file.write(buffer.getbuffer())
 
     def restore(self, like: State) -> State | None:
-        """As `read`, to go on from there: rows of metrics behind the checkpoint will be written again."""
+        """Read the checkpoint to resume from it. Removes later rows of metrics, which will be written again."""
         state = self.read(like)
         self._drop_metrics_after(-1 if state is None else state.num_updates)  # type: ignore[attr-defined]
         return state
 
     def read(self, like: State, step: int | None = None) -> State | None:
-        """The checkpoint, or with `step` a snapshot, into the structure of `like`; None if there is none.
+        """The checkpoint or, with `step`, a snapshot, in the structure of `like`; None if there is none.
 
-        Raises UserError if it is damaged.
+        Raises UserError if the file is damaged.
         """
         path = self._leaves(step)
         if not path.exists():
@@ -149,7 +149,7 @@ class Run:
         append_line(self._metrics, {"step": step, "time": time.time(), **scalars})
 
     def metrics(self) -> dict[str, np.ndarray]:
-        """All rows of metrics as columns, `step` first. Raises UserError if they are damaged."""
+        """All rows of metrics as columns, `step` first. Raises UserError if the file is damaged."""
         rows, manifest = list(read_lines(self._metrics)), self.manifest
         expected = manifest.get("num_rows", len(rows)) if manifest.get("status") == "complete" else len(rows)
         if len(rows) != expected:
@@ -160,9 +160,9 @@ class Run:
         return {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else {})}
 
     def updates_per_second(self, num_blocks: int | None = None) -> float | None:
-        """Median over fused blocks (the last `num_blocks`, or all), so that neither compilation nor a pause counts.
+        """The median speed over the last `num_blocks` fused blocks, or all; None with fewer than two rows of metrics.
 
-        None with fewer than two rows of metrics.
+        A median leaves out compilation and pauses.
         """
         columns = self.metrics()
         if len(columns.get("step", ())) < 2:
@@ -182,18 +182,14 @@ class Run:
 
 
 def all_runs() -> list[Run]:
-    """Every run of the home folder, by name."""
+    """All runs in the home folder, sorted by name."""
     return sorted((Run(path.parent) for path in paths.runs_dir().glob("*/*/config.json")), key=lambda run: run.name)
 
 
 def environment() -> dict[str, Any]:
-    """What a result depends on besides its definition: versions and device."""
+    """The versions and the device, on which results depend besides the run's definition."""
     return {
         "versions": {name: version(name) for name in LIBRARIES} | {"python": platform.python_version()},
         "device": jax.devices()[0].device_kind,
         "platform": platform.platform(),
     }
-
-
-def _whole(group: str, kind: str, definition: dict[str, Any]) -> dict[str, Any]:
-    return {"format": FORMAT, "group": group, "kind": kind, **definition}

@@ -1,0 +1,1 @@
+"""Every method on every task, its results, and their tables and curves."""

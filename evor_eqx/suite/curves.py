@@ -1,7 +1,7 @@
-"""Curves from the record: success against one setting, and against training, for each environment and over `all`.
+"""Curves from the results: success against one setting or against training, for each environment and over `all`.
 
-Episodes of all tasks and training seeds of an environment, or of all, are pooled. Wilson's intervals count each episode
-once; they leave out what another training would change.
+The episodes of all tasks and training seeds of an environment are pooled. Wilson's intervals count each episode once.
+They do not cover the variation between training seeds.
 """
 
 from collections import defaultdict
@@ -15,9 +15,19 @@ SETTINGS = ("num_candidates", "tau_r", "tau_q")
 
 
 def against_setting(rows: Sequence[Row], method: str, name: str) -> dict[str, dict[float, Interval]]:
-    """For each environment, success at the end of training by the value of one of `SETTINGS`, the others as reported.
+    """Success at the end of training for each value of one setting. The other settings are the reported ones.
 
-    Of the jobs that were evaluated at more than one value; environments without are left out.
+    Only jobs that were evaluated at more than one value count. Environments without such jobs are left out.
+
+    **Arguments:**
+
+    - `rows`: rows of the results.
+    - `method`: the method's name.
+    - `name`: one of `SETTINGS`.
+
+    **Returns:**
+
+    The success rate, 0 to 1, and its interval, by environment and by value.
     """
     lines = []
     for job in _jobs(rows, method):
@@ -29,10 +39,10 @@ def against_setting(rows: Sequence[Row], method: str, name: str) -> dict[str, di
 
 
 def against_updates(rows: Sequence[Row], method: str) -> dict[str, dict[float, Interval]]:
-    """For each environment, success by the number of updates, at the reported setting.
+    """Success for each number of updates, at the reported settings, by environment.
 
-    Of the jobs that were evaluated at the most checkpoints, if these are more than the reported ones: a point of other
-    jobs would be of other tasks. Environments without such jobs are left out.
+    Only jobs with the largest number of evaluated checkpoints count, so that all points of a curve are over the same
+    tasks. Jobs that have only the reported checkpoints do not count. Environments without such jobs are left out.
     """
     lines = [[row for row in job if _same(row, _reported(job), SETTINGS)] for job in _jobs(rows, method)]
     lines = [line for line in lines if not all(row.case.reported for row in line)]
@@ -41,13 +51,13 @@ def against_updates(rows: Sequence[Row], method: str) -> dict[str, dict[float, I
 
 
 def seconds_per_update(rows: Sequence[Row], method: str) -> float:
-    """The mean training time of an update of a method, in seconds."""
+    """The mean training time of one update of a method, in seconds."""
     times = [row.wall_s / row.case.step for row in rows if row.case.method == method]
     return sum(times) / len(times)
 
 
 def _jobs(rows: Sequence[Row], method: str) -> Iterable[list[Row]]:
-    """The rows of each job of a method that has come to its report."""
+    """The rows of each job of a method, for jobs with a reported row."""
     jobs: dict[tuple[str, str, int], list[Row]] = defaultdict(list)
     for row in rows:
         if row.case.method == method:
@@ -64,9 +74,9 @@ def _same(row: Row, other: Row, names: Sequence[str]) -> bool:
 
 
 def _pooled(rows: Sequence[Row], name: str) -> dict[str, dict[float, Interval]]:
-    """By environment, `all` last, and by the value of a column, sorted: the share of episodes that succeeded.
+    """The share of episodes that succeeded, by environment (`all` last) and by the sorted values of a column.
 
-    Over `all` only at values that every environment has: elsewhere it would say which environments these are.
+    `all` has only the values that every environment has. Other values would be over a different set of environments.
     """
     groups: dict[str, dict[float, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:

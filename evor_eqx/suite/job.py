@@ -1,7 +1,7 @@
-"""The suite's jobs: one method on one task, trained with one seed; what each needs made, and its rows of the record.
+"""The suite's jobs: one method on one task, trained with one seed. A job has stages, and rows in the results.
 
-A job is done when the record has its rows, of the run that its configuration names. Finding out what is left therefore
-trains nothing, makes no folder and needs none but the data's.
+A job is done when the results have its rows, with the name of the run that its configuration defines. So finding the
+unfinished jobs trains nothing and creates no folder. It only needs the data.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,13 +10,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
-from evor_eqx.config import Config, Setting, TrainConfig
+from evor_eqx.agent.agent import Agent
+from evor_eqx.config import Config, InferenceConfig, TrainConfig
 from evor_eqx.data.sources import Source
 from evor_eqx.envs.tasks import Task
-from evor_eqx.pipeline import evaluation, identity, stages
+from evor_eqx.pipeline import identity, stages
+from evor_eqx.pipeline.evaluation import Evaluator, results_path
+from evor_eqx.pipeline.loading import load_policy, load_run_agent
 from evor_eqx.runs.run import Run
 from evor_eqx.suite.methods import METHODS
-from evor_eqx.suite.results import Case, Row, put_rows
+from evor_eqx.suite.results import SETTINGS, Case, Row, put_rows
 from evor_eqx.system.progress import listening
 from evor_eqx.system.signals import Deadline
 
@@ -24,10 +27,13 @@ STATIONS = ("data", "policy", "bank", "critic", "episodes")
 
 
 class Station(NamedTuple):
-    """Something that a job needs made; several jobs may name the same one. Those of a kind take about as long."""
+    """A stage of a job: something that must be made. Several jobs may share one.
+
+    Stages with the same `what`, `method` and `dataset` take about the same time.
+    """
 
     what: str  # one of STATIONS
-    method: str  # empty where all methods share it
+    method: str  # empty if all methods share the stage
     dataset: str
     name: str
 
@@ -39,68 +45,68 @@ class Job:
     task: Task
     method: str
     seed: int
-    config: Config  # its setting is the reported one
-    options: str  # of `evor suite`, besides task, method and seed
+    config: Config  # its inference settings are the reported ones
+    options: str  # further options of the `evor suite` command
 
     def command(self, seeds: Sequence[int] = ()) -> str:
-        """The command that does this job or, with `seeds`, those of its task and method with these seeds."""
+        """The command that does this job. With `seeds`, it does the jobs of this task and method with these seeds."""
         chosen = " ".join(map(str, seeds or [self.seed]))
         return f"evor suite --tasks {self.task.short_name} --methods {self.method} --seeds {chosen} {self.options}"
 
     @property
     def key(self) -> tuple[str, str, int]:
-        """What its rows of the record name (`Case.job`)."""
+        """(task, method, seed), as in the job's rows of the results (`Case.job`)."""
         return self.task.name, self.method, self.seed
 
     @property
     def name(self) -> str:
-        """The job in words."""
+        """The job's name in messages."""
         return f"{self.task.short_name}, {self.method}, seed {self.seed}"
 
     @property
     def policy_name(self) -> str:
-        """Which base policy it needs, in a word."""
+        """A name for the base policy that the job needs."""
         return f"{self.task.dataset}.h{self.config.policy.chunk_length}.seed{self.seed}"
 
     @property
     def bank_name(self) -> str:
-        """Which draws of that policy its critic learns from, in a word."""
+        """A name for the bank of the base policy's draws that the job's critic learns from."""
         return f"{self.policy_name}.draws{self.config.critic.num_bank_draws}"
 
     @property
     def trains_critic(self) -> bool:
-        """Whether a critic is evaluated, or the base policy alone."""
+        """Whether a critic is trained. Without one, the base policy alone is evaluated."""
         return METHODS[self.method].trains_critic
 
     @property
     def train(self) -> TrainConfig:
-        """How what is evaluated is trained."""
+        """The training of the evaluated model: the critic or, without one, the base policy."""
         return self.config.critic.train if self.trains_critic else self.config.policy.train
 
     def source(self) -> Source | None:
-        """The data, if they are there."""
+        """The data, or None if they are missing."""
         return identity.find_source(self.task.dataset, self.config)
 
     def run(self, source: Source) -> Run:
-        """The run that is evaluated, whether it is there or not."""
+        """The run that is evaluated. Its folder may not exist yet."""
         if self.trains_critic:
             return identity.critic_run(self.task, source, self.config)
         return identity.policy_run(source, self.config)
 
     @property
     def in_depth(self) -> bool:
-        """Whether early checkpoints and temperatures are looked at too: critics' on the first task of each dataset."""
+        """Whether early checkpoints and temperatures are also evaluated: for critics on task 1 of each dataset."""
         return self.trains_critic and self.task.task_id == 1
 
-    def settings(self) -> dict[int | None, list[Setting]]:
-        """What is evaluated at each checkpoint, that of the report first; None is the end of the training."""
-        first, method = self.config.setting, METHODS[self.method]
+    def settings(self) -> dict[int | None, list[InferenceConfig]]:
+        """The inference settings to evaluate by number of updates (None: all of them), the reported ones first."""
+        first, method = self.config.inference, METHODS[self.method]
         early = self.train.ends_of_blocks(method.early_percent) if method.early_percent else ()
         steps = self.train.snapshot_steps if self.in_depth else (*early, *self.train.late_steps)
         return {**{step: [first] for step in steps}, None: method.settings(first, self.in_depth)}
 
     def cases(self, source: Source, step: int | None) -> list[Case]:
-        """What the record says of the evaluations at a checkpoint, but for their outcome."""
+        """The columns of the results for the evaluations at a checkpoint, without their outcome."""
         facts = {
             "task": self.task.name,
             "method": self.method,
@@ -115,15 +121,18 @@ class Job:
             "run": self.run(source).name,
         }
         settings, is_late = self.settings()[step], step is None or step in self.train.late_steps
-        return [Case(**facts, **vars(s), reported=int(is_late and s == settings[0])) for s in settings]
+        return [
+            Case(**facts, **{name: getattr(s, name) for name in SETTINGS}, reported=int(is_late and s == settings[0]))
+            for s in settings
+        ]
 
     def is_done(self, recorded: set[Case]) -> bool:
-        """Whether all its cases are among the recorded ones."""
+        """Whether all cases of the job are among the recorded ones."""
         source = self.source()
         return source is not None and all(recorded.issuperset(self.cases(source, step)) for step in self.settings())
 
     def left(self) -> Iterator[Station]:
-        """What a job that is not done needs made, in order; whether it is there is asked when its turn comes."""
+        """The stages that an unfinished job still needs, in order. Each is checked only when its turn comes."""
         if self.source() is None:
             yield self.station("data")
         source = self.source()
@@ -136,18 +145,23 @@ class Job:
         yield self.station("episodes")
 
     def station(self, what: str) -> Station:
-        """One of its stations."""
+        """One stage of the job; `what` is one of STATIONS."""
         shared = {"data": self.task.dataset, "policy": self.policy_name, "bank": self.bank_name}
         method = "" if what in shared else self.method
         return Station(what, method, self.task.dataset, shared.get(what, self.name))
 
-    def make(self, what: str, record: Path, deadline: Deadline, other_seeds: Sequence["Job"] = ()) -> None:
-        """Make a station, a critic together with its `other_seeds`.
+    def make(self, what: str, results: Path, deadline: Deadline, other_seeds: Sequence["Job"] = ()) -> None:
+        """Make one stage.
 
-        When the time is up, episodes are left between two checkpoints, all else at any moment.
+        **Arguments:**
+
+        - `what`: one of STATIONS.
+        - `results`: the file of results, for the rows of the episodes.
+        - `deadline`: raises `TimeUp` when the time is up: between two checkpoints for episodes, else at any moment.
+        - `other_seeds`: jobs whose critics are trained together with this one.
         """
         if what == "episodes":
-            return self._evaluate(record, deadline)
+            return self._evaluate(results, deadline)
         with listening(deadline.check, draw=True):
             if what == "data":
                 identity.ensure_source(self.task.dataset, self.config)
@@ -158,15 +172,22 @@ class Job:
             else:
                 stages.ensure_critics(self.task, [self.config, *(job.config for job in other_seeds)])
 
-    def _evaluate(self, record: Path, deadline: Deadline) -> None:
-        """Run its episodes, checkpoint by checkpoint, then write its rows; what a run folder holds is not run twice."""
+    def _evaluate(self, results: Path, deadline: Deadline) -> None:
+        """Run the episodes, checkpoint by checkpoint, then write the rows. Episodes in the run folder are reused."""
         source, rows = identity.ensure_source(self.task.dataset, self.config), []
         run = self.run(source)
         speed = (run.updates_per_second() or float("nan")) * run.manifest.get("num_seeds", 1)
-        with evaluation.checkpoint_evaluation(self.task, self.config, with_critic=self.trains_critic) as evaluate:
+        with Evaluator(self.task, self.config.evaluation, self.config.policy.chunk_length) as evaluator:
             for step, settings in self.settings().items():
                 deadline.check()
-                for case, result in zip(self.cases(source, step), evaluate(step, settings), strict=True):
-                    success = (round(share, 4) for share in result.success)
+                found = evaluator.evaluate(self._agent(run, step), settings, results_path(run, self.task, step))
+                for case, evaluation in zip(self.cases(source, step), found, strict=True):
+                    success = (round(share, 4) for share in evaluation.success)
                     rows.append(Row(case, *success, wall_s=round(case.step / speed, 1), command=self.command()))
-        put_rows(record, rows, self.config.evaluation.seed)
+        put_rows(results, rows, self.config.evaluation.seed)
+
+    def _agent(self, run: Run, step: int | None) -> Agent:
+        """The agent at a step: with the job's critic or, if it trains none, with the base policy alone."""
+        if self.trains_critic:
+            return load_run_agent(run, self.config.inference, step)
+        return Agent(load_policy(run, step).model, None, self.config.inference)

@@ -1,7 +1,7 @@
-"""The record of results: a CSV file with one row per (task, method, seed, setting, step), and the command that made it.
+"""The suite's results: a CSV file with one row per (task, method, seed, setting, step), and the command that made it.
 
-It lies in `figures/results/`, so that it can be committed; what it is made from lies in the run folders that its rows
-name. Files are sorted, whole at any moment, and say the same for the same runs, but for the seconds of training.
+It lies in `figures/results/`, so that it can be committed. Each row names the run folder that it comes from. The file
+is sorted and complete at any moment. The same runs give the same file, except for the seconds of training.
 """
 
 import csv
@@ -16,15 +16,16 @@ from evor_eqx.envs.tasks import parse_task
 from evor_eqx.errors import UserError
 from evor_eqx.runs.provenance import data_origins
 from evor_eqx.system.files import replacing
-from evor_eqx.system.locks import lease
+from evor_eqx.system.locks import lock
 
 REPORTED_SEED = EvaluationConfig().seed
 TUNING_SEED = 20_000
+SETTINGS = ("num_candidates", "tau_r", "tau_q", "num_returns")  # the inference settings in which cases may differ
 
 
 @dataclass(frozen=True)
 class Case:
-    """What was evaluated: all that a row says but its outcome."""
+    """What was evaluated: all columns of a row except its outcome."""
 
     task: str
     method: str
@@ -33,8 +34,8 @@ class Case:
     tau_r: float
     tau_q: float
     num_returns: int
-    step: int  # updates of the critic, or of the base policy where there is no critic
-    reported: int  # 1: the method's value is the mean over these rows, one a checkpoint; 0: a point of a curve
+    step: int  # updates of the critic or, without one, of the base policy
+    reported: int  # 1: a method's value is the mean over these rows, one for each checkpoint; 0: a point of a curve
     episodes: int
     evaluation_seed: int  # of the first episode
     dataset_fingerprint: str
@@ -50,12 +51,12 @@ class Case:
 
     @property
     def job(self) -> tuple[str, str, int]:
-        """What is trained once: (task, method, seed)."""
+        """(task, method, seed), which names a job of the suite."""
         return self.task, self.method, self.seed
 
     @property
     def key(self) -> tuple[str | int | float, ...]:
-        """What no two rows of a record share, and what they are sorted by."""
+        """The sort key, which is unique in a file of results."""
         return (*self.job, self.num_candidates, self.tau_r, self.tau_q, self.step)
 
 
@@ -67,8 +68,8 @@ class Row:
     success: float  # share of the episodes, 0 to 1
     low: float  # Wilson's 95 % interval
     high: float
-    # Seconds of training the run up to the step, at its median speed: no evaluation, no bank, no pause; its share of
-    # them if several seeds were trained side by side.
+    # Seconds of training up to the step, at the run's median speed, without evaluation, bank and pauses. If several
+    # seeds were trained side by side, one seed's share.
     wall_s: float
     command: str
 
@@ -78,15 +79,27 @@ _OUTCOME: dict[str, Any] = {field.name: field.type for field in fields(Row) if f
 COLUMNS = (*_CASE, *_OUTCOME)
 
 
-def read_record(path: Path, evaluation_seed: int = REPORTED_SEED) -> list[Row]:
-    """All rows of a record, sorted.
+def read_results(path: Path, evaluation_seed: int = REPORTED_SEED) -> list[Row]:
+    """Read a file of results.
 
-    Raises UserError if there is no such file, a column is missing or unknown, or a row is damaged, twice there, or of
-    other episodes than those from `evaluation_seed` on: what was tuned on never passes for what is reported.
+    **Arguments:**
+
+    - `path`: the CSV file.
+    - `evaluation_seed`: the seed of the first episode that all rows must have. It keeps the episodes used for tuning
+      out of the reported results.
+
+    **Returns:**
+
+    All rows, sorted.
+
+    **Raises:**
+
+    UserError if the file or a column is missing, a column is unknown, or a row is damaged, repeated or of other
+    episodes.
     """
     if not path.is_file():
-        raise UserError(f"no record {path}: `evor suite` makes it")
-    text = path.read_bytes().decode(errors="replace")  # what is no text is no number either, and is named below
+        raise UserError(f"no results at {path}: run `evor suite` to make them")
+    text = path.read_bytes().decode(errors="replace")  # bytes that are not text fail to parse below, with their line
     reader = csv.DictReader(io.StringIO(text, newline=""), restkey="more", restval="")
     if set(reader.fieldnames or ()) != set(COLUMNS):
         got = ", ".join(reader.fieldnames or ()) or "none"
@@ -97,26 +110,26 @@ def read_record(path: Path, evaluation_seed: int = REPORTED_SEED) -> list[Row]:
             row = _parse(values)
             _check(row, evaluation_seed)
             if row.case.key in rows:
-                raise ValueError("the same key twice")
+                raise ValueError("its job, settings and step are those of an earlier line")
         except ValueError as error:
             raise UserError(
-                f"line {reader.line_num} of {path} ({error}): restore the file, or delete the line, and `evor suite` "
-                "makes it again"
+                f"line {reader.line_num} of {path} ({error}): restore the file, or delete the line and run "
+                "`evor suite` to make it again"
             ) from None
         rows[row.case.key] = row
     return [rows[key] for key in sorted(rows)]
 
 
 def put_rows(path: Path, rows: Sequence[Row], evaluation_seed: int = REPORTED_SEED) -> None:
-    """Write rows into a record, in the place of all rows that it has of the same (task, method, seed).
+    """Write rows into a file of results. They replace all earlier rows of the same jobs (task, method, seed).
 
-    Of several processes that write, one waits for the other. Raises UserError as `read_record` does.
+    Several processes may write to one file: each waits for the others. Raises UserError as `read_results` does.
     """
     jobs = {row.case.job for row in rows}
     for row in rows:
         _check(row, evaluation_seed)
-    with lease(path):
-        before = read_record(path, evaluation_seed) if path.exists() else []
+    with lock(path):
+        before = read_results(path, evaluation_seed) if path.exists() else []
         others = [row for row in before if row.case.job not in jobs]
         lines = [{**asdict(row.case), **_outcome(row)} for row in sorted((*others, *rows), key=lambda r: r.case.key)]
         with replacing(path) as temporary, open(temporary, "w", newline="") as file:
@@ -126,9 +139,10 @@ def put_rows(path: Path, rows: Sequence[Row], evaluation_seed: int = REPORTED_SE
 
 
 def datasets_of(rows: Sequence[Row]) -> dict[str, str]:
-    """By dataset, what its rows are of, as origin:fingerprint; with commas where they are of several.
+    """The origin and fingerprint of each dataset in the rows, as origin:fingerprint; several are joined by commas.
 
-    The same command may make data of another fingerprint: with another MuJoCo or numpy, or where there is no AVX2.
+    The same command can generate data with another fingerprint: with another version of MuJoCo or numpy, or on a
+    machine without AVX2.
     """
     cases = [row.case for row in rows]
     facts = {(parse_task(case.task).dataset, case.dataset_origin, case.dataset_fingerprint) for case in cases}
@@ -141,19 +155,25 @@ def _outcome(row: Row) -> dict[str, object]:
 
 
 def _parse(values: dict[str, str]) -> Row:
-    """A row from its texts; ValueError says what is wrong."""
+    """Parse the texts of a row. Raises ValueError if they do not fit the columns."""
     if "more" in values or "" in values.values():
-        raise ValueError(f"expected {len(COLUMNS)} values")
+        raise ValueError(f"expected {len(COLUMNS)} values, none of them empty")
     case = Case(**{name: kind(values[name]) for name, kind in _CASE.items()})
     return Row(case, **{name: kind(values[name]) for name, kind in _OUTCOME.items()})
 
 
 def _check(row: Row, evaluation_seed: int) -> None:
-    """Raise UserError for values that cannot be, and for episodes that do not belong in the record."""
+    """Raise UserError for impossible values, and for episodes that do not belong in these results."""
     case = row.case
     if not 0 <= row.low <= row.success <= row.high <= 1:
-        raise UserError(f"success {row.success} in {row.low} to {row.high}: expected 0 to 1 and inside its interval")
+        interval = f"{row.low} to {row.high}"
+        raise UserError(f"success is {row.success} with interval {interval}: expected 0 <= low <= success <= high <= 1")
     if case.episodes < 1 or case.reported not in (0, 1):
-        raise UserError(f"episodes {case.episodes}, reported {case.reported}: expected at least 1, and 0 or 1")
+        raise UserError(
+            f"episodes is {case.episodes} and reported {case.reported}: expected episodes >= 1 and reported 0 or 1"
+        )
     if case.evaluation_seed != evaluation_seed:
-        raise UserError(f"evaluation_seed is {case.evaluation_seed}: expected {evaluation_seed} in this record")
+        raise UserError(
+            f"evaluation_seed is {case.evaluation_seed}: expected {evaluation_seed} in these results; episodes for "
+            "tuning and for reports have separate files"
+        )

@@ -1,7 +1,7 @@
-"""The suite: every method on every task with every seed, in sittings of any length, into one record.
+"""The suite: every method on every task with every seed, into one file of results.
 
-A sitting does the jobs that are left until its time is up, and says what is left then and how long it takes. That is
-told from what was timed before, station by station, in `runs/<record>.jsonl`.
+Each call of `evor suite` does unfinished jobs until its time is up. Then it prints what is left and estimates how long
+that takes, from the times of earlier stages in `runs/<results>.jsonl`.
 """
 
 import contextlib
@@ -21,10 +21,10 @@ from evor_eqx.errors import UserError
 from evor_eqx.presets import preset as named_preset
 from evor_eqx.suite.job import STATIONS, Job, Station
 from evor_eqx.suite.methods import METHODS
-from evor_eqx.suite.results import TUNING_SEED, Case, Row, datasets_of, read_record
+from evor_eqx.suite.results import TUNING_SEED, Case, Row, datasets_of, read_results
 from evor_eqx.system import paths
 from evor_eqx.system.files import read_lines, write_lines
-from evor_eqx.system.locks import lease
+from evor_eqx.system.locks import lock
 from evor_eqx.system.progress import duration
 from evor_eqx.system.signals import Deadline, TimeUp
 
@@ -39,10 +39,10 @@ SUITE = (
 
 @dataclass(frozen=True)
 class Suite:
-    """Jobs in their order, and the record that their rows go into."""
+    """Jobs in order, and the file of results for their rows."""
 
     jobs: list[Job]
-    record: Path
+    results: Path
     evaluation_seed: int
 
     @classmethod
@@ -57,11 +57,18 @@ class Suite:
         tuning: bool = False,
         num_devices: int = 1,
     ) -> "Suite":
-        """Dataset by dataset, the cheap ones first, so that a part of the suite is complete early.
+        """The suite with these jobs, dataset by dataset, the cheap ones first, so that a part is complete early.
 
-        `tasks` names tasks and datasets (all tasks of each), the suite's five datasets if empty; `methods` is all if
-        empty. `tuning` takes other episodes than the reported ones. Presets, data and episodes have a record each.
-        Raises UserError for unknown names and numbers out of range.
+        **Arguments:**
+
+        - `tasks`: names of tasks, or of datasets for all their tasks; the suite's five datasets if empty.
+        - `methods`: all if empty.
+        - `preset`, `episodes_of_data`, `tuning`: each combination has its own file of results. `tuning` evaluates on
+          other episodes than the reported ones.
+
+        **Raises:**
+
+        UserError for unknown names and numbers out of range.
         """
         for method in methods:
             if method not in METHODS:
@@ -78,19 +85,19 @@ class Suite:
         chosen = itertools.product(_tasks(tasks or SUITE), {*methods} or METHODS, {*seeds})
         jobs = [_job(task, method, seed, base, options) for task, method, seed in chosen]
         words = ["suite", preset, episodes_of_data and f"{episodes_of_data}episodes", tuning and "tuning"]
-        record = paths.figures_dir() / "results" / f"{'-'.join(word for word in words if word)}.csv"
-        return cls(sorted(jobs, key=_order), record, base.evaluation.seed)
+        results = paths.figures_dir() / "results" / f"{'-'.join(word for word in words if word)}.csv"
+        return cls(sorted(jobs, key=_order), results, base.evaluation.seed)
 
     def run(self, minutes: int | float | None = None, until: str = STATIONS[-1]) -> int:
-        """Do what is left, for so many minutes; print the plan, each job's value, and what is left then.
+        """Do the unfinished jobs; print the plan, each job's success rate, and what is left.
 
-        `until` is the last station of each job that is made. A job that fails does not stop the others. Returns the
-        exit code, 1 if any failed. Raises UserError for an unknown station.
+        A job that fails does not stop the others. Returns the exit code: 1 if a job failed, else 0. `minutes` is the
+        time limit; `until` is the last stage to make for each job. Raises UserError for an unknown stage.
         """
         if until not in STATIONS:
             raise UserError(f"until is {until!r}: expected one of {', '.join(STATIONS)}")
         deadline, num_failed = Deadline(minutes), 0
-        print(f"{self.record}\n{self.table()}\n{self.describe_left()}", flush=True)
+        print(f"{self.results}\n{self.table()}\n{self.describe_left()}", flush=True)
         try:
             for job in self.left():
                 try:
@@ -101,33 +108,33 @@ class Suite:
                     print(f"{job.name}: failed, {error}", flush=True)
                     num_failed += 1
         except TimeUp:
-            print("the time is up; the same command goes on from here")
+            print("the time is up; run the same command to continue")
         finally:
             print("\n".join([*self.mixed_data(), self.describe_left()]), flush=True)
         return int(num_failed > 0)
 
     def rows(self) -> list[Row]:
-        """What the record holds of its jobs."""
+        """The rows of the suite's jobs in the results."""
         jobs = {job.key for job in self.jobs}
         return [row for row in self._all_rows() if row.case.job in jobs]
 
     def mixed_data(self) -> list[str]:
-        """A sentence for each of its datasets of which methods in the record, its own or others, had different data."""
+        """A warning for each of the suite's datasets if methods in the results used different data of it."""
         tasks = {job.task.name for job in self.jobs}
         found = datasets_of([row for row in self._all_rows() if row.case.task in tasks])
         return [
-            f"{name}: methods in the record had different data, {several}; they differ by that, too"
+            f"{name}: methods in the results had different data ({several}), which also makes them differ"
             for name, several in found.items()
             if "," in several
         ]
 
     def left(self) -> list[Job]:
-        """The jobs whose rows are not in the record."""
+        """The unfinished jobs: those without their rows in the results."""
         recorded = self._recorded()
         return [job for job in self.jobs if not job.is_done(recorded)]
 
     def table(self) -> str:
-        """Jobs done of all, datasets and rewards down, methods across."""
+        """How many jobs are done: a row for each dataset and reward, a column for each method."""
         left = {job.name for job in self.left()}
         counts: dict[tuple[str, str], list[bool]] = defaultdict(list)
         for job in self.jobs:
@@ -140,23 +147,23 @@ class Suite:
         return "\n".join(lines)
 
     def describe_left(self) -> str:
-        """How many jobs are left, and how long they take, as far as their like was timed."""
+        """How many jobs are left, and how long they take, estimated from stages of the same kind."""
         left = self.left()
         if not left:
-            return f"nothing is left of {len(self.jobs)} jobs"
+            return f"all {len(self.jobs)} jobs are done"
         stations = {station for job in left for station in job.left()}
         seconds, unknown = time_left(stations, timed(self._times))
         known = f"about {duration(seconds)}"
         if unknown:
-            known += f" without {unknown} of their {len(stations)} stations, whose kind was never timed"
+            known += f", not counting {unknown} of {len(stations)} stages, because no stage of their kind was timed yet"
         return f"left: {len(left)} of {len(self.jobs)} jobs, {known}"
 
     @property
     def _times(self) -> Path:
-        return paths.runs_dir() / f"{self.record.stem}.jsonl"
+        return paths.runs_dir() / f"{self.results.stem}.jsonl"
 
     def _all_rows(self) -> list[Row]:
-        return read_record(self.record, self.evaluation_seed) if self.record.exists() else []
+        return read_results(self.results, self.evaluation_seed) if self.results.exists() else []
 
     def _recorded(self) -> set[Case]:
         return {row.case for row in self.rows()}
@@ -165,17 +172,17 @@ class Suite:
         for station in job.left():
             if STATIONS.index(station.what) > STATIONS.index(until):
                 return
-            if station.what != "data" and job.is_done(self._recorded()):  # cannot be told before the data are there
+            if station.what != "data" and job.is_done(self._recorded()):  # unknown before the data exist
                 return
             others = self._other_seeds(job) if station.what == "critic" else []
             for other in others:
                 self._do(other, deadline, "bank")
             deadline.check()
             with _timing([station, *(other.station("critic") for other in others)], self._times):
-                job.make(station.what, self.record, deadline, others)
+                job.make(station.what, self.results, deadline, others)
 
     def _other_seeds(self, job: Job) -> list[Job]:
-        """The jobs that are left and train the same critic with other seeds, and have not yet."""
+        """The unfinished jobs that still have to train the same critic with other seeds."""
         same = [other for other in self.left() if (other.task, other.method) == (job.task, job.method)]
         return [other for other in same if other != job and other.station("critic") in other.left()]
 
@@ -184,7 +191,7 @@ class Suite:
 
 
 def timed(path: Path) -> dict[Station, float]:
-    """Seconds that each finished station took, over all sittings, from the file that they are noted in."""
+    """The seconds that each finished stage took, summed over all calls, from the file of times."""
     sums: dict[Station, float] = defaultdict(float)
     finished = set()
     for row in read_lines(path):
@@ -196,9 +203,9 @@ def timed(path: Path) -> dict[Station, float]:
 
 
 def time_left(stations: set[Station], seconds: dict[Station, float]) -> tuple[float, int]:
-    """Seconds that the stations will take, and how many of them could not be told.
+    """Estimate how many seconds stages will take; also returns the number of stages without an estimate.
 
-    A station takes the median of its kind on its dataset or, if there is none, of its kind on other datasets.
+    The estimate is the median time of the same kind and method on the same dataset or, if there is none, on others.
     """
     kinds: dict[tuple[str, ...], list[float]] = defaultdict(list)
     for station, value in seconds.items():
@@ -210,8 +217,7 @@ def time_left(stations: set[Station], seconds: dict[Station, float]) -> tuple[fl
 
 @contextlib.contextmanager
 def _timing(stations: Sequence[Station], path: Path) -> Iterator[None]:
-    """Note how long a sitting was at a station, or each one's share if they were made together, and whether it came to
-    its end."""
+    """Write down the time spent on stages, in equal shares if they are made together, and whether they finished."""
     start, finished = time.monotonic(), False
     try:
         yield
@@ -219,17 +225,17 @@ def _timing(stations: Sequence[Station], path: Path) -> Iterator[None]:
     finally:
         seconds = round((time.monotonic() - start) / len(stations), 2)
         rows = [{"station": station, "finished": finished, "seconds": seconds} for station in stations]
-        with lease(path):
+        with lock(path):
             write_lines(path, [*read_lines(path), *rows])
 
 
 def _for_more_data(train: TrainConfig) -> TrainConfig:
-    """Larger steps, and some more: the presets' critics stop before they over-fit their own, fewer episodes."""
+    """More and larger gradient steps. The presets stop earlier, because their fewer episodes make critics over-fit."""
     return replace(train, num_updates=train.num_updates * 6 // 5, learning_rate=1e-3)
 
 
 def _tasks(names: Sequence[str]) -> set[Task]:
-    """The tasks that are meant, each once."""
+    """The tasks of names of tasks and datasets, each once."""
     return {task for name in names for task in ([parse_task(name)] if is_task(name) else all_tasks(parse_task(name)))}
 
 

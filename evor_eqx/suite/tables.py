@@ -1,7 +1,7 @@
-"""What the record says of each method: means over an environment's tasks and over all tasks, with intervals.
+"""Tables of the results: each method's mean over an environment's tasks and over all tasks, with intervals.
 
-A job's value is its mean success over its last checkpoints, the rows that are `reported`. The checkpoints act on the
-same episodes, so they are not as many independent ones: an interval counts each episode once.
+A job's value is its mean success over its last checkpoints, the `reported` rows. The checkpoints are evaluated on the
+same episodes, so they are not independent. An interval counts each episode once.
 """
 
 import itertools
@@ -25,11 +25,24 @@ JobKey = tuple[str, str, int]  # task, method, seed
 def summary(
     rows: Sequence[Row], statistic: Callable[..., Any] = np.mean, *, seed: int = 0
 ) -> dict[str, dict[str, Interval]]:
-    """For each method the `statistic` (mean, or `stats.iqm`) of its values in each environment, and over `all` tasks.
+    """Success rates by method, in each environment and over `all` tasks.
 
-    Values are success rates, 0 to 1. Intervals are 95 % bootstrap, stratified over tasks: over training seeds or, if
-    there is one, over its episodes, which leaves out what another training would change. `seed` is the bootstrap's.
-    Raises UserError as `outcomes` does.
+    The intervals are 95 % bootstrap intervals, stratified over tasks. They resample training seeds. With one training
+    seed they resample its episodes, and do not cover the variation between trainings.
+
+    **Arguments:**
+
+    - `rows`: rows of the results.
+    - `statistic`: the mean, or `evaluation.statistics.iqm`.
+    - `seed`: the seed of the bootstrap.
+
+    **Returns:**
+
+    The statistic of the success rates, 0 to 1, and its interval, by method and by environment.
+
+    **Raises:**
+
+    UserError as `outcomes` does.
     """
     places = _places(rows)
     groups = {str(name): places == name for name in np.unique(places)} | {ALL: np.full(len(places), True)}
@@ -40,10 +53,10 @@ def summary(
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """Success in percent as a table: environments down, methods across in the order of their table.
+    """Success in percent as a Markdown table: a row for each environment, a column for each method.
 
-    A cell has the mean over tasks with its interval as in `summary`, and the values of the tasks in their order; the
-    last rows are over all tasks. Several training seeds are named at the top. Raises UserError as `outcomes` does.
+    A cell has the mean over tasks with its interval as in `summary`, then the value of each task. The last rows are
+    over all tasks. The header says how many training seeds there are. Raises UserError as `outcomes` does.
     """
     means, iqms, values, places = summary(rows), summary(rows, iqm), outcomes(rows), _places(rows)
     methods, num_seeds = _in_order(means), len({row.case.seed for row in rows})
@@ -60,7 +73,7 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def by_method(rows: Sequence[Row]) -> str:
-    """Success in percent as a table for many methods: these down in the order of their table, environments across.
+    """Success in percent as a Markdown table for many methods: a row for each method, a column for each environment.
 
     A cell has the mean over tasks with its interval as in `summary`. Raises UserError as `outcomes` does.
     """
@@ -71,22 +84,26 @@ def by_method(rows: Sequence[Row]) -> str:
 
 
 def outcomes(rows: Sequence[Row]) -> dict[str, Float[np.ndarray, "seeds episodes tasks"]]:
-    """For each method the success of each episode, 0 to 1, as its mean over checkpoints; all axes are sorted.
+    """The success of each episode by method, 0 to 1, as the mean over checkpoints. All axes are sorted.
 
-    The record counts successes and does not say which episodes they were. They are taken to be the same ones at every
-    checkpoint, as far as they are as many: so intervals are as wide as they can be. Raises UserError unless every
-    method has all tasks and seeds at all of its checkpoints, and all rows are of as many episodes.
+    The results have the number of successful episodes, but do not say which ones succeeded. Successes are assumed to be
+    on the same episodes at every checkpoint, which gives the widest possible intervals.
+
+    **Raises:**
+
+    UserError unless every method has all tasks and seeds at all of its checkpoints, with the same number of episodes
+    in all rows.
     """
     if not rows:
-        raise UserError("record: got no rows, expected those of finished jobs; make them with `evor suite`")
+        raise UserError("results: got no rows, expected those of finished jobs; make them with `evor suite`")
     jobs, counts = _finished(rows), {row.case.episodes for row in rows}
     tasks, methods, seeds = _axes(rows)
     missing = [", ".join(map(str, job)) for job in itertools.product(tasks, methods, seeds) if job not in jobs]
     if missing or len(counts) != 1:
         raise UserError(
-            f"record: got {len(jobs)} finished jobs, {len(missing)} missing ({'; '.join(missing[:3])}), and episodes "
-            f"{sorted(counts)}, expected all tasks with all methods and seeds, and one number of episodes; go on with "
-            "`evor suite`, or take the `common` rows"
+            f"results: got {len(jobs)} finished jobs, {len(missing)} missing ({'; '.join(missing[:3])}), and episodes "
+            f"{sorted(counts)}, expected every task with all methods and seeds, and one number of episodes; finish "
+            "with `evor suite`, or take only the rows that `common` returns"
         )
     values = {job: np.mean([_episodes(row) for row in checkpoints], axis=0) for job, checkpoints in jobs.items()}
     return {
@@ -96,16 +113,17 @@ def outcomes(rows: Sequence[Row]) -> dict[str, Float[np.ndarray, "seeds episodes
 
 
 def common(rows: Sequence[Row]) -> list[Row]:
-    """The rows of the tasks that all methods have finished with all seeds: what can be compared so far."""
+    """The rows of the tasks that are finished for all methods and seeds, and so can be compared."""
     jobs, (tasks, methods, seeds) = _finished(rows), _axes(rows)
     finished = {task for task in tasks if jobs.keys() >= set(itertools.product([task], methods, seeds))}
     return [row for row in rows if row.case.task in finished]
 
 
 def at_equal_time(rows: Sequence[Row]) -> list[Row]:
-    """The rows as if each method that trains for longer (`early_percent`) reported its checkpoint of that time alone.
+    """The rows for a comparison at equal training time.
 
-    Rows of such a method at other checkpoints are left out.
+    Methods with an `early_percent` train for longer than the others. They are reported at the checkpoint of that
+    percentage alone; their rows of other checkpoints are left out. Other methods keep all rows.
     """
     last = {case.method: case.step for case in sorted((row.case for row in rows), key=lambda case: case.step)}
     kept = []
@@ -113,7 +131,7 @@ def at_equal_time(rows: Sequence[Row]) -> list[Row]:
         case, percent = row.case, METHODS[row.case.method].early_percent
         if percent is None:
             kept.append(row)
-        elif percent - 5 < 100 * case.step / last[case.method] <= percent:  # the end of a block before it
+        elif percent - 5 < 100 * case.step / last[case.method] <= percent:  # the last end of a block before it
             kept.append(replace(row, case=replace(case, reported=1)))
     return kept
 
@@ -135,7 +153,7 @@ def _axes(rows: Sequence[Row]) -> tuple[list[str], list[str], list[int]]:
 
 
 def _finished(rows: Sequence[Row]) -> dict[JobKey, list[Row]]:
-    """The reported rows of each job that has as many as the others of its method."""
+    """The reported rows of each finished job: one with as many of them as any job of its method."""
     jobs: dict[JobKey, list[Row]] = defaultdict(list)
     for row in rows:
         if row.case.reported:
@@ -151,7 +169,7 @@ def _in_order(methods: Iterable[str]) -> list[str]:
 
 
 def _table(lines: list[list[str]]) -> str:
-    """As Markdown; the first line is the header."""
+    """Lines of cells as a Markdown table; the first line is the header."""
     header, *others = (f"| {' | '.join(cells)} |" for cells in lines)
     return "\n".join([header, f"|{' --- |' * len(lines[0])}", *others])
 
@@ -162,7 +180,7 @@ def _percent(interval: Interval) -> str:
 
 
 def _episodes(row: Row) -> Float[np.ndarray, " episodes"]:
-    """As many ones as there were successes, then zeros."""
+    """A one for each success, then a zero for each failure."""
     num = row.case.episodes
     return (np.arange(num) < round(row.success * num)).astype(float)
 

@@ -1,7 +1,7 @@
-"""A study: a suite with the settings that it runs under, as one YAML file, and its stations as the rules of a workflow.
+"""A study: a suite and its options in one YAML file, with its stages as the rules of a Snakemake workflow.
 
-`workflow/Snakefile` makes a rule of every kind of station and hands each on to `evor suite --until STATION`, so what a
-workflow runs on a cluster is what `evor suite` runs in a sitting, in the same folders.
+`workflow/Snakefile` makes a rule of every kind of stage. Each rule calls `evor suite --until STAGE`. So a workflow on a
+cluster does the same as `evor suite` does on one machine, in the same folders.
 """
 
 from dataclasses import asdict, dataclass, fields
@@ -17,10 +17,10 @@ from evor_eqx.system.files import replacing
 
 
 class Step(NamedTuple):
-    """What a workflow does at once: a station, or a notebook's figures."""
+    """One job of the workflow: a stage, or a notebook's figures."""
 
     rule: str  # one of STATIONS, or figures
-    name: str  # in a word, fit for a file
+    name: str  # can be a file name
     needs: tuple[str, ...]  # `<rule>/<name>` of other steps
     command: str
 
@@ -32,7 +32,7 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """Which methods on which tasks, with which seeds, and the notebooks whose figures are drawn at the end."""
+    """The arguments of `Suite.of`, and the notebooks whose figures are drawn at the end."""
 
     name: str
     tasks: tuple[str, ...] = SUITE
@@ -46,34 +46,34 @@ class Study:
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> "Study":
-        """A study from what its YAML file holds. Raises UserError for unknown names and for values of other types."""
+        """Make a study from the contents of its YAML file. Raises UserError for unknown names and for wrong types."""
         kinds = {"name": str, "tasks": str, "methods": str, "seeds": int, "preset": str, "episodes_of_data": int}
         kinds |= {"tuning": bool, "num_devices": int, "figures": str}
         lists = {field.name for field in fields(cls) if isinstance(field.default, tuple)}
         if "name" not in record or not set(record) <= set(kinds):
             got = ", ".join(sorted(set(record) - set(kinds))) or "no name"
-            raise UserError(f"study: got {got}, expected a name and some of {', '.join(kinds)}")
+            raise UserError(f"fields of the study: got {got}, expected name and some of {', '.join(kinds)}")
         for name, value in record.items():
             if name == "episodes_of_data" and value is None:
                 continue
             entries = value if name in lists and isinstance(value, list) else [value]
             if (name in lists) != isinstance(value, list) or not all(type(each) is kinds[name] for each in entries):
                 kind = f"a list of {kinds[name].__name__}" if name in lists else kinds[name].__name__
-                raise UserError(f"{name} of the study is {value!r}: expected {kind}")
+                raise UserError(f"{name} of the study is {value!r}: expected {kind}; correct the file")
         values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in record.items()}
         study = cls(**values)
-        study.suite()  # refuses what it does not know
+        study.suite()  # raises for unknown names
         return study
 
     def suite(self) -> Suite:
-        """Its jobs. Raises UserError for unknown tasks, methods and presets."""
+        """The suite of the study. Raises UserError for unknown tasks, methods and presets."""
         options = {name: getattr(self, name) for name in ("preset", "episodes_of_data", "tuning", "num_devices")}
         return Suite.of(self.tasks, self.methods, self.seeds, **options)
 
     def steps(self) -> dict[str, Step]:
-        """All steps by path, each after what it needs.
+        """All steps by path, in an order in which each comes after the steps that it needs.
 
-        A dataset, a base policy and a bank are steps of many jobs; the critics of all seeds are one.
+        Many jobs share the step of a dataset, a base policy or a bank. The critics of all seeds are one step.
         """
         found: dict[str, Step] = {}
         for job in self.suite().jobs:
@@ -88,7 +88,7 @@ class Study:
         return steps
 
     def plan(self, path: Path) -> str:
-        """How many steps of each kind there are, what is left of its jobs on this machine, and how to run it."""
+        """Describe the number of steps of each kind, the unfinished jobs on this machine, and the command to run."""
         steps, suite = self.steps().values(), self.suite()
         counts = [(rule, sum(step.rule == rule for step in steps)) for rule in (*STATIONS, "figures")]
         profile = "workflow/profiles/local"
@@ -146,7 +146,7 @@ STUDIES = {
 
 
 def write_study(name: str, path: Path) -> Path:
-    """Write a named study; returns the path. Raises UserError for an unknown name."""
+    """Write one of `STUDIES` to a YAML file; returns the path. Raises UserError for an unknown name."""
     if name not in STUDIES:
         raise UserError(f"unknown study {name!r}: expected one of {', '.join(STUDIES)}")
     record = asdict(STUDIES[name])
@@ -157,15 +157,16 @@ def write_study(name: str, path: Path) -> Path:
 
 
 def read_study(path: Path) -> Study:
-    """The study of a YAML file. Raises UserError if there is none or it holds something else."""
+    """Read a study from a YAML file. Raises UserError if the file is missing or is not a study."""
     if not path.is_file():
-        raise UserError(f"no study {path}: `evor study` writes one")
+        raise UserError(f"no study at {path}: write one with `evor study`")
     try:
         record = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(
-            f"{path} is no YAML ({' '.join(str(error).split())}): write it again with `evor study`"
+            f"{path} is not YAML ({' '.join(str(error).split())}): write it again with `evor study`"
         ) from None
     if not isinstance(record, dict):
-        raise UserError(f"{path} holds {type(record).__name__}: expected names and values; `evor study` writes them")
+        kind = type(record).__name__
+        raise UserError(f"{path} holds {kind}: expected lines `name: value`; write it again with `evor study`")
     return Study.from_record(record)

@@ -1,0 +1,1 @@
+"""Files, locks, paths, processes, signals and progress. No RL, no JAX."""

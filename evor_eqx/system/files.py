@@ -1,11 +1,11 @@
-"""Files that are either whole or absent: written beside their place, then renamed; records carry a checksum."""
+"""Files that are either whole or absent: written under a temporary name, then renamed. Records carry a checksum."""
 
 import contextlib
 import glob
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,44 +16,42 @@ import numpy as np
 from evor_eqx.errors import UserError
 
 _TEMPORARY = ".writing-"  # what temporary names begin with
-_CHECKED_ROWS = 1 << 16  # at once, so that a check of a large array needs little memory
+_CHECKED_ROWS = 1 << 16  # rows per step, so that the check of a large array needs little memory
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in `path`'s folder; on success it replaces `path`, on any error it is removed.
+    """Yield a temporary file in the folder of `path`; it replaces `path` on success and is removed on any error.
 
-    The temporary name keeps the suffix, because numpy and matplotlib choose their format by it. Whoever writes to
-    it need not flush: the data are on disk before the rename.
+    The temporary name has the same suffix, because numpy and matplotlib choose their format by it. The bytes are on the
+    disk before the file is renamed, so the caller need not flush them.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f"{_TEMPORARY}{path.stem}.", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f"{_TEMPORARY}{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))  # the system applies the umask
     try:
         yield temporary
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove what a kill left of `replacing`: the temporary files of a file, or all that lie directly in a folder.
+    """Remove the temporary files that a killed process left of a file, or directly in a folder.
 
-    Only for who holds the lease of `path`: others may be writing.
+    Call it only while holding the lock of `path`: others may be writing.
     """
-    names = f"{glob.escape(path.stem)}.????????.*"  # mkstemp's eight characters, then the suffix
+    names = f"{glob.escape(path.stem)}.????????.*"  # eight random characters, then the suffix
     for leftover in path.glob(f"{_TEMPORARY}*") if path.is_dir() else path.parent.glob(_TEMPORARY + names):
         leftover.unlink(missing_ok=True)
 
 
 def reserve(path: Path) -> None:
-    """Give a sparse file all its bytes on the disk now: writing to its memory map on a full one would be a crash.
+    """Allocate all bytes of a sparse file, because writing to its memory map on a full disk would crash the process.
 
-    Raises OSError if there is no room; the file is removed then.
+    **Raises:** OSError if there is not enough space. The file is removed then.
     """
     if not hasattr(os, "posix_fallocate"):  # macOS
         return
@@ -66,13 +64,16 @@ def reserve(path: Path) -> None:
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write `value` with its checksum as indented JSON, atomically."""
+    """Write `value` with its checksum as indented JSON; the file is replaced as a whole."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(sealed(value), indent=1, sort_keys=True) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read what `write_json` wrote; raises UserError with the file's name if it is absent or damaged."""
+    """Read a file that `write_json` wrote.
+
+    **Raises:** UserError that names the file if it is absent or damaged.
+    """
     try:
         return unsealed(json.loads(path.read_text()))
     except FileNotFoundError:
@@ -90,20 +91,22 @@ def append_line(path: Path, row: dict[str, Any]) -> None:
 
 
 def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write a JSON-lines file, each row with its checksum, atomically."""
+    """Write a JSON-lines file, each row with its checksum; the file is replaced as a whole."""
     with replacing(path) as temporary:
         temporary.write_text("".join(json.dumps(sealed(row)) + "\n" for row in rows))
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Rows of a JSON-lines file, none if it is absent; a last line cut off by a kill is left out.
+    """Read the rows of a JSON-lines file; none if it is absent.
 
-    Raises UserError that names the file and the line if it is damaged.
+    A last line that was cut off by a kill is left out.
+
+    **Raises:** UserError that names the file and the line if another line is damaged.
     """
     if not path.exists():
         return
     *lines, rest = path.read_bytes().split(b"\n")
-    if _is_row(rest[:-1]):  # whole, but for its line end
+    if _is_row(rest[:-1]):  # not cut off: a whole row with a damaged line end
         lines.append(rest)
     for number, line in enumerate(lines, start=1):
         try:
@@ -115,16 +118,19 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def sealed(value: dict[str, Any]) -> dict[str, Any]:
-    """The record with a checksum of all the rest."""
+    """Add a checksum of all the rest to a record."""
     return {**value, "checksum": short_hash(value)}
 
 
 def unsealed(value: Any) -> dict[str, Any]:
-    """The record without its checksum, which must be right; earlier versions wrote none. Raises ValueError if not."""
+    """Check a record's checksum and take it off.
+
+    **Raises:** ValueError if this is no record, or if its checksum is missing or wrong.
+    """
     if not isinstance(value, dict):
         raise ValueError(f"got {type(value).__name__}, expected a record")
     rest = {name: part for name, part in value.items() if name != "checksum"}
-    if "checksum" in value and value["checksum"] != short_hash(rest):
+    if value.get("checksum") != short_hash(rest):
         raise ValueError("it does not match its checksum")
     return rest
 
@@ -143,7 +149,13 @@ def sha256(path: Path) -> str:
 
 
 def crc32(rows: np.ndarray, before: int = 0) -> int:
-    """CRC-32 of an array's rows, which may be many, behind those that have the checksum `before`."""
+    """CRC-32 of an array's rows, which may be many.
+
+    **Arguments:**
+
+    - `rows`: an array whose first axis is rows.
+    - `before`: the checksum of the rows before these; 0 if these are the first.
+    """
     for start in range(0, len(rows), _CHECKED_ROWS):
         before = zlib.crc32(np.ascontiguousarray(rows[start : start + _CHECKED_ROWS]).data, before)
     return before
@@ -152,9 +164,3 @@ def crc32(rows: np.ndarray, before: int = 0) -> int:
 def short_hash(value: Any) -> str:
     """Eight hexadecimal characters that identify a JSON-serialisable value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:8]
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -1,19 +1,19 @@
-"""Leases: of several processes or threads that want the same thing, one makes it; the others wait and find it made.
+"""Locks between processes and threads: one makes a file or a folder, the others wait and then find it made.
 
-A lease is a lock on the file `<what is made>.lock`, which says who holds it. The system drops the lock when its holder
-dies, however it dies, so the next one takes over at once; what a killed holder left half-written is then removed.
+The lock of `<path>` is the file `<path>.lock`, which says who holds it. The system releases a lock when its holder
+dies, so the next process takes over at once. It then removes what the killed holder left half-written.
 
-It holds between processes and threads of one machine (`flock`: each opening of the file has a lock of its own). On NFS,
-Linux makes it a lock of the server: it also holds between machines, unless the folder is mounted with `nolock` or
-`local_lock`; but no longer between threads of a process, and that of a machine that went down stays until the server
-gives it up. Where there is no `flock` (Windows), nothing is locked.
+Locks work between the processes and threads of one machine (`flock`). On NFS, Linux turns `flock` into a lock of the
+server. Such a lock also works between machines, unless the folder is mounted with `nolock` or `local_lock`. It does not
+work between threads of one process, and the lock of a machine that went down stays until the server gives it up.
+Windows has no `flock`: there, nothing is locked.
 """
 
 import contextlib
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from evor_eqx.system.files import remove_leftovers
@@ -24,66 +24,58 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-_PAUSE = 0.2  # seconds between two looks at a lease that another holds
-
-
-def make_once(path: Path, is_made: Callable[[], bool], make: Callable[[], object]) -> None:
-    """Make `path`, a file or a folder, unless it `is_made`, which is asked again once the lease is ours."""
-    if not is_made():
-        with lease(path):
-            if not is_made():
-                make()
+_PAUSE = 0.2  # seconds between two tries to get a lock that another holds
 
 
 @contextlib.contextmanager
-def lease(path: Path) -> Iterator[None]:
-    """The right to make `path`, a file or a folder: waits, and says for whom, while another has it.
+def lock(path: Path) -> Iterator[None]:
+    """Hold the lock of `path`, a file or a folder; wait while another holds it, and say who does.
 
-    Whoever waits can be stopped as in any long work: by a signal, or by who listens to the progress. A thread must not
-    ask for what it holds.
+    Waiting can be stopped by a signal, or by the listener of the progress bar. A thread must not ask for a lock that it
+    already holds.
     """
     if fcntl is None:
         yield
         return
-    lock = path.with_name(f"{path.name}.lock")
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    file = _locked(lock, f"{path.parent.name}/{path.name}")
+    file = path.with_name(f"{path.name}.lock")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle = _locked(file, f"{path.parent.name}/{path.name}")
     try:
-        os.truncate(file, 0)
+        os.truncate(handle, 0)
         now = time.strftime("%Y-%m-%d %H:%M:%S")
-        os.write(file, f"process {os.getpid()} on {platform.node()} since {now}".encode())
+        os.write(handle, f"process {os.getpid()} on {platform.node()} since {now}".encode())
         remove_leftovers(path)
         yield
     finally:
-        lock.unlink(missing_ok=True)  # while it is ours; whoever waits looks for the name again
-        os.close(file)
+        file.unlink(missing_ok=True)  # before the lock is released; who waits opens the file anew at each try
+        os.close(handle)
 
 
-def _locked(lock: Path, name: str) -> int:
-    """The lock's file, opened and locked."""
-    if (file := _try(lock)) is not None:
-        return file
+def _locked(file: Path, name: str) -> int:
+    """Open and lock the file; wait while another holds it."""
+    if (handle := _try(file)) is not None:
+        return handle
     with bar(None, name, "s") as waiting:
-        while (file := _try(lock)) is None:
-            waiting.set_description(f"{name} is being made by {_holder(lock)}, waiting")
+        while (handle := _try(file)) is None:
+            waiting.set_description(f"{name} is being made by {_holder(file)}, waiting")
             time.sleep(_PAUSE)
             waiting.update(_PAUSE)
-    return file
+    return handle
 
 
-def _try(lock: Path) -> int | None:
-    """The lock's file, if it could be locked and still goes by that name; else None."""
-    file = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+def _try(file: Path) -> int | None:
+    """Open and lock the file; None if another holds the lock, or has removed the file meanwhile."""
+    handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
     with contextlib.suppress(BlockingIOError, FileNotFoundError):
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # type: ignore[union-attr]
-        if os.path.samestat(os.fstat(file), lock.stat()):
-            return file
-    os.close(file)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # type: ignore[union-attr]
+        if os.path.samestat(os.fstat(handle), file.stat()):
+            return handle
+    os.close(handle)
     return None
 
 
-def _holder(lock: Path) -> str:
+def _holder(file: Path) -> str:
     try:
-        return lock.read_text() or "another process"
+        return file.read_text() or "another process"
     except FileNotFoundError:
         return "another process"

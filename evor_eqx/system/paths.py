@@ -1,6 +1,7 @@
-"""Where things live: one home folder with `data/`, `runs/`, `agents/`, `figures/`, `course/`; the package's notebooks.
+"""Where things live: the home folder with `data/`, `runs/`, `agents/`, `figures/` and `course/`; the notebooks.
 
-The home is `$EVOR_HOME` if set; in a checkout it is the checkout; elsewhere the working folder.
+The home folder is `$EVOR_HOME` if that is set. Otherwise it is the checkout, or the working folder if the package is
+installed without one.
 """
 
 import os
@@ -12,20 +13,20 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def checkout() -> Path | None:
-    """The checkout that this package is imported from, or None for an installed package."""
+    """The checkout that this package is imported from; None for an installed package."""
     root = _PACKAGE.parent
     return root if (root / "pyproject.toml").is_file() and (root / "notebooks").is_dir() else None
 
 
 def home() -> Path:
-    """The folder that holds data, runs and figures."""
+    """The folder that holds data, runs, agents, figures and the course."""
     if os.environ.get("EVOR_HOME"):
         return Path(os.environ["EVOR_HOME"]).expanduser().resolve()
     return checkout() or Path.cwd()
 
 
 def data_dir() -> Path:
-    """Datasets that were generated, or downloaded by `evor data --download`."""
+    """Generated datasets, and those downloaded by `evor data --download`."""
     return home() / "data"
 
 
@@ -35,12 +36,22 @@ def runs_dir() -> Path:
 
 
 def agents_dir() -> Path:
-    """Packed agents, one's own and others'."""
+    """Saved agents."""
     return home() / "agents"
 
 
+def shipped_dir() -> Path:
+    """The agents that come with the package."""
+    return _PACKAGE / "zoo" / "shipped"
+
+
+def compiled_dir() -> Path:
+    """Where JAX keeps compiled programs for the next process; it may be deleted at any time."""
+    return home() / ".cache" / "jax"
+
+
 def figures_dir() -> Path:
-    """Pictures with their JSON sidecars."""
+    """Figures with their JSON sidecars."""
     return home() / "figures"
 
 
@@ -50,7 +61,10 @@ def course_dir() -> Path:
 
 
 def notebooks_dir() -> Path:
-    """The project's notebooks: those of the checkout, else the copies inside the installed package."""
+    """The project's notebooks: those of the checkout, else the copies inside the installed package.
+
+    **Raises:** UserError if there are none.
+    """
     root = checkout()
     folder = root / "notebooks" if root else _PACKAGE / "notebooks"
     if not folder.is_dir():
@@ -64,5 +78,5 @@ def style_file() -> Path:
 
 
 def ogbench_dir() -> Path:
-    """OGBench's own dataset folder, where published files are looked for."""
+    """OGBench's own dataset folder, which may hold published files."""
     return Path("~/.ogbench/data").expanduser()

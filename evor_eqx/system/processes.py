@@ -1,7 +1,8 @@
-"""Processes for simulation: one thread each, deaf to Ctrl-C, and gone when the main process is.
+"""Processes for simulation: one thread each. They ignore Ctrl-C and end when the main process ends.
 
-OpenBLAS, which numpy and SciPy bring along, chooses its kernels by the processor, and each rounds in its own way. These
-processes all use one, so that a seed gives the same data on every x86-64 machine with AVX2 (any of the last ten years).
+OpenBLAS, which numpy and SciPy bring along, chooses its kernels by the processor, and each kernel rounds in its own
+way. All these processes use the same kernel, so a seed gives the same data on every x86-64 machine with AVX2 (any of
+the last ten years).
 """
 
 import contextlib
@@ -14,14 +15,10 @@ import threading
 import types
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
-from numpy._core._multiarray_umath import __cpu_features__ as cpu_features
-
-from evor_eqx.system.env_vars import environment_variables
-
-_VARIABLES: dict[str, str] = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-if cpu_features.get("AVX2") and cpu_features.get("FMA3"):  # what these kernels need; OpenBLAS does not ask
-    _VARIABLES["OPENBLAS_CORETYPE"] = "HASWELL"
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+_CPU_INFO = Path("/proc/cpuinfo")
 
 
 def num_cores() -> int:
@@ -31,20 +28,33 @@ def num_cores() -> int:
 
 @contextlib.contextmanager
 def workers(number: int) -> Iterator[ProcessPoolExecutor]:
-    """A pool of processes that start afresh, because a fork would copy the threads of JAX.
+    """A pool of `number` new processes. They are not forked, because a fork would copy the threads of JAX.
 
-    On leaving, also by an error or Ctrl-C, the jobs under way are finished and the others dropped.
+    On leaving, also by an error or Ctrl-C, running jobs are finished and the others are dropped.
     """
     pool = ProcessPoolExecutor(number, mp_context=multiprocessing.get_context("spawn"), initializer=_start)
-    with environment_variables(_VARIABLES), blank_main():
+    with blank_main():
         try:
             yield pool
         finally:
             pool.shutdown(cancel_futures=True)
 
 
+def _openblas_kernel() -> dict[str, str]:
+    """The variable that chooses OpenBLAS's kernel, where Linux says that the processor can run it.
+
+    OpenBLAS does not check that itself. Elsewhere (macOS, ARM) nothing is set.
+    """
+    flags = _CPU_INFO.read_text().split() if _CPU_INFO.is_file() else []
+    return {"OPENBLAS_CORETYPE": "HASWELL"} if {"avx2", "fma"} <= set(flags) else {}
+
+
 def _start() -> None:
-    """Leave Ctrl-C to the main process, and die with it if it is killed."""
+    """Prepare a new process: one thread, one OpenBLAS kernel, deaf to Ctrl-C, gone when the main process is killed.
+
+    OpenBLAS reads the variables when numpy is imported, so this module must not import numpy.
+    """
+    os.environ.update(_ONE_THREAD | _openblas_kernel())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 
@@ -58,7 +68,7 @@ def _exit_with_parent() -> None:
 
 @contextlib.contextmanager
 def blank_main() -> Iterator[None]:
-    """Keep new processes from running the main script again; they need nothing of it, and it may have no guard."""
+    """Keep new processes from running the main script again: they do not need it, and it may have no guard."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")
     try:

@@ -1,4 +1,7 @@
-"""Progress bars: in terminals and in JupyterLab, quiet in headless figures, CI and pipes; or a listener's."""
+"""Progress bars in terminals and in JupyterLab; nothing is drawn in CI, pipes and headless notebooks.
+
+A listener can be told of all progress, instead or in addition.
+"""
 
 import contextlib
 import os
@@ -14,7 +17,15 @@ _listener: ContextVar[tuple[Listener, bool] | None] = ContextVar("listener", def
 
 
 class Told:
-    """A bar of whose steps a listener is told, which ends the work if it raises; `drawn` is tqdm's, or disabled."""
+    """A progress bar that calls a listener at each step. An exception of the listener ends the work.
+
+    **Arguments:**
+
+    - `total`: units in all; None if that is not known.
+    - `description`, `unit`: as tqdm's.
+    - `drawn`: tqdm's bar, which may be disabled.
+    - `listener`: called with this bar.
+    """
 
     def __init__(self, total: int | float | None, description: str, unit: str, drawn: Any, listener: Listener):
         self.total, self.description, self.unit, self.n, self._listener = total, description, unit, drawn.n, listener
@@ -22,23 +33,23 @@ class Told:
         listener(self)
 
     def update(self, n: int | float = 1) -> None:
-        """`n` more units are done."""
+        """Count `n` more units."""
         self.n += n
         self._drawn.update(n)
         self._listener(self)
 
     def set_description(self, description: str) -> None:
-        """Say from the next step on what is being done."""
+        """Change the description; the listener sees it at the next step."""
         self.description = description
         self._drawn.set_description(description)
 
     def reset(self) -> None:
-        """Begin anew."""
+        """Go back to no units."""
         self.n = 0
         self._drawn.reset()
 
     def close(self) -> None:
-        """Leave what is drawn as it is."""
+        """Close the bar; what is drawn stays."""
         self._drawn.close()
 
     def __enter__(self) -> "Told":
@@ -50,7 +61,7 @@ class Told:
 
 @contextlib.contextmanager
 def listening(listener: Listener, draw: bool = False) -> Iterator[None]:
-    """Tell the listener of all progress of this thread, until the block is left; instead of drawing, unless `draw`."""
+    """Tell a listener of all progress of this thread inside the block. Bars are drawn only if `draw`."""
     token = _listener.set((listener, draw))
     try:
         yield
@@ -59,16 +70,24 @@ def listening(listener: Listener, draw: bool = False) -> Iterator[None]:
 
 
 def is_quiet() -> bool:
-    """Whether nobody is watching: CI, `EVOR_QUIET` (set for headless notebooks), neither terminal nor live notebook."""
+    """Whether nobody watches: in CI, with `EVOR_QUIET` (headless notebooks), and outside terminals and notebooks."""
     if os.environ.get("CI") or os.environ.get("EVOR_QUIET"):
         return True
     return not (sys.stderr.isatty() or "ipykernel" in sys.modules)
 
 
 def bar(total: int | float | None, description: str, unit: str, done: int | float = 0, quiet: bool = False) -> Any:
-    """A progress bar (tqdm's) over `total` units, `done` of them from before, with the rate and the time left.
+    """A progress bar with the rate and the time left.
 
-    Where somebody is `listening`, a `Told` with the same methods.
+    **Arguments:**
+
+    - `total`: units in all; None if that is not known.
+    - `description`: what is being done.
+    - `unit`: what is counted.
+    - `done`: units that were done before.
+    - `quiet`: whether nothing is drawn in any case.
+
+    **Returns:** tqdm's bar, or a `Told` with the same methods if there is a listener.
     """
     listener, draw = _listener.get() or (None, True)
     options = {"unit": unit, "unit_scale": True, "disable": quiet or not draw or is_quiet(), "dynamic_ncols": True}
@@ -77,13 +96,13 @@ def bar(total: int | float | None, description: str, unit: str, done: int | floa
 
 
 def note(text: str) -> None:
-    """One line beside the bars, if somebody watches."""
+    """Print one line above the bars, if somebody watches."""
     if not is_quiet():
         tqdm.write(text, file=sys.stderr)
 
 
 def duration(seconds: int | float) -> str:
-    """Two digits at most in each unit: 45 s, 12 min, 3 h 20 min."""
+    """A duration in words: 45 s, 12 min, 3 h 20 min."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

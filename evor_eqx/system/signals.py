@@ -1,7 +1,7 @@
-"""Stopping a training without losing an update: how it is asked for, and signals that wait until it is possible.
+"""Stop a training without losing an update: exceptions that ask for it, and signals that wait for the right moment.
 
-A fused block gives the memory of its state away, so there is nothing to save while one runs. SIGINT (Ctrl-C) and
-SIGTERM that arrive during a block are noted, and obeyed at its end; a second one ends the process at once.
+While a fused block of updates runs, its state cannot be saved. So SIGINT (Ctrl-C) and SIGTERM that arrive during a
+block take effect at its end. A second signal ends the process at once.
 """
 
 import contextlib
@@ -20,10 +20,14 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(KeyboardInterrupt):
-    """Raised by whoever watches a training, to stop it between two blocks: `train.fit` saves and lets it through.
+    """Raised by a watcher of a training to stop it between two blocks. The training is saved before it ends.
 
-    It is a KeyboardInterrupt that came at the right moment; whoever handles those handles this. `signum` is the signal
-    that asked for it.
+    It is a KeyboardInterrupt, so code that handles those handles this.
+
+    **Arguments:**
+
+    - `message`: why.
+    - `signum`: the signal that asked for it.
     """
 
     def __init__(self, message: str = "", signum: int = signal.SIGINT):
@@ -32,13 +36,13 @@ class Stopped(KeyboardInterrupt):
 
 
 class Deadline:
-    """A number of minutes from now, after which `check` raises `TimeUp`; None: there is no end."""
+    """A number of minutes from now, after which `check` raises `TimeUp`; None: never."""
 
     def __init__(self, minutes: int | float | None):
         self._end = math.inf if minutes is None else time.monotonic() + 60 * minutes
 
     def check(self, *_: object) -> None:
-        """Raise `TimeUp` if the time is up. Takes what anything that listens or watches is told."""
+        """Raise `TimeUp` if the time is up. Takes any arguments, so that it can be used as a listener or a watcher."""
         if time.monotonic() >= self._end:
             raise TimeUp
 
@@ -48,18 +52,18 @@ class TimeUp(Stopped):
 
 
 class Held:
-    """The signal that waits to be obeyed; None as long as none has come."""
+    """The signal that waits to take effect; None as long as there is none."""
 
     signum: int | None = None
 
 
 @contextlib.contextmanager
 def held_signals() -> Iterator[Held]:
-    """Note SIGINT and SIGTERM instead of obeying them; the caller looks at `signum` and raises `Stopped` in time.
+    """Hold SIGINT and SIGTERM back. The caller looks at `signum` between two blocks and raises `Stopped`.
 
-    One that came too late for that is obeyed on leaving. Outside the main thread, to which signals belong, nothing is
-    held; a signal that is ignored (a shell's background job) stays ignored. A thread listens, because Python itself
-    hears of a signal only when the compiled block returns.
+    A signal that the caller did not see takes effect on leaving. Signals belong to the main thread: elsewhere nothing
+    is held. A signal that is ignored (in a shell's background job) stays ignored. Another thread listens, because
+    Python itself sees a signal only when the compiled block returns.
     """
     held = Held()
     if threading.current_thread() is not threading.main_thread():
@@ -83,7 +87,7 @@ def held_signals() -> Iterator[Held]:
 
 @contextlib.contextmanager
 def sigterm_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM raise `Stopped`, as SIGINT raises KeyboardInterrupt, so that what is open is closed and removed."""
+    """Let SIGTERM raise `Stopped`, as SIGINT raises KeyboardInterrupt, so that files and processes are cleaned up."""
     if threading.current_thread() is not threading.main_thread() or not _is_obeyed(signal.SIGTERM):
         yield
         return
@@ -95,9 +99,9 @@ def sigterm_as_interrupt() -> Iterator[None]:
 
 
 def _listen(ear: socket.socket, held: Held) -> None:
-    """Note the first signal. A second one ends the process, except in a notebook: much else may live in its kernel.
+    """Note the first signal. A second one ends the process, except in a notebook, whose kernel holds much else.
 
-    The same one within a second is the first one again: `timeout` sends it to its command and then to the whole group.
+    The same signal within a second counts as one: `timeout` sends it to its command and then to the whole group.
     """
     noted = 0.0
     with ear:
@@ -116,7 +120,7 @@ def _is_obeyed(number: int) -> bool:
 
 
 def _nothing(number, frame) -> None:
-    """A handler, so that Python writes the signal to the listener."""
+    """Do nothing; with a handler, Python writes the signal to the listener's socket."""
 
 
 def _stop(number, frame) -> None:

@@ -1,0 +1,1 @@
+"""Critics on processes whose return distribution is known exactly."""

@@ -1,10 +1,12 @@
-"""Critics judged on exact processes: several seeds trained side by side, measured against the exact law as they learn.
+"""Critics on processes with known answers: several seeds trained side by side, and their errors as they learn.
 
-The same data, budget and optimiser for every critic; errors are shares of the range of the process's returns, so
-that processes can be compared.
+All critics have the same data, budget and optimiser. Errors are shares of the range of a process's returns, so that
+processes can be compared.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -13,39 +15,42 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from evor_eqx import distributions
-from evor_eqx.config import EVALUATORS, CriticConfig, to_record
+from evor_eqx.config import Config, CriticConfig, to_record
 from evor_eqx.critics.base import AbstractCritic
 from evor_eqx.critics.factory import make_critic
-from evor_eqx.distributions import ReturnLaw
+from evor_eqx.distributions import ReturnDistribution
 from evor_eqx.errors import UserError
+from evor_eqx.evaluation.statistics import Interval, bootstrap_interval
+from evor_eqx.presets import tabular_preset
 from evor_eqx.runs.run import Run
+from evor_eqx.system.locks import lock
 from evor_eqx.tabular.processes import PROCESSES
-from evor_eqx.tabular.solution import ExactLaws, return_laws, return_scale
-from evor_eqx.training import loop
+from evor_eqx.tabular.solution import ExactDistributions, return_distributions, return_scale
 from evor_eqx.training.compilation import initialised
 from evor_eqx.training.fit import fit_in_run, moving_average
+from evor_eqx.training.update import init_states
 
-NUM_LEVELS = 1000  # quantile levels at which laws are compared: W_1 to within a thousandth of the range per jump
-TAU_R = 0.2  # temperature of the judged soft value, as a share of the range
+NUM_LEVELS = 1000  # quantile levels at which distributions are compared: a thousandth of the range per jump
+TAU_R = 0.2  # temperature of the soft value that is compared, as a share of the range
 
 
 @dataclass(frozen=True)
-class Judged:
-    """Critics of one kind, trained on one process: one critic per seed, their arrays stacked."""
+class TabularCritics:
+    """Critics of one kind that were trained on one process, one critic per seed; their arrays are stacked."""
 
-    exact: ExactLaws
+    exact: ExactDistributions
     critics: AbstractCritic
     run: Run
 
-    def law(self, state: int, act: int, num_returns: int = 256, num_steps: int = 10) -> ReturnLaw:
-        """The laws that the seeds learned at one (state, act): atoms and weights are [seeds, atoms]."""
+    def distribution(self, state: int, act: int, num_returns: int = 256, num_steps: int = 10) -> ReturnDistribution:
+        """The return distributions that the seeds learned at one (state, act); atoms and weights are [seeds, atoms]."""
         process = self.exact.process
         obs, chunk = (jnp.asarray(table, jnp.float32) for table in (process.obs[state], process.acts[act]))
-        return _laws(self.critics, obs, chunk, num_returns, num_steps)
+        return _distributions(self.critics, obs, chunk, num_returns, num_steps)
 
 
-class Judge(eqx.Module):
-    """What is exact about a process, at all its (state, act) pairs, ready to compare with on the device."""
+class ExactAnswers(eqx.Module):
+    """The exact answers of a process at all its (state, act) pairs, on the device, to compare critics with."""
 
     obs: Float[Array, "pairs obs"]
     chunks: Float[Array, "pairs chunk"]
@@ -56,15 +61,15 @@ class Judge(eqx.Module):
     num_acts: int = eqx.field(static=True)
 
     @classmethod
-    def of(cls, exact: ExactLaws) -> "Judge":
-        """The judge of a process whose laws are known."""
+    def of(cls, exact: ExactDistributions) -> "ExactAnswers":
+        """The answers of a process whose return distributions are known."""
         process = exact.process
         num_states, num_acts = process.base_policy.shape
         pairs = [(state, act) for state in range(num_states) for act in range(num_acts)]
         tables = {
             "obs": process.obs[[state for state, _ in pairs]],
             "chunks": process.acts[[act for _, act in pairs]],
-            "quantiles": np.stack([_mid_quantiles(*exact.law(*pair)) for pair in pairs]),
+            "quantiles": np.stack([_mid_quantiles(*exact.distribution(*pair)) for pair in pairs]),
             "mean": exact.mean.ravel(),
             "soft_value": exact.soft_value(TAU_R * exact.range).ravel(),
             "range": exact.range,
@@ -75,39 +80,55 @@ class Judge(eqx.Module):
     def __call__(
         self, critics: AbstractCritic, num_returns: int = 256, num_steps: int | Int[Array, ""] = 10
     ) -> dict[str, Float[Array, " seeds"]]:
-        """Errors of stacked critics, one number per seed, each a share of the range, averaged over all pairs.
+        """Errors of stacked critics.
 
-        `w1`: W_1 to the exact law; `mean_error`, `soft_error`: |error| of the mean and of the soft value at TAU_R;
-        `regret`: how much exact soft value the act with the highest learned one gives away.
+        **Arguments:**
+
+        - `critics`: one critic per seed, their arrays stacked.
+        - `num_returns`, `num_steps`: atoms and steps in flow time at which they are read.
+
+        **Returns:**
+
+        Numbers per seed, each a share of the range, averaged over all pairs:
+
+        - `w1`: W_1 to the exact distribution;
+        - `mean_error`, `soft_error`: the absolute error of the mean, and of the soft value at `TAU_R`;
+        - `regret`: what the act with the highest learned soft value loses in exact soft value.
         """
         return eqx.filter_vmap(lambda critic: self._errors(critic, num_returns, num_steps))(critics)
 
     def _errors(self, critic, num_returns, num_steps):
-        law = jax.vmap(lambda obs, chunk: critic.law(obs, chunk, num_returns, num_steps))(self.obs, self.chunks)
-        learned, exact = distributions.soft_value(law, TAU_R * self.range), self.soft_value
+        distribution = jax.vmap(lambda obs, chunk: critic.distribution(obs, chunk, num_returns, num_steps))(
+            self.obs, self.chunks
+        )
+        learned, exact = distributions.soft_value(distribution, TAU_R * self.range), self.soft_value
         errors = {
-            "w1": jnp.abs(distributions.mid_quantiles(law, self.quantiles.shape[1]) - self.quantiles),
-            "mean_error": jnp.abs(distributions.mean(law) - self.mean),
+            "w1": distributions.quantile_distances(distribution, self.quantiles),
+            "mean_error": jnp.abs(distributions.mean(distribution) - self.mean),
             "soft_error": jnp.abs(learned - exact),
             "regret": _given_away(exact.reshape(-1, self.num_acts), learned.reshape(-1, self.num_acts)),
         }
         return {name: jnp.mean(error) / self.range for name, error in errors.items()}
 
 
-def ensure_judged(name: str, config: CriticConfig, num_seeds: int = 5) -> Judged:
-    """Critics of `num_seeds` seeds on the process of this name: trained once, then read from their run folder.
+def ensure_tabular_critics(name: str, config: CriticConfig, num_seeds: int = 5) -> TabularCritics:
+    """Critics of several seeds on one process: trained once, then read from their run folder.
 
-    Raises UserError for an unknown process, and for a critic that does not evaluate the base policy.
+    **Arguments:**
+
+    - `name`: one of `tabular.processes.PROCESSES`.
+    - `config`: the critic, with its training.
+    - `num_seeds`: critics trained side by side.
+
+    **Raises:**
+
+    UserError for an unknown process, and for a critic that does not evaluate the base policy.
     """
     if name not in PROCESSES:
         raise UserError(f"unknown process {name!r}: expected one of {', '.join(PROCESSES)}")
-    if config.kind not in EVALUATORS or config.takes_best_draw:
-        raise UserError(
-            f"kind is {config.kind!r}, next_draw {config.next_draw!r}: expected one of {', '.join(EVALUATORS)}, and "
-            "any; exact laws are those of the base policy, on which this critic improves"
-        )
+    _check_evaluates_base_policy(config)
     process = PROCESSES[name]()
-    exact = return_laws(process)
+    exact = return_distributions(process)
     keys = jax.random.split(jax.random.key(config.seed), (2, num_seeds))
     sizes = {"obs_size": len(process.prob), "chunk_size": process.acts.shape[1]}
     scale = return_scale(process, exact)
@@ -117,24 +138,83 @@ def ensure_judged(name: str, config: CriticConfig, num_seeds: int = 5) -> Judged
 
     data = {"dataset": f"exact-{name}", "origin": "exact", "fingerprint": process.fingerprint}
     definition = {**data, "critic": to_record(config), "num_seeds": num_seeds, "seed": config.seed}
-    run = Run.open(data["dataset"], f"critic-{config.label}", definition)
+    run = Run.of(data["dataset"], f"critic-{config.label}", definition).open()
+    if not run.complete:
+        with lock(run.path):
+            if not run.complete:
+                sampler, options = process.sampler(config.n_step), {"key": keys[1], "measure": ExactAnswers.of(exact)}
+                fit_in_run(run, initialised(make, keys[0]), (sampler, sampler), config.train, {}, **options)
+    state = moving_average(run, lambda: init_states(make(keys[0]), config.train))
+    return TabularCritics(exact, state, run)
 
-    def fit():
-        sampler = process.sampler(config.n_step)
-        options = {"key": keys[1], "measure": Judge.of(exact)}
-        fit_in_run(run, initialised(make, keys[0]), (sampler, sampler), config.train, {}, **options)
 
-    run.train_once(fit)
-    return Judged(exact, moving_average(run, lambda: loop.init_states(make(keys[0]), config.train)), run)
+class TabularRow(NamedTuple):
+    """How far critics are from one process; each number is a share of the range of its returns."""
+
+    process: str
+    w1: Interval  # W_1 to the exact return distribution, mean over (state, act), with an interval over seeds
+    mean_error: Interval  # of the mean
+    soft_error: Interval  # of the soft value at `TAU_R`
+
+    def __str__(self) -> str:
+        """One line, in percent of the range."""
+        names = ("w1", "mean_error", "soft_error")
+        cells = [f"{name} {100 * getattr(self, name).estimate:.2f} %" for name in names]
+        return f"{self.process}: {', '.join(cells)} (W_1 {100 * self.w1.low:.2f} to {100 * self.w1.high:.2f} %)"
+
+
+def tabular_benchmark(
+    config: Config, *, num_seeds: int | None = None, processes: Sequence[str] = ()
+) -> list[TabularRow]:
+    """Train a critic on processes whose return distribution is known exactly, and measure how far it is from it.
+
+    **Arguments:**
+
+    - `config`: an experiment. The critic and the fields that only it has are taken from it; rewards per backup,
+      network, flow steps of the target and training from the tabular preset of the experiment's preset.
+    - `num_seeds`: critics trained side by side on each process; the preset's if not given.
+    - `processes`: names of `tabular.processes.PROCESSES`; all if not given.
+
+    **Returns:**
+
+    A `TabularRow` for each process.
+
+    **Raises:**
+
+    UserError for an unknown process, and for a critic that does not evaluate the base policy.
+    """
+    critic = config.critic
+    _check_evaluates_base_policy(critic)
+    size = tabular_preset(config.preset, critic=critic.kind)
+    shared = {each.name for each in fields(CriticConfig)} | {"num_target_steps"}
+    own = {each.name: getattr(critic, each.name) for each in fields(critic) if each.name not in shared}
+    tabular = replace(size.critic, **own)
+    rows = []
+    for name in processes or PROCESSES:
+        metrics = ensure_tabular_critics(name, tabular, num_seeds or size.num_seeds).run.metrics()
+        errors = (bootstrap_interval(metrics[each][-1], seed=0) for each in ("w1", "mean_error", "soft_error"))
+        rows.append(TabularRow(name, *errors))
+    return rows
+
+
+def _check_evaluates_base_policy(config: CriticConfig) -> None:
+    if config.is_improver or config.takes_best_draw:
+        raise UserError(
+            f"the critic {config.kind} with next_draw {config.next_draw!r}: expected one that learns the base policy's "
+            "return distribution, because only that is known exactly; this critic improves on the base policy"
+        )
 
 
 @eqx.filter_jit
-def _laws(critics: AbstractCritic, obs: Array, chunk: Array, num_returns: int, num_steps: int) -> ReturnLaw:
-    return eqx.filter_vmap(lambda critic: critic.law(obs, chunk, num_returns, num_steps))(critics)
+def _distributions(
+    critics: AbstractCritic, obs: Array, chunk: Array, num_returns: int, num_steps: int
+) -> ReturnDistribution:
+    return eqx.filter_vmap(lambda critic: critic.distribution(obs, chunk, num_returns, num_steps))(critics)
 
 
 def _mid_quantiles(atoms: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    levels = (np.arange(NUM_LEVELS) + 0.5) / NUM_LEVELS
+    """Of atoms in rising order, in double precision: exact weights on a fine grid are too small for single."""
+    levels = distributions.mid_levels(NUM_LEVELS, np)
     return atoms[np.minimum(np.searchsorted(np.cumsum(weights), levels), len(atoms) - 1)]
 
 

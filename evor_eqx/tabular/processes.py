@@ -1,8 +1,8 @@
-"""Finite processes whose return law is known exactly, to judge critics, and endless batches from them.
+"""Finite processes whose return distribution is known exactly.
 
-A process is a table: at (state, act) an outcome (reward, mask, next state) is drawn with its probability. All critics
-evaluate one base policy pi_base(act | state) on it: they learn the law R(. | state, act) of z = r + gamma m z', with
-act' ~ pi_base(. | next state). `tabular.solution` computes that law and the regularised optimum.
+A process is a table: at (state, act) an outcome (reward, mask, next state) is drawn with its probability. Critics
+evaluate one base policy pi_base(act | state) on it: they learn the distribution R(. | state, act) of z = r + gamma m
+z', with act' ~ pi_base(. | next state). `tabular.solution` computes that distribution and the regularised optimum.
 
 Axis names: `states`, `acts`, `outcomes`; networks see states one-hot (`obs`) and acts as vectors (`act_size`).
 """
@@ -11,16 +11,13 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Float, Int
 
-from evor_eqx.distributions import at_level
 from evor_eqx.errors import UserError
 from evor_eqx.system.files import short_hash
-from evor_eqx.types import Batch
+from evor_eqx.tabular.sampling import ProcessSampler
 
 Outcome = tuple[float, float, float, int]  # probability, reward, mask, next state
 
@@ -47,7 +44,7 @@ class Process:
 
     @property
     def obs(self) -> Float[np.ndarray, "states obs"]:
-        """How networks see the states: one-hot."""
+        """The states as networks see them: one-hot vectors."""
         return np.eye(len(self.prob), dtype=np.float32)
 
     @property
@@ -56,7 +53,16 @@ class Process:
         return short_hash({name: np.asarray(value).tolist() for name, value in vars(self).items()})
 
     def sampler(self, num_steps: int = 1) -> "ProcessSampler":
-        """Batches with n-step rewards, n = `num_steps` >= 1 (else UserError); the tables move to the device."""
+        """Batches with n-step rewards; the tables move to the device.
+
+        **Arguments:**
+
+        - `num_steps`: n, at least 1.
+
+        **Raises:**
+
+        UserError for n below 1.
+        """
         _expect(num_steps >= 1, "num_steps", num_steps, "at least 1; it is the n of n-step rewards")
         tables = (self.obs, self.acts, self.base_policy, self.prob, self.reward, self.mask, self.gamma)
         floats = (jnp.asarray(table, jnp.float32) for table in tables)
@@ -65,7 +71,7 @@ class Process:
 
 
 def horizon(gamma: float, share: float) -> int:
-    """The least n >= 1 with gamma^n <= share, 0 < share < 1 (up to rounding): all after n steps counts no more."""
+    """The least n >= 1 with gamma^n <= share, 0 < share < 1 (up to rounding): later rewards weigh at most `share`."""
     return 1 if gamma == 0 else max(1, math.ceil(math.log(share) / math.log(gamma)))
 
 
@@ -110,15 +116,17 @@ def uniform() -> Process:
 
 
 def cantor() -> Process:
-    """Reward 0 or 1 by a fair coin for ever, gamma 1/3: the return is 3/2 times a draw of Cantor's law on [0, 1]."""
+    """Reward 0 or 1 by a fair coin for ever, gamma 1/3: the return is 3/2 times a draw of Cantor's distribution on [0,
+    1]."""
     return _coins("cantor", 1 / 3)
 
 
 def gridworld() -> Process:
     """A 4 x 4 grid, state 4 row + column; each step costs 1 until the goal, the last cell, is entered.
 
-    Acts are up, right, down, left; one step in ten slips to each side, walls hold. The base policy goes right or down
-    with probability 0.35 each. With T the time to the goal, the return is -(1 - gamma^T) / (1 - gamma); at the goal 0.
+    Acts are up, right, down, left. A step slips to each side with probability 0.1; walls block it. The base policy goes
+    right or down with probability 0.35 each. With T the time to the goal, the return is -(1 - gamma^T) / (1 - gamma);
+    at the goal it is 0.
     """
     goal, moves = 15, np.array([[-1, 0], [0, 1], [1, 0], [0, -1]])
 
@@ -133,9 +141,10 @@ def gridworld() -> Process:
 
 
 def twins() -> Process:
-    """Two walks of two steps, equal in mean and not in law: 0 -> 1 ends with 0, 2 -> 3 ends with -1 or 1 by a coin.
+    """Two walks of two steps, equal in mean and not in distribution: 0 -> 1 ends with 0, 2 -> 3 ends with -1 or 1 by a
+    coin.
 
-    The returns at states 0 and 2 are 0 and +-gamma: what one reads as the mean, only a law can tell apart.
+    The returns at states 0 and 2 are 0 and +-gamma. Their means are equal; only their distributions differ.
     """
     sure, coin = [(1.0, 0.0, 0.0, 0)], [(0.5, -1.0, 0.0, 0), (0.5, 1.0, 0.0, 0)]
     table = [[(1.0, 0.0, 1.0, 1)], sure, [(1.0, 0.0, 1.0, 3)], coin]
@@ -153,7 +162,7 @@ def corridor() -> Process:
 def lottery() -> Process:
     """The corridor, but the right exit pays 3 with probability 0.1 only, else 0: less than the left one on average.
 
-    Its law keeps the bright tail, so the soft value of the law goes for a prize that no policy can choose.
+    The return distribution keeps this upper tail, so its soft value prefers a prize that no policy can choose to win.
     """
     return _two_exits("lottery", [(0.1, 3.0, 0.0, 0), (0.9, 0.0, 0.0, 0)])
 
@@ -161,64 +170,6 @@ def lottery() -> Process:
 PROCESSES: dict[str, Callable[[], Process]] = {
     maker.__name__: maker for maker in (bandit, chain, uniform, cantor, gridworld, twins, corridor, lottery)
 }
-
-
-class ProcessSampler(eqx.Module):
-    """Endless on-policy batches of a process, drawn inside a compiled update; see `Process.sampler`."""
-
-    obs: Float[Array, "states obs"]
-    acts: Float[Array, "acts act_size"]
-    base_policy: Float[Array, "states acts"]
-    prob: Float[Array, "states acts outcomes"]
-    reward: Float[Array, "states acts outcomes"]
-    mask: Float[Array, "states acts outcomes"]
-    gamma: Float[Array, ""]
-    next_state: Int[Array, "states acts outcomes"]
-    num_steps: int = eqx.field(static=True)
-    num_rollout_steps: int = eqx.field(static=True)  # gamma to this power is below 1e-4
-
-    def sample(self, batch_size: int, *, key: PRNGKeyArray) -> Batch:
-        """A batch with states uniform over all states and acts from the base policy."""
-        state_key, act_key, path_key = jax.random.split(key, 3)
-        state = jax.random.randint(state_key, (batch_size,), 0, len(self.obs))
-        act = jax.vmap(at_level)(self.base_policy[state], jax.random.uniform(act_key, (batch_size,)))
-        return jax.vmap(lambda s, a, k: self.at(s, a, key=k))(state, act, jax.random.split(path_key, batch_size))
-
-    def at(self, state: Int[Array, ""], act: Int[Array, ""], *, key: PRNGKeyArray) -> Batch:
-        """One example that starts with `act` at `state`.
-
-        `discount` is gamma^n also where the task ended sooner (`mask` is 0 there, and `next_obs` the state it ended
-        in). `next_chunk` is a fresh act of the base policy; `mc_return` follows the window's own path further.
-        """
-        path_key, next_key, rest_key = jax.random.split(key, 3)
-        reward, mask, next_state, path_act = self._walk(state, act, self.num_steps, key=path_key)
-        rest, *_ = self._walk(next_state, path_act, self.num_rollout_steps, key=rest_key)
-        discount = self.gamma**self.num_steps
-        return Batch(
-            obs=self.obs[state],
-            chunk=self.acts[act],
-            reward=reward,
-            discount=discount,
-            mask=mask,
-            valid=jnp.asarray(True),
-            next_obs=self.obs[next_state],
-            next_chunk=self.acts[at_level(self.base_policy[next_state], jax.random.uniform(next_key))],
-            mc_return=reward + discount * mask * rest,
-        )
-
-    def _walk(self, state, act, num_steps, *, key):
-        """Discounted reward of a walk, its mask, and the (state, act) it has reached; it stays where the task ended."""
-
-        def step(carry, levels):
-            state, act, mask = carry
-            index = (state, act, at_level(self.prob[state, act], levels[0]))
-            reward, mask = mask * self.reward[index], mask * self.mask[index]
-            state = jnp.where(mask > 0, self.next_state[index], state)
-            return (state, at_level(self.base_policy[state], levels[1]), mask), reward
-
-        levels = jax.random.uniform(key, (num_steps, 2))
-        (state, act, mask), rewards = jax.lax.scan(step, (state, act, jnp.ones(())), levels)
-        return rewards @ self.gamma ** jnp.arange(num_steps), mask, state, act
 
 
 def _coins(name: str, gamma: float) -> Process:
@@ -240,7 +191,12 @@ def _check(process: Process) -> None:
     shape, shapes, acts = process.prob.shape, [np.shape(table) for table in tables], process.acts
     fits = len(shape) == 3 and shapes == [shape] * 4 + [shape[:2], (shape[1], *acts.shape[-1:])]
     _expect(fits, "shapes", shapes, "4 times [states, acts, outcomes], [states, acts], [acts, act_size]; see tabulate")
-    _expect(0 <= process.gamma < 1, "gamma", process.gamma, "0 <= gamma < 1; discount, so that every law is bounded")
+    _expect(
+        0 <= process.gamma < 1,
+        "gamma",
+        process.gamma,
+        "0 <= gamma < 1; discount, so that every distribution is bounded",
+    )
     for name, prob in (("prob", process.prob), ("base_policy", process.base_policy)):
         fits = prob.min() >= 0 and np.allclose(prob.sum(axis=-1), 1, atol=1e-9)
         _expect(fits, name, prob.tolist(), "probabilities >= 0 that sum to 1; normalise the last axis")

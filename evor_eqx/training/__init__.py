@@ -1,0 +1,1 @@
+"""Fused updates, run folders, the action bank, several seeds and several devices."""

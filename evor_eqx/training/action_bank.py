@@ -1,8 +1,8 @@
 """The action bank: draws of the frozen base policy at every row of a dataset, made once and kept with the policy.
 
-They stand for a' ~ pi_base(. | x') in the Bellman target of every critic, task and seed: a critic's update then gathers
+The draws are a' ~ pi_base(. | x') in the Bellman target of every critic, task and seed. So a critic's update gathers
 its next chunk instead of integrating the policy's flow. Each row has a key of its own, so the draws do not depend on
-the block size, and a bank that a kill cut off is taken up where it stopped.
+the block size. An interrupted bank is continued where it stopped.
 """
 
 from collections.abc import Iterator
@@ -15,12 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
-from evor_eqx.config import Config
+from evor_eqx.config import CriticConfig
 from evor_eqx.errors import UserError
 from evor_eqx.policy import FlowPolicy
 from evor_eqx.runs.run import Run
 from evor_eqx.system.files import crc32, read_json, reserve, write_json
-from evor_eqx.system.locks import make_once
+from evor_eqx.system.locks import lock
 from evor_eqx.system.progress import bar
 from evor_eqx.training.fit import Trained, phase_key
 
@@ -37,23 +37,29 @@ def action_bank(
     *,
     key: PRNGKeyArray,
 ) -> Float[np.ndarray, "rows draws chunk"]:
-    """The bank in `path`, a .npy file: opened if it is there, else made, in parts that survive a kill.
+    """Open a bank, or make it if it does not exist. The array is memory-mapped.
 
-    The caller's path names all that determines the draws (policy, split, `num_draws`, `num_steps`); the array is read
-    from disk as it is used. Raises UserError if it is damaged.
+    **Arguments:**
+
+    - `policy`: the base policy.
+    - `obs`: the observations of the rows.
+    - `num_draws`: draws at each row.
+    - `num_steps`: steps in flow time.
+    - `path`: a .npy file. Its path identifies all that determines the draws (policy, split, `num_draws`, `num_steps`).
+    - `key`: a random key.
+
+    **Raises:** UserError if the bank is damaged.
     """
-    seal, shape = path.with_suffix(".seal"), (len(obs), num_draws, policy.chunk_size)
-    make_once(path, lambda: is_made(path), lambda: _make(policy, obs, num_draws, num_steps, path, key))
-    return _opened(path, shape, read_json(seal), "r")
-
-
-def is_made(path: Path) -> bool:
-    """Whether a bank lies there, whole and with its seal; those of earlier versions had none."""
-    return path.exists() and path.with_suffix(".seal").exists()
+    shape = (len(obs), num_draws, policy.chunk_size)
+    if not path.exists():
+        with lock(path):
+            if not path.exists():
+                _make(policy, obs, num_draws, num_steps, path, key)
+    return _opened(path, shape, read_json(path.with_suffix(".seal")), "r")
 
 
 def _make(policy: FlowPolicy, obs: np.ndarray, num_draws: int, num_steps: int, path: Path, key: PRNGKeyArray) -> None:
-    """Write the rows into a partial file, renamed at the end; the seal beside it tells how far they are whole."""
+    """Write the rows into a partial file, renamed at the end. The seal beside it says how many rows are whole."""
     partial, seal = path.with_suffix(".partial"), path.with_suffix(".seal")
     shape, done, crc = (len(obs), num_draws, policy.chunk_size), 0, 0
     if partial.exists() and seal.exists():
@@ -77,7 +83,7 @@ def _make(policy: FlowPolicy, obs: np.ndarray, num_draws: int, num_steps: int, p
 
 
 def _opened(path: Path, shape: tuple[int, ...], seal: dict[str, Any], mode: Literal["r", "r+"]) -> np.memmap:
-    """The array in a file, whose first rows must be those that the seal was made for. Raises UserError if not."""
+    """Open the array in a file. Raises UserError unless its first rows are those that the seal was made for."""
     try:
         array = np.lib.format.open_memmap(path, mode)
         if array.shape != shape or array.dtype != np.float32:
@@ -92,9 +98,9 @@ def _opened(path: Path, shape: tuple[int, ...], seal: dict[str, Any], mode: Lite
 def _blocks(
     policy: FlowPolicy, obs: np.ndarray, num_draws: int, num_steps: int, first: int, key: PRNGKeyArray
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Draws at the rows from `first` on, in blocks of one size: one compilation for a dataset of any length.
+    """Draws at the rows from `first` on, in blocks. All have one size, so there is one compilation.
 
-    A block is on its way while the one before it is read.
+    A block is computed while the one before it is read.
     """
     size = max(1, BLOCK // num_draws)
 
@@ -115,16 +121,16 @@ def _blocks(
         yield start, np.asarray(drawn)[: len(obs) - start]
 
 
-def bank_path(policy_run: Run, split: str, config: Config) -> Path:
-    """Where the base policy's draws at the rows of a split lie, for all critics that take as many."""
-    name = f"{split}-{config.critic.num_bank_draws}draws-{config.num_flow_steps}steps.npy"
+def bank_path(policy_run: Run, split: str, config: CriticConfig) -> Path:
+    """The file of the base policy's draws at the rows of a split. Critics with equal draws and steps share it."""
+    name = f"{split}-{config.num_bank_draws}draws-{config.num_bank_steps}steps.npy"
     return policy_run.path / "bank" / name
 
 
 def ensure_bank(
-    policy: Trained[FlowPolicy], obs: Float[np.ndarray, "rows obs"], split: str, config: Config
+    policy: Trained[FlowPolicy], obs: Float[np.ndarray, "rows obs"], split: str, config: CriticConfig
 ) -> Float[np.ndarray, "rows draws chunk"]:
-    """The base policy's draws at the rows of a split, made once."""
+    """The base policy's draws at the rows of a split. They are made if they are not there."""
     key = jax.random.fold_in(phase_key(3, policy.run.config["seed"]), split == "val")
-    counts = (config.critic.num_bank_draws, config.num_flow_steps)
+    counts = (config.num_bank_draws, config.num_bank_steps)
     return action_bank(policy.model, obs, *counts, bank_path(policy.run, split, config), key=key)

@@ -1,4 +1,4 @@
-"""Divergence: a loss or a parameter that is no number ends a training, with all that is needed to look into it."""
+"""Divergence: a loss or a parameter that is not finite ends a training with a message that helps to find the cause."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,9 +23,17 @@ def check_finite(
 ) -> None:
     """Raise UserError unless the loss of a block and every number of the state after it are finite.
 
-    The message names the block's `updates`, the key that their batches come from (`train.update_keys`), the updates
-    of the last checkpoint (`saved`, None without one) and what to do. With a row of keys, loss and state have an entry
-    for each seed, and the first that diverged is named.
+    The message names the updates, the key of their batches (`update.update_keys`), the last checkpoint and what to do.
+
+    **Arguments:**
+
+    - `state`: the training state after the block.
+    - `loss`: the block's mean loss. With a row of keys, loss and state have an entry for each seed, and the message
+      names the first seed that diverged.
+    - `updates`: the updates of the block.
+    - `learning_rate`: Adam's step size.
+    - `saved`: updates of the last checkpoint; None without one.
+    - `key`: the key of the training, or a row of keys.
     """
     finite = np.atleast_1d(np.isfinite(loss) & np.asarray(_all_finite(state, key.ndim)))
     if finite.all():

@@ -14,7 +14,9 @@ from evor_eqx.runs.run import Run
 from evor_eqx.system.progress import bar
 from evor_eqx.system.signals import Stopped, held_signals
 from evor_eqx.training import loop
+from evor_eqx.training.sampling import HostSampler, Sampler
 from evor_eqx.training.sharding import over_devices
+from evor_eqx.training.update import Trainable, TrainState
 
 Model = TypeVar("Model", bound=eqx.Module)
 
@@ -29,8 +31,8 @@ class Trained(Generic[Model]):
 
 def fit_in_run(
     run: Run,
-    model: loop.Trainable,
-    samplers: Sequence[loop.Sampler | loop.HostSampler],
+    model: Trainable,
+    samplers: Sequence[Sampler | HostSampler],
     config: TrainConfig,
     sizes: dict[str, int],
     *,
@@ -39,12 +41,25 @@ def fit_in_run(
     num_devices: int = 1,
     **options: Any,
 ) -> None:
-    """`train.fit` in a run folder, with a progress bar; `sizes` is what rebuilding the model needs besides its config.
+    """Train in a run folder, with a progress bar; see `loop.fit`.
 
-    `samplers` are those of training and validation; `options` are what else `train.fit` takes by name. Batches, or
-    seeds if `key` is a row, are spread over `num_devices`.
     The moving average at `config.snapshot_steps` is kept beside the checkpoint.
-    SIGINT and SIGTERM stop it between two blocks by `Stopped`, with the state saved.
+
+    **Arguments:**
+
+    - `run`: keeps checkpoints, snapshots and rows of metrics.
+    - `model`: the untrained model, or several with a leading axis of seeds.
+    - `samplers`: those of training and validation.
+    - `config`: how it is trained.
+    - `sizes`: the sizes needed to rebuild the model from its configuration; written into the run's manifest.
+    - `key`: a random key, or a row of keys, one for each seed.
+    - `watch`: called after each block.
+    - `num_devices`: devices that batches, or seeds if `key` is a row, are spread over.
+    - `options`: further arguments of `loop.fit`.
+
+    **Raises:**
+
+    `Stopped` between two blocks after SIGINT or SIGTERM, with the state saved; otherwise as `loop.fit`.
     """
     run.begin()
     sampler, val_sampler = samplers
@@ -67,10 +82,18 @@ def fit_in_run(
         run.finish(sizes=sizes, updates_per_second=run.updates_per_second(), num_devices=num_devices)
 
 
-def moving_average(run: Run, like: Callable[[], loop.TrainState], step: int | None = None) -> Any:
-    """The model of a finished run, or its snapshot after `step` updates, in the shapes of the state `like` would make.
+def moving_average(run: Run, like: Callable[[], TrainState], step: int | None = None) -> Any:
+    """Read the model of a finished run (the moving average of its weights), or one of its snapshots.
 
-    Raises UserError if it is not there.
+    **Arguments:**
+
+    - `run`: the run.
+    - `like`: makes a training state of the same shapes; it is traced, not computed.
+    - `step`: the number of updates of the snapshot; the model at the end of training if not given.
+
+    **Raises:**
+
+    UserError if there is no such checkpoint or snapshot.
     """
     shapes = eqx.filter_eval_shape(like)  # nothing is computed for it
     found = run.read(shapes if step is None else shapes.target, step)
@@ -81,5 +104,5 @@ def moving_average(run: Run, like: Callable[[], loop.TrainState], step: int | No
 
 
 def phase_key(phase: int, seed: int) -> jax.Array:
-    """Phases of the same seed share no random number."""
+    """The key of a phase and a seed; phases of the same seed share no random number."""
     return jax.random.fold_in(jax.random.key(seed), phase)

@@ -8,11 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from evor_eqx.config import Config
-from evor_eqx.critics.base import AbstractCritic
-from evor_eqx.critics.categorical import check_support
-from evor_eqx.critics.factory import make_critic, make_shared_critic
-from evor_eqx.critics.multitask import of_task
+from evor_eqx.config import Config, CriticConfig
+from evor_eqx.critics.base import AbstractCritic, ReturnScale
+from evor_eqx.critics.factory import make_critic
+from evor_eqx.critics.multitask import MultiTaskFlow, make_multitask_flow
 from evor_eqx.data.dataset import OfflineDataset, of_tasks
 from evor_eqx.data.loading import load_dataset
 from evor_eqx.data.sources import SPLITS, Source, Split
@@ -23,14 +22,13 @@ from evor_eqx.policy import FlowPolicy, make_policy
 from evor_eqx.runs.run import Run
 from evor_eqx.training import loop
 from evor_eqx.training.action_bank import ensure_bank
-from evor_eqx.training.compilation import initialised, keep_compiled
-from evor_eqx.training.fit import Trained, fit_in_run, phase_key
+from evor_eqx.training.compilation import initialised
+from evor_eqx.training.fit import Trained, fit_in_run, moving_average, phase_key
 from evor_eqx.training.statistics import observation_statistics, return_statistics
+from evor_eqx.training.update import init_state
 
-keep_compiled()
 
-
-def train_policy(run: Run, source: Source, config: Config, watch: loop.Watch = loop.unwatched) -> None:
+def fit_policy(run: Run, source: Source, config: Config, watch: loop.Watch = loop.unwatched) -> None:
     """Phase 1: behaviour cloning of the dataset's chunks."""
     dataset, validation = (load_dataset(source, None, split) for split in ("train", "val"))
     h = config.policy.chunk_length
@@ -43,7 +41,7 @@ def train_policy(run: Run, source: Source, config: Config, watch: loop.Watch = l
     fit_in_run(run, model, windows, config.policy.train, sizes, **options)
 
 
-def train_critic(
+def fit_critic(
     run: Run,
     source: Source,
     task: Task,
@@ -52,31 +50,30 @@ def train_critic(
     watch: loop.Watch = loop.unwatched,
 ) -> None:
     """Phase 2: the critic of one task."""
-    lesson = Lesson.of(source, task, policy, config)
+    training = CriticTraining.of(source, task, policy, config)
     init_key, train_key = critic_keys(config)
-    windows = [_critic_windows(split, name, task.gamma, policy, config) for name, split in lesson.splits.items()]
-    options = {"key": train_key, "measure": lesson.judge, "watch": watch, "num_devices": config.num_devices}
-    fit_in_run(run, initialised(lesson.make, init_key), windows, config.critic.train, lesson.sizes, **options)
+    windows = [_critic_windows(split, name, task.gamma, policy, config) for name, split in training.splits.items()]
+    options = {"key": train_key, "measure": training.held_out, "watch": watch, "num_devices": config.num_devices}
+    fit_in_run(run, initialised(training.make, init_key), windows, config.critic.train, training.sizes, **options)
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """What the critics of a task learn from, but for the draws of a base policy, and how they begin and are judged."""
+class CriticTraining:
+    """Everything needed to train the critic of a task, except for the base policy's draws."""
 
     splits: dict[Split, OfflineDataset]
     sizes: dict[str, int]
     make: Callable[[Key[Array, ""]], AbstractCritic]  # an untrained critic
-    judge: HeldOut
+    held_out: HeldOut  # what the critic is compared with while it trains
 
     @classmethod
-    def of(cls, source: Source, task: Task, policy: Trained[FlowPolicy], config: Config) -> "Lesson":
-        """Of a task; the policy gives its chunks' size. Raises UserError for returns off a histogram's support."""
+    def of(cls, source: Source, task: Task, policy: Trained[FlowPolicy], config: Config) -> "CriticTraining":
+        """Read a task's data. Raises UserError if the recorded returns do not suit the critic."""
         splits: dict[Split, OfflineDataset] = {name: load_dataset(source, task, name) for name in SPLITS}
         dataset, gamma = splits["train"], task.gamma
         sizes = {"obs_size": dataset.obs.shape[1], "chunk_size": policy.model.chunk_size}
         scale = return_statistics(dataset, gamma)
-        if config.critic.kind in ("c51", "hl_gauss"):
-            check_support(dataset.mc_returns(gamma)[0], float(scale.low), float(scale.high))
+        config.critic.check_returns(dataset.mc_returns(gamma)[0], scale)
         units = {"statistics": observation_statistics(dataset), "scale": scale}
 
         def make(key):
@@ -90,10 +87,8 @@ def critic_keys(config: Config) -> Key[Array, " 2"]:
     return jax.random.split(phase_key(2, config.critic.seed))
 
 
-def train_shared_critics(
-    run: Run, source: Source, tasks: Sequence[Task], policy: Trained[FlowPolicy], config: Config
-) -> None:
-    """Phase 2 for several tasks of a dataset, on one encoder; what is logged has one number per task."""
+def fit_multitask(run: Run, source: Source, tasks: Sequence[Task], policy: Trained[FlowPolicy], config: Config) -> None:
+    """Phase 2 for several tasks of a dataset, on one encoder; held-out metrics have one number per task."""
     gamma, h = tasks[0].gamma, config.policy.chunk_length
     splits = {name: [load_dataset(source, task, name) for task in tasks] for name in ("train", "val")}
     datasets = splits["train"]
@@ -101,24 +96,37 @@ def train_shared_critics(
     init_key, train_key = critic_keys(config)
     scales = jax.tree.map(lambda *each: jnp.stack(each), *(return_statistics(dataset, gamma) for dataset in datasets))
     units = {"statistics": observation_statistics(datasets[0]), "scales": scales}
-    model = initialised(lambda key: make_shared_critic(config.critic, **sizes, key=key, **units), init_key)
+    model = initialised(lambda key: make_multitask_flow(config.critic, **sizes, key=key, **units), init_key)
     both = tuple(_critic_windows(of_tasks(group), name, gamma, policy, config) for name, group in splits.items())
-    judges = [HeldOut.of(validation, gamma, h) for validation in splits["val"]]
+    held_out = [HeldOut.of(validation, gamma, h) for validation in splits["val"]]
 
     def measure(critic):
-        rows = [judge(of_task(critic, index)) for index, judge in enumerate(judges)]
+        rows = [each(critic.task(index)) for index, each in enumerate(held_out)]
         return {name: jnp.stack([row[name] for row in rows]) for name in rows[0]}
 
     options = {"key": train_key, "measure": measure, "num_devices": config.num_devices}
     fit_in_run(run, model, both, config.critic.train, sizes, **options)
 
 
+def load_multitask(run: Run, num_tasks: int, config: CriticConfig) -> MultiTaskFlow:
+    """The model that `fit_multitask` trained in a finished run. Raises UserError if it is not there."""
+    sizes, scales = run.manifest["sizes"], ReturnScale(*(jnp.zeros(num_tasks) for _ in range(4)))
+
+    def like():
+        model = make_multitask_flow(config, **sizes, scales=scales, key=jax.random.key(0))
+        return init_state(model, config.train)
+
+    return moving_average(run, like)
+
+
 def _critic_windows(
     dataset: OfflineDataset, split: str, gamma: float, policy: Trained[FlowPolicy], config: Config
 ) -> Windows | HostWindows:
-    """The n-step windows of a split with the policy's bank, which lies in its run folder for all critics."""
-    bank = np.moveaxis(ensure_bank(policy, dataset.obs, split, config), 1, 0) if config.critic.num_bank_draws else None
-    return critic_windows(dataset, gamma, config, bank)
+    """The n-step windows of a split with the policy's action bank, which lies in the policy's run folder."""
+    if not config.critic.num_bank_draws:
+        return critic_windows(dataset, gamma, config, None)
+    bank = ensure_bank(policy, dataset.obs, split, config.critic)
+    return critic_windows(dataset, gamma, config, np.moveaxis(bank, 1, 0))
 
 
 def critic_windows(

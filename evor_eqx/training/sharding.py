@@ -1,8 +1,8 @@
-"""One training on several devices: batches, or seeds, are cut into equal parts, one for each, by JAX's own sharding.
+"""One training on several devices: batches, or seeds, are cut into equal parts by JAX's own sharding.
 
-The program stays the one that a single device runs; JAX cuts it up. So the same random numbers are drawn, and losses
-are the same but for rounding: a device sums its part of the batch first. Weights and data lie on every device, and
-what travels between them is one gradient per update; with seeds cut up, nothing.
+The program is the one that a single device runs. So the same random numbers are drawn, and losses differ by rounding
+only, because each device sums its part of the batch first. Weights and data lie on every device. One gradient per
+update travels between them; with seeds cut into parts, nothing does.
 """
 
 import contextlib
@@ -20,10 +20,16 @@ _AXIS = "devices"
 
 @contextlib.contextmanager
 def over_devices(num_devices: int, **sizes: int) -> Iterator[None]:
-    """Within it, `spread` cuts arrays into `num_devices` parts.
+    """A context in which `spread` cuts arrays into parts, one for each device.
 
-    `sizes` are those of the axes that will be cut. Raises UserError if the machine has fewer devices, or a size is no
-    multiple of their number.
+    **Arguments:**
+
+    - `num_devices`: the number of devices.
+    - `sizes`: the sizes of the axes that will be cut, by name.
+
+    **Raises:**
+
+    UserError if the machine has fewer devices, or if a size is no multiple of their number.
     """
     for name, size in sizes.items():
         if size % num_devices:
@@ -31,8 +37,8 @@ def over_devices(num_devices: int, **sizes: int) -> Iterator[None]:
     if num_devices > jax.device_count():
         raise UserError(
             f"num_devices is {num_devices}: expected at most {jax.device_count()}, the devices that JAX finds here "
-            f"({jax.devices()[0].platform}); on a CPU, XLA_FLAGS=--xla_force_host_platform_device_count={num_devices} "
-            "makes as many"
+            f"({jax.devices()[0].platform}); on a CPU, set "
+            f"XLA_FLAGS=--xla_force_host_platform_device_count={num_devices}"
         )
     if num_devices == 1:
         yield

@@ -1,4 +1,4 @@
-"""Statistics of a dataset that networks are scaled by."""
+"""Statistics of a dataset, by which networks and returns are scaled."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,10 +9,10 @@ from evor_eqx.nn.factory import Statistics
 
 
 def observation_statistics(dataset: OfflineDataset) -> Statistics:
-    """Mean and standard deviation of the dataset's observations; a constant coordinate keeps its unit.
+    """Mean and standard deviation of the dataset's observations; a constant coordinate gets the deviation 1.
 
-    Summed in double precision, a part of the rows at a time, about the first row: single-precision sums over a million
-    rows are wrong by many times the deviation of what hardly varies.
+    Sums are in double precision, over a part of the rows at a time, relative to the first row. Summing a million
+    float32 rows loses more precision than the standard deviation of nearly constant coordinates.
     """
     first = dataset.pieces[0].obs[0].astype(np.float64)
     count, total, squares = 0, np.zeros_like(first), np.zeros_like(first)
@@ -26,7 +26,7 @@ def observation_statistics(dataset: OfflineDataset) -> Statistics:
 
 
 def return_statistics(dataset: OfflineDataset, gamma: float) -> ReturnScale:
-    """Shift and scale from the recorded returns, range from the rewards: [r_min, r_max] / (1 - gamma) and 0."""
+    """Shift and scale from the recorded returns; the range from the rewards, [r_min, r_max] / (1 - gamma) with 0."""
     returns = dataset.mc_returns(gamma)[0][dataset.transitions]
     rewards = dataset.reward[dataset.transitions]
     low, high = min(0.0, rewards.min() / (1 - gamma)), max(0.0, rewards.max() / (1 - gamma))

@@ -1,1 +1,1 @@
-"""What answers in a notebook while it is looked at: canvases, controls, and the views that are built from them."""
+"""Interactive views for notebooks: the explorer, the rollout viewer and the live view of a training."""

@@ -1,8 +1,8 @@
 """A matplotlib figure as an image widget that is drawn again in milliseconds: only the artists that move are.
 
-Axes, ticks and labels are drawn once and kept as pixels; a refresh copies them back and draws the animated artists on
-top. What the figure shows after `refresh` is what a full drawing would show (a test compares the pixels), but that
-moving artists also cover the axes' own lines.
+Axes, ticks and labels are drawn once and kept as pixels. A refresh copies them back and draws the animated artists on
+top. The result is what a full drawing would show (a test compares the pixels), except that moving artists also cover
+the axes' own lines.
 """
 
 import io
@@ -20,7 +20,7 @@ SCALE = 1.5  # pixels of the picture for one of the page: sharp on most screens
 
 
 class Canvas:
-    """A figure, and the widget that shows it. The figure belongs to no window and to no pyplot state: none leaks."""
+    """A figure, and the widget that shows it. The figure is unknown to pyplot, so that none outlives its canvas."""
 
     def __init__(self, width: int, height: int, name: str):
         """A figure of `width` x `height` pixels of the page; the image gets the class `evor-<name>`."""
@@ -38,7 +38,7 @@ class Canvas:
         return self.figure.subplots()
 
     def redraw(self, moving: Iterable[Artist] = ()) -> None:
-        """Draw everything; what is in `moving` (lowest first) will be drawn anew by each `refresh`."""
+        """Draw everything; each `refresh` will draw the artists in `moving` anew, in this order."""
         self._moving = list(moving)
         for artist in self._moving:
             artist.set_animated(True)
@@ -50,7 +50,7 @@ class Canvas:
         self.refresh()
 
     def refresh(self) -> None:
-        """Draw what moves on what does not, and send it to the page. Needs an earlier `redraw`."""
+        """Draw the moving artists on the kept pixels, and send the picture to the page. Needs an earlier `redraw`."""
         self._agg.restore_region(self._still)
         for artist in self._moving:
             self.figure.draw_artist(artist)
@@ -58,7 +58,7 @@ class Canvas:
 
 
 def png(pixels: np.ndarray) -> bytes:
-    """RGBA pixels as PNG, packed for speed, not for size."""
+    """RGBA pixels as PNG, compressed for speed, not for size."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).convert("RGB").save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()

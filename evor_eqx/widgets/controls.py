@@ -1,4 +1,4 @@
-"""Controls that say what they are: a label, a tooltip, a class to find them by, and a name for screen readers."""
+"""Controls with a label, a tooltip, a class to find them by, and a name for screen readers."""
 
 from typing import TypeVar
 
@@ -11,7 +11,18 @@ _LAYOUT = {"width": "33em", "max_width": "100%"}
 
 
 def control(widget: Control, name: str, label: str, tooltip: str) -> Control:
-    """Give a control its label, its tooltip and the class `evor-<name>`; returns the control."""
+    """Give a control its label, its tooltip and the class `evor-<name>`.
+
+    **Arguments:**
+
+    - `widget`: the control.
+    - `name`: ends its class.
+    - `label`, `tooltip`: what the page shows beside it, and over it.
+
+    **Returns:**
+
+    The control.
+    """
     widget.add_class("evor-control").add_class(f"evor-{name}")
     traits = {"description": label, "tooltip": tooltip, "description_tooltip": tooltip}
     if not isinstance(widget, ipywidgets.Button | ipywidgets.ToggleButton):
@@ -23,7 +34,7 @@ def control(widget: Control, name: str, label: str, tooltip: str) -> Control:
 
 
 def name_handles() -> Javascript:
-    """For the page, once: give each slider's handle the label of its control, which ipywidgets leaves nameless."""
+    """Code for the page that names each slider's handle by its control's label, which ipywidgets does not do."""
     return Javascript(
         """
         const name = () => document.querySelectorAll('.evor-control').forEach((control) => {

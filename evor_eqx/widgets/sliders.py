@@ -1,10 +1,10 @@
-"""The sliders of a setting: temperatures on logarithmic scales, counts in powers of two; one set for every view."""
+"""Sliders of inference settings: temperatures on logarithmic scales, counts in powers of two."""
 
 from typing import Any
 
 import ipywidgets as w
 
-from evor_eqx.config import Setting
+from evor_eqx.config import InferenceConfig
 from evor_eqx.widgets.controls import control
 from evor_eqx.widgets.explorer.decision import NUM_CANDIDATES, NUM_RETURNS
 
@@ -12,7 +12,7 @@ _KINDS: dict[str, tuple[Any, str, str]] = {
     "tau_r": (
         (-2, 3),
         "τ_R, value temperature",
-        "Small: Q* is the law's upper tail; large: its mean. In units of return.",
+        "Small: Q* is the distribution's upper tail; large: its mean. In units of return.",
     ),
     "tau_q": (
         (-3, 2),
@@ -24,14 +24,26 @@ _KINDS: dict[str, tuple[Any, str, str]] = {
         "N_π, candidates",
         "How many actions are drawn from the base policy to choose from.",
     ),
-    "num_returns": (NUM_RETURNS, "N, atoms per law", "How many returns stand for each candidate's law."),
+    "num_returns": (
+        NUM_RETURNS,
+        "N, atoms per distribution",
+        "How many returns stand for each candidate's distribution.",
+    ),
 }
 
 
-def setting_sliders(*names: str, side: str = "", continuous: bool = True) -> dict[str, Any]:
-    """Sliders by the setting's field. With a `side`, it leads their labels and ends their classes (`evor-tau-r-a`).
+def inference_sliders(*names: str, side: str = "", continuous: bool = True) -> dict[str, Any]:
+    """Make sliders for fields of `InferenceConfig`.
 
-    `continuous`: whether they report while they are dragged, or only where they are let go.
+    **Arguments:**
+
+    - `names`: the fields: tau_r, tau_q, num_candidates, num_returns.
+    - `side`: prefix of their labels and suffix of their classes (`evor-tau-r-a`), if a view has two sets of sliders.
+    - `continuous`: whether they report while they are dragged, or only when they are released.
+
+    **Returns:**
+
+    The sliders by field.
     """
     sliders = {}
     for name in names:
@@ -46,10 +58,10 @@ def setting_sliders(*names: str, side: str = "", continuous: bool = True) -> dic
     return sliders
 
 
-def put(sliders: dict[str, Any], setting: Setting) -> None:
-    """Move sliders to a setting, or as near to it as they can go."""
+def put(sliders: dict[str, Any], inference: InferenceConfig) -> None:
+    """Move sliders to inference settings, or to the nearest positions that they have."""
     for name, slider in sliders.items():
-        value = getattr(setting, name)
+        value = getattr(inference, name)
         if isinstance(slider, w.SelectionSlider):
             value = min(slider.options, key=lambda option: abs(option - value))
         else:

@@ -1,0 +1,1 @@
+"""Saved agents, and the held-out rows that explain them."""

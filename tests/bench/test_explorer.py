@@ -1,13 +1,13 @@
 """The explorer's clock: every control moves, and times are in order."""
 
-from tiny import tiny_entry
+from tiny import tiny_listed
 
 from evor_eqx.bench.explorer import run_explorer
 from evor_eqx.widgets.explorer import explorer
 
 
 def test_moves_and_states_are_timed(monkeypatch):
-    monkeypatch.setattr(explorer, "catalogue", lambda: [tiny_entry()])
+    monkeypatch.setattr(explorer, "catalogue", lambda: [tiny_listed()])
     rows = run_explorer(num_moves=8, num_states=3)
     assert [row["what"] for row in rows] == ["opening", "a slider's move", "a new state"]
     assert all(0 < row["p50_ms"] <= row["p95_ms"] for row in rows)

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import pytest
 
 from evor_eqx.bench import flops
-from evor_eqx.config import NetworkConfig, PolicyConfig, TrainConfig
+from evor_eqx.config import FieldConfig, PolicyConfig, TrainConfig
 from evor_eqx.nn import flow_matching
 from evor_eqx.policy import make_policy
-from evor_eqx.training import loop
+from evor_eqx.training.update import init_state, update
 from evor_eqx.types import Batch
 
 W = jnp.ones((3, 4))
@@ -37,12 +37,12 @@ def test_a_loop_of_unknown_length_is_refused():
 
 def test_an_update_costs_three_passes_less_the_gradient_of_its_inputs():
     """Forward, gradient of the weights, gradient of the activations (not needed for the first layer's input)."""
-    policy = make_policy(PolicyConfig(network=NetworkConfig(width=16, depth=2)), 4, 2, key=jax.random.key(0))
+    policy = make_policy(PolicyConfig(network=FieldConfig(width=16, depth=2)), 4, 2, key=jax.random.key(0))
     batch = Batch(*(jnp.ones((8, size)) if size else jnp.ones(8) for size in (4, 2, 0, 0, 0)), jnp.ones(8, bool),
                   jnp.ones((8, 4)), jnp.ones((8, 2)), jnp.ones(8))  # fmt: skip
     config = TrainConfig()
 
-    state = loop.init_state(policy, config)
+    state = init_state(policy, config)
     first, rest = 7 * 16, 16 * 16 + 16 * 2
-    counted = flops.count(loop.update, state, batch, config, key=jax.random.key(1))
+    counted = flops.count(update, state, batch, config, key=jax.random.key(1))
     assert counted == 8 * 2 * (2 * first + 3 * rest)

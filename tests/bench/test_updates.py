@@ -3,19 +3,23 @@
 import json
 from dataclasses import replace
 
+import jax
 import pytest
 from tiny import CONFIG
 
 from evor_eqx import presets
 from evor_eqx.bench import explorer, updates
 from evor_eqx.cli import main
+from evor_eqx.config import FieldConfig
 from evor_eqx.critics.base import FEW_ATOMS_AND_STEPS
+from evor_eqx.critics.factory import make_critic
+from evor_eqx.critics.flow import FlowConfig
 
 
 @pytest.mark.slow
 def test_bench_prints_a_table_and_writes_what_it_printed(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(explorer, "run_explorer", lambda: [{"what": "a move", "p50_ms": 1.0, "p95_ms": 2.0}])
-    monkeypatch.setitem(presets.PRESETS, "laptop", CONFIG)
+    monkeypatch.setattr(presets, "_laptop", lambda: CONFIG)
     file = tmp_path / "bench.json"
     arguments = ["--width", "16", "--depth", "1", "--batch-size", "8", "--num-rounds", "1", "--no-physics"]
     assert main.main(["bench", "--json", str(file), *arguments]) == 0
@@ -35,12 +39,12 @@ def test_bench_prints_a_table_and_writes_what_it_printed(tmp_path, capsys, monke
 
 def test_a_bootstrap_update_costs_ten_more_passes_through_an_mlp_and_one_through_an_encoder():
     """Of a forward pass: 3 for the update (less the first layer's input), 10 or 1 for the target's flow."""
-    mlp, factorised = (updates.NetworkConfig(width=64, depth=2, head_width=head_width) for head_width in (0, 8))
+    mlp, factorised = (FieldConfig(width=64, depth=2, head_width=head_width) for head_width in (0, 8))
     windows = updates.random_windows(2002)
 
     def gflop(target, network):
-        config = updates.CriticConfig(target=target, network=network)
-        critic = updates.make_critic(config, updates.OBS_SIZE, updates.ACT_SIZE, key=updates.jax.random.key(0))
+        config = FlowConfig(target=target, network=network)
+        critic = make_critic(config, updates.OBS_SIZE, updates.ACT_SIZE, key=jax.random.key(0))
         return updates.update_case("", critic, windows, 16, 2).flops_per_unit / (16 * 2)
 
     inputs = updates.OBS_SIZE + updates.ACT_SIZE
@@ -54,7 +58,7 @@ def test_a_bootstrap_update_costs_ten_more_passes_through_an_mlp_and_one_through
 @pytest.mark.parametrize(("name", "num_draws", "chunk_length"), [("qc1", 4, 1), ("qc5", 32, 5)])
 def test_q_chunking_passes_each_draw_through_both_members(name, num_draws, chunk_length):
     """Of a member's forward pass: each draw, the best, 3 for the update (less the first layer's input)."""
-    network, train = updates.NetworkConfig(width=64, depth=2), replace(CONFIG.critic.train, batch_size=16)
+    network, train = FieldConfig(width=64, depth=2), replace(CONFIG.critic.train, batch_size=16)
     config = replace(CONFIG, critic=replace(CONFIG.critic, network=network, train=train))
     first_layer = (updates.OBS_SIZE + chunk_length * updates.ACT_SIZE) * 64
     forward = first_layer + 64 * 64 + 64
@@ -63,7 +67,7 @@ def test_q_chunking_passes_each_draw_through_both_members(name, num_draws, chunk
 
 
 def test_a_choice_among_draws_passes_each_through_the_encoder_once_and_through_the_head_per_atom_and_step():
-    network, train = updates.NetworkConfig(width=64, depth=2, head_width=8), replace(CONFIG.critic.train, batch_size=16)
+    network, train = FieldConfig(width=64, depth=2, head_width=8), replace(CONFIG.critic.train, batch_size=16)
     config = replace(CONFIG, critic=replace(CONFIG.critic, network=network, train=train, num_members=2))
     dataset = updates.random_dataset(2002)
     best, any_draw = (updates.method_case(name, config, dataset).flops_per_unit for name in ("evor_best4", "evor"))

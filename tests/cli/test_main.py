@@ -1,38 +1,50 @@
 """The command line: help, and one clear line with exit code 2 for what a user can get wrong."""
 
+import errno
+import subprocess
+import sys
+
 import pytest
 
-from evor_eqx.cli.main import main
-from evor_eqx.runs.run import Run
+from evor_eqx.cli import main as entry
+from evor_eqx.cli.main import COMMANDS, main
+from evor_eqx.cli.runs import Runs
 
 
-def run(capsys, *arguments):
-    try:
-        code = main(arguments)
-    except SystemExit as stop:  # tyro leaves this way, for help (0) and for arguments that it cannot read (2)
-        code = stop.code
-    output = capsys.readouterr()
-    return code, output.out, output.err
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_every_command_succeeds(evor, command):
+    code, out, err = evor(command, "--help")
+    assert code == 0 and not err
+    assert f"usage: evor {command}" in out
 
 
-@pytest.mark.parametrize("command", ["data", "train", "evaluate", "suite", "figures", "course", "runs"])
-def test_help_of_every_command_succeeds(capsys, command):
-    code, out, _ = run(capsys, command, "--help")
-    assert code == 0
-    assert "usage: evor" in out.replace("\n", " ") or "usage: evor" in out
+def test_help_names_every_command(evor):
+    code, out, err = evor("--help")
+    assert code == 0 and not err
+    assert all(f"• {command} " in out for command in COMMANDS)
 
 
-def test_help_says_what_a_field_means_and_its_usual_range(capsys):
-    _, out, _ = run(capsys, "train", "--help")
+def test_help_says_what_a_field_means_and_its_usual_range(evor):
+    _, out, _ = evor("train", "--help")
     text = " ".join(out.replace("│", " ").split())
     assert "Hidden layers; 1 to 6." in text
-    assert "The flow's regression target: velocity (the paper's), bootstrap, coupled, dcfm or mc." in text
+    assert "The flow's regression target: velocity (the paper's), bootstrap, coupled, dcfm or mc" in text
 
 
-def test_the_preset_decides_the_other_defaults(capsys):
-    _, laptop, _ = run(capsys, "train", "--preset", "laptop", "--help")
-    _, paper, _ = run(capsys, "train", "--preset=paper", "--help")
-    assert "(default: 1000000)" in paper and "(default: 1000000)" not in laptop
+def test_help_that_needs_no_critic_does_not_load_jax():
+    code = """
+import sys
+from evor_eqx.cli.main import main
+commands = [[], *([name] for name in ("data", "suite", "study", "figures", "course", "runs", "bench"))]
+for command in commands:
+    try:
+        main([*command, "--help"])
+    except SystemExit as stop:
+        assert stop.code == 0
+    assert "jax" not in sys.modules, command
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize(
@@ -46,15 +58,20 @@ def test_the_preset_decides_the_other_defaults(capsys):
         (["data", "cube-single-play", "--seed", "-1"], ["-1"]),
         (["train", "cube-single-play-task9"], ["9", "1 to 5"]),
         (["train", "cube-single-play", "--preset", "lapptop"], ["lapptop", "laptop"]),
+        (["train", "cube-single-play", "--critic", "flaw"], ["flaw", "flow"]),
+        (["train", "cube-single-play", "--critic"], ["--critic", "evor train --help"]),
         (["train", "cube-single-play", "--critic.target", "mean"], ["mean", "bootstrap"]),
         (["train", "cube-single-play", "--critic.train.batch-size", "0"], ["batch_size", "0"]),
-        (["train", "cube-single-play", "--policy.network.depth", "many"], ["many"]),
+        (["train", "cube-single-play", "--policy.network.depth", "many"], ["--policy.network.depth", "many"]),
+        (["train", "cube-single-play", "--setting.tau-r", "3"], ["--setting.tau-r"]),
+        (["train"], ["NAME", "required", "evor train --help"]),
         (
             ["train", "cube-single-play", "--preset", "smoke", "--all-tasks", "--critic.network.head-width", "0"],
             ["head_width 0", "set head_width to 64"],
         ),
         (["evaluate", "cube-single-play-task2", "--num-candidates", "0"], ["num_candidates", "0"]),
         (["evaluate", "cube-single-play-task2", "--tau-r", "-1"], ["tau_r", "-1"]),
+        (["evaluate", "cube-single-play-task2", "--inference.tau-r", "-1"], ["tau_r", "-1"]),
         (["evaluate", "cube-single-play-task2", "--reward-timing", "late"], ["late", "'pre'"]),
         (
             ["train", "cube-single-play", "--preset", "paper", "--policy.chunk-length", "5"],
@@ -64,32 +81,52 @@ def test_the_preset_decides_the_other_defaults(capsys):
             ["train", "cube-single-play", "--policy.train.log-every", "300"],
             ["checkpoint_every", "multiple of log_every"],
         ),
+        (["pack", "cube-single-play-task2", "--critic", "c51", "--critic.solver", "adams"], ["c51", "critic.solver"]),
         (["suite", "--methods", "evar"], ["evar", "base, evor"]),
         (["suite", "--episodes-of-data", "0"], ["num_episodes", "0"]),
+        (["suite", "--preset", "lapptop"], ["lapptop", "laptop"]),
+        (["study", "smal"], ["smal", "small"]),
         (["figures", "no-such-notebook"], ["no-such-notebook"]),
         (["figures", "01_data_and_returns", "--parameter", "taks=cube"], ["taks", "task"]),
-        (["no-such-command"], ["no-such-command"]),
+        (["course", "--preset", "lapptop"], ["lapptop", "laptop"]),
+        (["no-such-command"], ["no-such-command", "evaluate"]),
+        ([], ["data", "bench", "evor --help"]),
     ],
 )
-def test_bad_input_gives_the_value_what_was_expected_and_code_2(capsys, home, arguments, words):
-    code, out, err = run(capsys, *arguments)
+def test_bad_input_gives_the_value_what_was_expected_and_code_2(evor, home, arguments, words):
+    code, out, err = evor(*arguments)
     assert code == 2
     assert "Traceback" not in out + err
+    (line,) = err.splitlines()
+    assert line.startswith("evor: ")
     for word in words:
-        assert word in out + err
+        assert word in line
     assert not list(home.rglob("*.eqx"))
 
 
-def test_runs_lists_every_run_with_its_status(capsys, home):
-    Run.open("cube", "policy", {"seed": 0}).begin()
-    Run.open("cube", "critic-mc", {"seed": 0}).finish()
-    code, out, _ = run(capsys, "runs")
-    assert code == 0
-    lines = out.strip().splitlines()
-    assert len(lines) == 2
-    assert "complete" in lines[0] and "critic-mc" in lines[0]
-    assert "running" in lines[1] and "policy" in lines[1]
-    (Run.of("cube", "policy", {"seed": 0}).path / "metrics.jsonl").write_text("{\n")
-    code, out, _ = run(capsys, "runs")
-    assert code == 0 and out.splitlines()[0] == lines[0]
-    assert "damaged" in out.splitlines()[1] and "metrics.jsonl" in out.splitlines()[1]
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), 2, "make room, what was saved is kept"),
+        (PermissionError(errno.EACCES, "Permission denied", "/runs"), 2, "/runs"),
+        (KeyboardInterrupt(), 130, "the same command goes on from there"),
+    ],
+)
+def test_what_stops_a_command_gives_one_line_and_its_exit_code(evor, monkeypatch, error, code, words):
+    def stop(self):
+        raise error
+
+    monkeypatch.setattr(Runs, "run", stop)
+    assert evor("runs")[0] == code
+    assert words in evor("runs")[2]
+
+
+def test_only_commands_that_compute_switch_on_the_store_of_compiled_programs(monkeypatch):
+    switched = []
+    monkeypatch.setattr(entry, "_keep_compiled", lambda: switched.append(True))
+    for name, command in COMMANDS.items():
+        switched.clear()
+        monkeypatch.setattr(command, "run", lambda self: 0)
+        needs_name = name in ("data", "train", "evaluate", "study", "pack")
+        assert main([name, *(["cube-single-play"] if needs_name else [])]) == 0
+        assert bool(switched) == (name in ("train", "evaluate", "suite", "pack", "bench"))

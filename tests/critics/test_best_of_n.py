@@ -5,35 +5,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from critics.test_baselines import KEY, OTHER_KEY, critic_of, example_of
+from critics.examples import (
+    KEY,
+    OTHER_KEY,
+    WIDE,
+    critic_of,
+    example_of,
+    learned_on_fork,
+    loss_of,
+    member_values,
+    value_of_the_way_on,
+)
 
-from evor_eqx import distributions
 from evor_eqx.bench import flops
-from evor_eqx.config import TrainConfig
-from evor_eqx.critics.base import FEW_ATOMS_AND_STEPS, ReturnScale
-from evor_eqx.critics.ensemble import pick
-from evor_eqx.training import loop
-from evor_eqx.types import Batch
+from evor_eqx.critics.base import FEW_ATOMS_AND_STEPS, choose_best_draw
 
 COMBINE = {"mean": np.mean, "min": np.min}
-WIDE = ReturnScale(*map(jnp.asarray, (1.0, 2.0, -40.0, 40.0)))  # nothing is clipped
 
 
 def example_with(draws):
     return eqx.tree_at(lambda e: e.next_draws, example_of(0.2), jnp.asarray(draws))
-
-
-@eqx.filter_jit
-def loss_of(critic, target, example):
-    """The loss of a batch of one: what is chosen is chosen for a whole batch."""
-    return loop.batch_loss(critic, target, jax.tree.map(lambda leaf: leaf[None], example), key=KEY)
-
-
-@eqx.filter_jit
-def member_values(critic, obs, chunk):
-    """What each member says of a chunk, in units of the model."""
-    cond = jnp.concatenate([critic.inputs.features(obs), chunk])
-    return [pick(critic.network.networks, i)(cond)[0] for i in range(critic.network.num_members)]
 
 
 def naive_backup(critic, target, example, combine):
@@ -61,16 +52,16 @@ def test_backup_is_the_targets_value_of_the_best_draw_in_a_loop(combine):
 
 
 @pytest.mark.parametrize("combine", COMBINE)
-def test_a_flow_chooses_the_draw_whose_law_has_the_highest_mean_of_all_in_a_loop(combine):
+def test_a_flow_chooses_the_draw_whose_distribution_has_the_highest_mean_of_all_in_a_loop(combine):
     critic = critic_of("flow", scale=WIDE, num_members=2, combine=combine)
     draws = np.random.default_rng(0).normal(size=(6, 5, 1)).astype(np.float32)
     batch = jax.tree.map(lambda *leaves: jnp.stack(leaves), *map(example_with, draws))
-    law = eqx.filter_jit(lambda member, obs, chunk: member.law(obs, chunk, *FEW_ATOMS_AND_STEPS))
-    chosen, places = critic.choose(batch), []
+    distribution = eqx.filter_jit(lambda member, obs, chunk: member.distribution(obs, chunk, *FEW_ATOMS_AND_STEPS))
+    chosen, places = choose_best_draw(critic, batch), []
     for example, next_chunk, of_example in zip(range(6), chosen.next_chunk, draws, strict=True):
         means = []
         for draw in map(jnp.asarray, of_example):
-            atoms = [np.sort(law(critic.member(i), batch.next_obs[example], draw).atoms) for i in range(2)]
+            atoms = [np.sort(distribution(critic.member(i), batch.next_obs[example], draw).atoms) for i in range(2)]
             means.append(np.mean(COMBINE[combine](atoms, axis=0)))
         places.append(int(np.argmax(means)))
         assert next_chunk.tolist() == of_example[places[-1]].tolist()
@@ -102,50 +93,12 @@ def test_a_draw_costs_one_pass_forward_and_no_gradient():
 
 
 @pytest.mark.parametrize("combine", COMBINE)
-def test_law_is_one_atom_that_the_members_agree_on(combine):
+def test_distribution_is_one_atom_that_the_members_agree_on(combine):
     critic, example = critic_of("best_of_n", num_members=2, combine=combine), example_of()
-    law = critic.law(example.obs, example.chunk, 16, 10)
-    assert law.weights.tolist() == [1.0]
+    distribution = critic.distribution(example.obs, example.chunk, 16, 10)
+    assert distribution.weights.tolist() == [1.0]
     expected = 1.0 + 2.0 * COMBINE[combine](member_values(critic, example.obs, example.chunk))
-    assert law.atoms.tolist() == pytest.approx([expected], rel=1e-4)
-
-
-class Fork(eqx.Module):
-    """Two states, acts -1 and 1 by a fair coin, nothing else is left to chance.
-
-    At state 0, -1 ends the task and 1 leads to state 1, both for nothing; state 1 ends it and pays the act. gamma 0.9,
-    so the chunk 1 at state 0 is worth 0.9 times what state 1 is.
-    """
-
-    draws: jax.Array | None  # the bank's acts, at either state, if batches hold them all
-
-    def sample(self, batch_size, *, key):
-        """A batch with uniform states and acts."""
-        state, act, next_act = jax.random.bernoulli(key, shape=(3, batch_size)).astype(jnp.float32)
-        return Batch(
-            obs=jnp.stack([1 - state, state], axis=1),
-            chunk=2 * act[:, None] - 1,
-            reward=state * (2 * act - 1),
-            discount=jnp.full(batch_size, 0.9),
-            mask=(1 - state) * act,
-            valid=jnp.ones(batch_size, bool),
-            next_obs=jnp.tile(jnp.array([0.0, 1.0]), (batch_size, 1)),
-            next_chunk=2 * next_act[:, None] - 1,
-            mc_return=jnp.zeros(batch_size),
-            next_draws=None if self.draws is None else jnp.tile(self.draws[:, None], (batch_size, 1, 1)),
-        )
-
-
-def learned_on_fork(critic, draws=(-1.0, 1.0)):
-    """The critic after a short training on `Fork`."""
-    config = TrainConfig(400, batch_size=64, learning_rate=1e-2, decay=True, ema_rate=0.05, log_every=200)
-    sampler = Fork(None if draws is None else jnp.asarray(draws))
-    return loop.fit(critic, sampler, sampler, config, loop.Memory(), key=KEY)
-
-
-def value_of_the_way_on(critic):
-    """Of the chunk 1 at state 0."""
-    return float(distributions.mean(critic.law(jnp.array([1.0, 0.0]), jnp.ones(1), 16, 10)))
+    assert distribution.atoms.tolist() == pytest.approx([expected], rel=1e-4)
 
 
 @pytest.mark.parametrize(

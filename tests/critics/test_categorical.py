@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from critics.test_baselines import critic_of, example_of
+from critics.examples import critic_of, example_of
 from scipy.stats import norm
 
 from evor_eqx.critics.base import ReturnScale
@@ -31,14 +31,14 @@ def naive_projection(atoms, weights, support):
     return found
 
 
-def random_law(seed, low, high, num=31):
+def random_distribution(seed, low, high, num=31):
     rng = np.random.default_rng(seed)
     return rng.uniform(low, high, num).astype(np.float32), rng.dirichlet(np.ones(num)).astype(np.float32)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_projection_equals_the_loop(seed):
-    atoms, weights = random_law(seed, -13.0, 13.0)  # some are clipped
+    atoms, weights = random_distribution(seed, -13.0, 13.0)  # some are clipped
     support = np.linspace(-10, 10, 21, dtype=np.float32)
     np.testing.assert_allclose(
         project(*map(jnp.asarray, (atoms, weights, support))), naive_projection(atoms, weights, support), atol=1e-6
@@ -64,18 +64,20 @@ def test_projection_of_worked_examples(atoms, weights, support, expected):
 def test_projection_keeps_the_mass_and_where_nothing_is_clipped_the_mean(seed):
     support = jnp.linspace(-10.0, 10.0, 21)
     for limit in (9.9, 30.0):
-        atoms, weights = map(jnp.asarray, random_law(seed, -limit, limit))
+        atoms, weights = map(jnp.asarray, random_distribution(seed, -limit, limit))
         projected = project(atoms, weights, support)
         assert float(projected.sum()) == pytest.approx(1.0, abs=1e-5)
         mean = jnp.sum(jnp.clip(atoms, -10, 10) * weights)
         np.testing.assert_allclose(jnp.sum(projected * support), mean, atol=1e-4)
 
 
-def test_c51_backs_up_its_own_law():
-    """At gamma m = 0.9 and reward 0.2, the atoms z of the next law move to 0.2 + 0.9 z, clipped to [-4, 4]."""
+def test_c51_backs_up_its_own_distribution():
+    """At gamma m = 0.9 and reward 0.2, the atoms z of the next distribution move to 0.2 + 0.9 z, clipped to [-4, 4]."""
     critic, example = critic_of("c51"), example_of(reward=0.2)
-    law = critic.law(example.next_obs, example.next_chunk, 8, 10)
-    expected = naive_projection(0.2 + 0.9 * np.asarray(law.atoms), np.asarray(law.weights), np.asarray(law.atoms))
+    distribution = critic.distribution(example.next_obs, example.next_chunk, 8, 10)
+    expected = naive_projection(
+        0.2 + 0.9 * np.asarray(distribution.atoms), np.asarray(distribution.weights), np.asarray(distribution.atoms)
+    )
     np.testing.assert_allclose(critic.backup(example), expected, atol=1e-5)
 
 

@@ -5,8 +5,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from critics.test_baselines import KEY, OTHER_KEY, critic_of, example_of
-from critics.test_best_of_n import learned_on_fork, loss_of, member_values, value_of_the_way_on
+from critics.examples import (
+    KEY,
+    OTHER_KEY,
+    critic_of,
+    example_of,
+    learned_on_fork,
+    loss_of,
+    member_values,
+    value_of_the_way_on,
+)
 from scipy.optimize import minimize_scalar
 from scipy.stats import expectile
 
@@ -26,7 +34,7 @@ def test_loss_is_least_at_scipys_expectile(level):
     assert minimiser(targets, level) == pytest.approx(expectile(targets, level), abs=2e-3)
 
 
-def test_expectile_of_a_uniform_law():
+def test_expectile_of_a_uniform_distribution():
     """level (1 - m)^2 = (1 - level) m^2, so m = 3/4 at level 0.9."""
     assert minimiser(((np.arange(1000) + 0.5) / 1000).astype(np.float32), 0.9) == pytest.approx(0.75, abs=2e-3)
 

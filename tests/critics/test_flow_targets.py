@@ -5,7 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from evor_eqx.critics.flow_targets import BellmanStep, coupled, dcfm
+from evor_eqx.critics import flow_targets
+from evor_eqx.critics.flow import FlowConfig
+from evor_eqx.critics.flow_targets import BellmanStep, coupled, dcfm, flow_target, register_flow_target
+from evor_eqx.errors import UserError
 from evor_eqx.nn import flow_matching
 
 KEY = jax.random.key(0)
@@ -73,3 +76,31 @@ def test_the_control_variate_trades_the_sample_for_the_fields_own_velocity(contr
     z_t, vel = coupled(growing_step(control_variate), jnp.array([z_0]), jnp.array(t), key=KEY)
     assert float(vel[0]) == pytest.approx(expected, abs=1e-3)
     assert float(z_t[0]) == pytest.approx((1 - t) * z_0 + t * (REWARD + DISCOUNT * z_next), abs=1e-3)
+
+
+@pytest.fixture
+def own_targets(monkeypatch):
+    """Targets that a test registers are forgotten after it."""
+    monkeypatch.setattr(flow_targets, "TARGETS", dict(flow_targets.TARGETS))
+
+
+def make_target(value):
+    def own(step, z_0, t, *, key):
+        return z_0, z_0 + value
+
+    return own
+
+
+def test_a_registered_target_is_found_by_its_name_and_defined_again_it_takes_its_own_place(own_targets):
+    first, again = make_target(1.0), make_target(2.0)
+    assert register_flow_target("mine")(first) is first and flow_target("mine") is first
+    register_flow_target("mine")(again)  # as when a notebook's cell is run again
+    assert flow_target("mine") is again
+    assert FlowConfig(target="mine").label == "mine"
+
+
+def test_a_name_that_is_taken_or_unknown_is_refused(own_targets):
+    with pytest.raises(UserError, match="'bootstrap': there is one of this name already"):
+        register_flow_target("bootstrap")(make_target(1.0))
+    with pytest.raises(UserError, match="'mine': expected one of velocity, bootstrap, coupled, dcfm, mc"):
+        FlowConfig(target="mine")

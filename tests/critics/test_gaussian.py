@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from critics.test_baselines import critic_of, example_of
+from critics.examples import critic_of, example_of
 from scipy.integrate import quad
 from scipy.stats import norm
 
@@ -48,10 +48,10 @@ def with_outputs(critic, mean, log_excess):
     return eqx.tree_at(lambda c: c.network.output, critic, output)
 
 
-def test_law_holds_the_mid_quantiles_in_units_of_return():
-    law = with_outputs(critic_of("gaussian"), 0.25, np.log(0.5)).law(jnp.ones(2), jnp.zeros(1), 8, 10)
+def test_distribution_holds_the_mid_quantiles_in_units_of_return():
+    distribution = with_outputs(critic_of("gaussian"), 0.25, np.log(0.5)).distribution(jnp.ones(2), jnp.zeros(1), 8, 10)
     expected = 1 + 2 * norm.ppf((np.arange(8) + 0.5) / 8, 0.25, 0.5 + STD_FLOOR)  # shift 1, scale 2
-    np.testing.assert_allclose(law.atoms, expected, rtol=1e-5)
+    np.testing.assert_allclose(distribution.atoms, expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("mask", [0.0, 1.0])
@@ -62,7 +62,7 @@ def test_backup_scales_the_spread_and_moves_the_mean(mask):
 
 
 def test_a_sure_return_does_not_make_the_loss_diverge():
-    """The reward alone, mask 0: the narrowest law is at the floor, where the loss is log(floor)."""
+    """The reward alone, mask 0: the narrowest distribution is at the floor, where the loss is log(floor)."""
     critic = with_outputs(critic_of("gaussian"), 0.0, -1e3)
     loss, _ = critic.loss(critic, example_of(reward=1.0, mask=0.0), key=jax.random.key(0))
     assert float(loss) == pytest.approx(np.log(STD_FLOOR))

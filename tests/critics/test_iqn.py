@@ -1,10 +1,10 @@
-"""The implicit quantile critic: its embedding and its law level by level, and what a level costs."""
+"""The implicit quantile critic: its embedding and its distribution level by level, and what a level costs."""
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from critics.test_baselines import KEY, SCALE, critic_of, example_of
+from critics.examples import KEY, SCALE, critic_of, example_of
 
 from evor_eqx.critics import iqn
 from evor_eqx.critics.iqn import NUM_COSINES, NUM_LEVELS, LevelNetwork
@@ -19,13 +19,13 @@ def test_embedding_is_a_layer_on_the_cosines_of_the_level():
         np.testing.assert_allclose(network.embed(jnp.asarray(level)), expected, atol=1e-5)
 
 
-def test_law_holds_the_quantiles_at_the_mid_levels_one_by_one():
+def test_distribution_holds_the_quantiles_at_the_mid_levels_one_by_one():
     critic, obs, chunk = critic_of("iqn"), jnp.ones(2), jnp.zeros(1)
-    law = critic.law(obs, chunk, 5, 10)
+    distribution = critic.distribution(obs, chunk, 5, 10)
     for index, level in enumerate([0.1, 0.3, 0.5, 0.7, 0.9]):
         alone = SCALE.to_return(critic.predict(obs, chunk, jnp.array([level])))
-        np.testing.assert_allclose(law.atoms[index], alone[0], rtol=1e-5)
-    assert len(np.unique(law.atoms)) == 5  # the level matters
+        np.testing.assert_allclose(distribution.atoms[index], alone[0], rtol=1e-5)
+    assert len(np.unique(distribution.atoms)) == 5  # the level matters
 
 
 def test_one_more_level_costs_less_than_encoding_again():

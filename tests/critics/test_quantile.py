@@ -1,9 +1,9 @@
-"""Quantile regression: its loss against a loop, its minimisers against numpy and the normal law."""
+"""Quantile regression: its loss against a loop, its minimisers against numpy and the normal distribution."""
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from critics.test_baselines import KEY, OTHER_KEY, critic_of, example_of
+from critics.examples import KEY, OTHER_KEY, critic_of, example_of
 from scipy.stats import norm
 
 from evor_eqx.critics.quantile import KAPPA, quantile_huber_loss
@@ -53,7 +53,7 @@ def test_the_paper_s_kappa_would_pull_the_quantiles_of_a_unit_normal_to_its_mean
 
 
 def test_mid_levels_are_those_of_least_wasserstein_distance():
-    """Against all other levels on a grid: K = 2 atoms for the uniform law, W_1 = int |F^-1(u) - q(u)| du."""
+    """Against all other levels on a grid: K = 2 atoms for the uniform distribution, W_1 = int |F^-1(u) - q(u)| du."""
     np.testing.assert_allclose(mid_levels(4), [0.125, 0.375, 0.625, 0.875])
     u, grid = (np.arange(1000) + 0.5) / 1000, np.linspace(0, 1, 41)
     distances = [np.mean(np.abs(u - np.where(u < 0.5, a, b))) for a in grid for b in grid]
@@ -63,7 +63,7 @@ def test_mid_levels_are_those_of_least_wasserstein_distance():
 
 def test_the_critic_s_loss_compares_every_quantile_with_every_backed_up_one():
     critic, target, example = critic_of("qr_dqn"), critic_of("qr_dqn", OTHER_KEY), example_of(reward=0.2)
-    own = np.asarray(critic.law(example.obs, example.chunk, 1, 1).atoms)
-    backup = 0.2 + 0.9 * np.asarray(target.law(example.next_obs, example.next_chunk, 1, 1).atoms)
+    own = np.asarray(critic.distribution(example.obs, example.chunk, 1, 1).atoms)
+    backup = 0.2 + 0.9 * np.asarray(target.distribution(example.next_obs, example.next_chunk, 1, 1).atoms)
     expected = naive_loss((own - 1) / 2, (np.arange(51) + 0.5) / 51, (np.clip(backup, -4, 4) - 1) / 2, KAPPA)
     assert float(critic.loss(target, example, key=KEY)[0]) == pytest.approx(expected, rel=1e-4)

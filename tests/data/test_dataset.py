@@ -10,6 +10,7 @@ import pytest
 import scipy.stats
 
 from evor_eqx.data.dataset import OfflineDataset
+from evor_eqx.data.mapped import mapped
 from evor_eqx.data.windows import HostWindows
 from evor_eqx.errors import UserError
 from evor_eqx.training.statistics import observation_statistics
@@ -123,9 +124,9 @@ def test_windows_on_the_host_draw_what_windows_on_the_device_draw(num_bank_draws
     bank = np.random.default_rng(0).normal(size=(num_bank_draws, sum(LENGTHS), 2)).astype(np.float32)
     options = {"gamma": GAMMA, "chunk_length": 2, "num_steps": 3, "bank": bank if num_bank_draws else None}
     options["all_draws"] = all_draws
-    mapped = OfflineDataset.mapped([DATASET], tmp_path)
-    assert isinstance(mapped.obs, np.memmap)
-    device, host = DATASET.windows(**options), mapped.windows(**options, device_bytes=0)
+    on_disk = mapped([DATASET], tmp_path)
+    assert isinstance(on_disk.obs, np.memmap)
+    device, host = DATASET.windows(**options), on_disk.windows(**options, device_bytes=0)
     assert isinstance(host, HostWindows)
     keys = jax.random.split(jax.random.key(4), 3)
     staged = host.stage(50, keys=keys)
@@ -137,20 +138,20 @@ def test_windows_on_the_host_draw_what_windows_on_the_device_draw(num_bank_draws
 
 @pytest.mark.parametrize("damage", ["a byte", "the end", "more"])
 def test_rows_on_the_disk_are_written_once_and_then_compared(tmp_path, damage):
-    OfflineDataset.mapped([DATASET], tmp_path)
+    mapped([DATASET], tmp_path)
     file = tmp_path / "act.float32"
     written = file.stat().st_mtime_ns
     parts = [DATASET._part(0, LENGTHS[0]), DATASET._part(LENGTHS[0], sum(LENGTHS))]
-    again = OfflineDataset.mapped(parts, tmp_path)
+    again = mapped(parts, tmp_path)
     assert file.stat().st_mtime_ns == written
     for name in ("obs", "act", "reward", "mask", "last_row"):
         np.testing.assert_array_equal(getattr(again, name), getattr(DATASET, name))
     whole = file.read_bytes()
     file.write_bytes({"a byte": b"?" + whole[1:], "the end": whole[:-4], "more": whole + b"more"}[damage])
     with pytest.raises(UserError, match=r"damaged file .*act.float32.*delete it"):
-        OfflineDataset.mapped(parts, tmp_path)
+        mapped(parts, tmp_path)
     file.unlink()
-    np.testing.assert_array_equal(OfflineDataset.mapped(parts, tmp_path).act, DATASET.act)
+    np.testing.assert_array_equal(mapped(parts, tmp_path).act, DATASET.act)
 
 
 def test_what_is_computed_piece_by_piece_is_what_is_computed_at_once(monkeypatch):

@@ -15,7 +15,7 @@ import pytest
 from evor_eqx.config import DataConfig, TrainConfig
 from evor_eqx.data import loading, sources
 from evor_eqx.data.download import download
-from evor_eqx.data.generation import controllers
+from evor_eqx.data.generation.recipes import RECIPES
 from evor_eqx.data.sources import SPLITS
 from evor_eqx.envs.tasks import parse_task
 from evor_eqx.errors import UserError
@@ -33,8 +33,8 @@ def folders(monkeypatch, tmp_path):
     monkeypatch.setenv("EVOR_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("EVOR_MIRRORS", raising=False)
     monkeypatch.setattr(paths, "ogbench_dir", lambda: tmp_path / "ogbench")
-    recipe = dataclasses.replace(controllers.RECIPES[MAZE], episode_steps=30, num_episodes=2)
-    monkeypatch.setitem(controllers.RECIPES, MAZE, recipe)
+    recipe = dataclasses.replace(RECIPES[MAZE], episode_steps=30, num_episodes=2)
+    monkeypatch.setitem(RECIPES, MAZE, recipe)
     return tmp_path
 
 
@@ -250,8 +250,8 @@ def test_rows_carry_ogbenchs_rewards():
 
 def test_sparse_rewards_are_minus_one_wherever_the_task_goes_on(monkeypatch):
     scene = "scene-play-v0"
-    recipe = dataclasses.replace(controllers.RECIPES[scene], episode_steps=30)
-    monkeypatch.setitem(controllers.RECIPES, scene, recipe)
+    recipe = dataclasses.replace(RECIPES[scene], episode_steps=30)
+    monkeypatch.setitem(RECIPES, scene, recipe)
     made = sources.find_or_make(scene, num_episodes=2)
     dense, sparse = (
         loading.load_arrays(made, parse_task(f"{group}-task1"), "train")
@@ -263,7 +263,7 @@ def test_sparse_rewards_are_minus_one_wherever_the_task_goes_on(monkeypatch):
 
 def test_a_task_of_another_dataset_is_refused():
     made = sources.find_or_make(MAZE, num_episodes=1)
-    with pytest.raises(UserError, match="not one of"):
+    with pytest.raises(UserError, match="does not belong to"):
         loading.load_arrays(made, parse_task("cube-single-play"), "train")
 
 

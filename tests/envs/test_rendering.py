@@ -11,10 +11,10 @@ from evor_eqx.envs import rendering
 
 RENDER = """
 import {first}
-from evor_eqx import rendering
+from evor_eqx.envs import rendering
 problem = rendering.prepare()
-from evor_eqx.tasks import make_env, parse_task
-env = make_env(parse_task("pointmaze-medium-navigate"), width=64, height=64)
+from evor_eqx.envs.tasks import parse_task
+env = parse_task("pointmaze-medium-navigate").make_env(width=64, height=64)
 env.reset(seed=0)
 if problem:
     print(problem)

@@ -2,14 +2,16 @@
 
 import dataclasses
 import tempfile
+from pathlib import Path
 
 import gymnasium
 import numpy as np
 import pytest
 
-from evor_eqx.data.generation.controllers import RECIPES, make_collector
-from evor_eqx.envs.ogbench import SlipperyActions, make_env, maze_layout
-from evor_eqx.envs.tasks import _MANIPULATION, DATASETS, NUM_TASKS, Task, all_tasks, dataset_name, parse_task
+from evor_eqx.data.generation.collect import make_collector
+from evor_eqx.data.generation.recipes import RECIPES
+from evor_eqx.envs.ogbench import SlipperyActions, maze_layout
+from evor_eqx.envs.tasks import ARM_ENVIRONMENTS, DATASETS, NUM_TASKS, Task, all_tasks, dataset_name, parse_task
 from evor_eqx.errors import UserError
 
 
@@ -48,7 +50,7 @@ def test_a_name_says_that_the_reward_is_sparse(name):
 def test_a_sparse_reward_is_0_at_the_goal_and_minus_1_elsewhere_with_the_same_success():
     outcomes = []
     for name in ("scene-play-task1", "scene-play-sparse-task1"):  # drawer and window are to be opened
-        env = make_env(parse_task(name, "post"))
+        env = parse_task(name, "post").make_env()
         env.reset(seed=0)
         steps = []
         for drawer, window in ((0.0, 0.0), (-0.16, 0.0), (-0.16, 0.2)):
@@ -76,10 +78,10 @@ def test_long_tasks_discount_less():
     assert gammas == {"cube-double-play": 0.995, "pointmaze-giant-stitch": 0.995, "scene-play": 0.99}
 
 
-@pytest.mark.parametrize("name", ["pointmaze-medium-navigate", *(f"{env}-play" for env in _MANIPULATION)])
+@pytest.mark.parametrize("name", ["pointmaze-medium-navigate", *(f"{env}-play" for env in ARM_ENVIRONMENTS)])
 def test_rewards_count_unmet_conditions(name):
     task = parse_task(name)
-    env = make_env(task)
+    env = task.make_env()
     env.reset(seed=0)
     rewards = [env.step(np.zeros(env.action_space.shape))[1] for _ in range(2)]
     assert all(-task.num_conditions <= reward < 0 for reward in rewards)
@@ -87,6 +89,35 @@ def test_rewards_count_unmet_conditions(name):
     assert task.num_conditions == sum(np.size(count) for count in counts)
     assert task.return_range == pytest.approx(task.num_conditions * (200 if task.gamma == 0.995 else 100))
     env.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "family", "is_maze", "is_pointmaze"),
+    [
+        ("pointmaze-medium-slippery-navigate", "pointmaze", True, True),
+        ("antmaze-large-explore", "antmaze", True, False),
+        ("cube-single-play", "cube", False, False),
+        ("scene-play-sparse", "scene", False, False),
+        ("puzzle-3x3-noisy", "puzzle", False, False),
+    ],
+)
+def test_a_task_knows_its_family(name, family, is_maze, is_pointmaze):
+    task = parse_task(name)
+    assert (task.family, task.is_maze, task.is_pointmaze) == (family, is_maze, is_pointmaze)
+
+
+def test_a_task_of_an_arm_has_no_maze():
+    with pytest.raises(UserError, match="cube-single-play-singletask-task2-v0 has no maze"):
+        maze_layout(parse_task("cube-single-play"))
+
+
+def test_the_action_space_of_an_arm_keeps_its_seed():
+    spaces = []
+    for _ in range(2):
+        env = parse_task("cube-single-play").make_env()
+        env.unwrapped.action_space.seed(3)
+        spaces.append(env.unwrapped.action_space.sample())
+    assert np.array_equal(*spaces)
 
 
 def test_ogbench_registers_every_task_and_no_sixth():
@@ -117,17 +148,17 @@ def test_the_default_task_is_ogbenchs(dataset, env_id):
 
 @pytest.mark.parametrize("name", ["pointmaze-teleport-navigate", "cube-double-play", "scene-play"])
 def test_the_same_seed_repeats_an_episode_in_a_used_and_in_a_new_environment(name):
-    env = make_env(parse_task(name))
+    env = parse_task(name).make_env()
     first = rollout(env, seed=3)
     other = rollout(env, seed=4)
     assert np.array_equal(rollout(env, seed=3), first)
-    assert np.array_equal(rollout(make_env(parse_task(name)), seed=3), first)
+    assert np.array_equal(rollout(parse_task(name).make_env(), seed=3), first)
     assert not np.array_equal(other, first)
 
 
 def test_reward_timing_moves_the_success_by_one_step():
     def first_success(timing):
-        env = make_env(parse_task("pointmaze-medium-navigate-task1", timing))
+        env = parse_task("pointmaze-medium-navigate-task1", timing).make_env()
         env.reset(seed=0)
         env.unwrapped.set_xy(np.add(env.unwrapped.cur_goal_xy, [1.05, 0.0]))  # success is within 1.0
         return [env.step(np.array([-0.5, 0.0]))[1:3] for _ in range(2)]
@@ -137,7 +168,7 @@ def test_reward_timing_moves_the_success_by_one_step():
 
 
 def test_slippery_actions_are_the_asked_ones_plus_gaussian_noise_clipped():
-    env = SlipperyActions(make_env(parse_task("pointmaze-medium-navigate-task1")), std=0.5)
+    env = SlipperyActions(parse_task("pointmaze-medium-navigate-task1").make_env(), std=0.5)
     env.reset(seed=3)
     executed = np.stack([env.action(np.array([0.5, -0.5])) for _ in range(4000)])
     noise = np.random.default_rng(0).normal(0.0, 0.5, (100_000, 2))
@@ -161,10 +192,20 @@ def test_the_data_of_a_slippery_maze_do_not_show_the_noise(tmp_path):
 
 
 def test_making_a_maze_leaves_no_file_behind(tmp_path, monkeypatch):
+    """OGBench writes its XML where every thread of the process does, and the file is removed from there."""
+    mkstemp, written = tempfile.mkstemp, []
+
+    def recorded(*args, **kwargs):
+        handle, name = mkstemp(*args, **kwargs)
+        written.append(Path(name))
+        return handle, name
+
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    env = make_env(parse_task("pointmaze-medium-navigate-task1"))
+    monkeypatch.setattr(tempfile, "mkstemp", recorded)
+    env = parse_task("pointmaze-medium-navigate-task1").make_env()
     env.reset(seed=0)
     env.close()
+    assert [file.parent for file in written] == [tmp_path]
     assert list(tmp_path.iterdir()) == []
     assert tempfile.gettempdir() == str(tmp_path)
 
@@ -172,7 +213,7 @@ def test_making_a_maze_leaves_no_file_behind(tmp_path, monkeypatch):
 @pytest.mark.parametrize("maze", ["medium", "teleport"])
 def test_free_cells_are_those_where_ogbench_sees_no_wall(maze):
     task = parse_task(f"pointmaze-{maze}-navigate-task1")
-    layout, env = maze_layout(task), make_env(task)
+    layout, env = maze_layout(task), task.make_env()
     env.reset(seed=0)
     world = env.unwrapped
     ijs = [world.xy_to_ij(xy) for xy in layout.free_cells]

@@ -1,4 +1,4 @@
-"""Laws beside recorded returns: which rows count as known, and which are near, against naive loops."""
+"""Distributions beside recorded returns: which rows count as known, and which are near, against naive loops."""
 
 import jax
 import jax.numpy as jnp
@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from scipy.stats import wasserstein_distance
 
-from evor_eqx.config import CriticConfig, NetworkConfig
+from evor_eqx.config import FieldConfig
 from evor_eqx.critics.base import AbstractCritic
 from evor_eqx.critics.factory import make_critic
+from evor_eqx.critics.flow import FlowConfig
 from evor_eqx.data.dataset import OfflineDataset
-from evor_eqx.distributions import ReturnLaw
+from evor_eqx.distributions import ReturnDistribution
 from evor_eqx.evaluation import held_out
 
 
@@ -52,30 +53,30 @@ def test_nearness_is_that_of_the_true_deviations_on_many_rows():
     assert nearest.tolist() == [0]  # 1.5 deviations away, the other 3
 
 
-def test_laws_at_rows_are_the_critics_own_and_mix_with_equal_shares():
+def test_distributions_at_rows_are_the_critics_own_and_mix_with_equal_shares():
     data = dataset()
-    critic = make_critic(CriticConfig(network=NetworkConfig(16, 1, head_width=8)), 2, 1, key=jax.random.key(0))
+    critic = make_critic(FlowConfig(network=FieldConfig(16, 1, head_width=8)), 2, 1, key=jax.random.key(0))
     rows = np.array([4, 9])
-    laws = held_out.laws_at_rows(critic, data, rows, num_returns=8)
+    distributions = held_out.distributions_at_rows(critic, data, rows, num_returns=8)
     for index, row in enumerate(rows):
         np.testing.assert_allclose(
-            laws.atoms[index],
-            critic.law(jnp.asarray(data.obs[row]), jnp.asarray(data.act[row]), 8, 10).atoms,
+            distributions.atoms[index],
+            critic.distribution(jnp.asarray(data.obs[row]), jnp.asarray(data.act[row]), 8, 10).atoms,
             rtol=1e-4,
         )
-    atoms, weights = held_out.mixture(laws)
+    atoms, weights = held_out.mixture(distributions)
     assert atoms.shape == weights.shape == (16,)
     np.testing.assert_allclose(weights, 1 / 16)
 
 
 class Spread(AbstractCritic):
-    """A critic whose law depends on the first coordinate of the state in a known way."""
+    """A critic whose distribution depends on the first coordinate of the state in a known way."""
 
     def loss(self, target, example, *, key):
         raise NotImplementedError
 
-    def law(self, obs, chunk, num_returns, num_steps):
-        return ReturnLaw(obs[0] + jnp.linspace(-20.0, 0.0, num_returns), jnp.full(num_returns, 1 / num_returns))
+    def distribution(self, obs, chunk, num_returns, num_steps):
+        return ReturnDistribution.of_equal_weights(obs[0] + jnp.linspace(-20.0, 0.0, num_returns))
 
 
 def test_held_out_measures_are_those_of_scipy_and_of_naive_loops():
@@ -97,8 +98,8 @@ def test_held_out_measures_are_those_of_scipy_and_of_naive_loops():
 
 
 def test_held_out_rows_are_thinned_evenly_and_may_be_none():
-    judge = held_out.HeldOut.of(dataset(), 0.95, chunk_length=5, num_rows=20)
-    assert judge.chunks.shape[1] == 5 and 10 < len(judge.returns) <= 20
+    rows = held_out.HeldOut.of(dataset(), 0.95, chunk_length=5, num_rows=20)
+    assert rows.chunks.shape[1] == 5 and 10 < len(rows.returns) <= 20
     assert held_out.HeldOut.of(dataset(num_rows=30, ended_at=20), 0.99)(Spread()) == {}
 
 
@@ -120,8 +121,8 @@ def test_probes_are_early_middle_and_late_among_the_known_rows_of_one_episode():
     assert probes.recorded[1].tolist() == returns[[160, 159, 161, 158]].tolist()
     known = held_out.known_rows(data, gamma, 0.05)
     assert probes.limits == (returns[known].min(), returns[known].max())
-    law = probes.laws(Spread(), 8)
-    np.testing.assert_allclose(law.atoms[2], 220 + np.linspace(-20, 0, 8), rtol=1e-6)
+    distribution = probes.distributions(Spread(), 8)
+    np.testing.assert_allclose(distribution.atoms[2], 220 + np.linspace(-20, 0, 8), rtol=1e-6)
 
 
 def test_probes_of_episodes_too_short_to_know_a_return_have_nothing_recorded():

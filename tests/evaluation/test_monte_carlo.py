@@ -5,18 +5,15 @@ import functools
 import itertools
 import time
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import agent_without_data
+from tiny import exhibit_without_data
 
-from evor_eqx.agent.agent import act_base
-from evor_eqx.config import Setting
-from evor_eqx.critics.base import AbstractCritic
-from evor_eqx.data.generation import controllers
+from evor_eqx.config import InferenceConfig
+from evor_eqx.data.generation.recipes import RECIPES
 from evor_eqx.data.loading import load_arrays
 from evor_eqx.data.sources import find_or_make
-from evor_eqx.envs.ogbench import make_env, maze_layout
+from evor_eqx.envs.ogbench import maze_layout
 from evor_eqx.envs.physics import place
 from evor_eqx.envs.tasks import parse_task
 from evor_eqx.errors import UserError
@@ -34,8 +31,8 @@ def held_out(name, home):
     """A task, and the rows of one held-out episode, which is shorter than the published ones."""
     task = parse_task(name)
     with pytest.MonkeyPatch.context() as patch:
-        recipe = dataclasses.replace(controllers.RECIPES[task.dataset], episode_steps=NUM_ROWS)
-        patch.setitem(controllers.RECIPES, task.dataset, recipe)
+        recipe = dataclasses.replace(RECIPES[task.dataset], episode_steps=NUM_ROWS)
+        patch.setitem(RECIPES, task.dataset, recipe)
         source = find_or_make(task.dataset, num_episodes=1)
     return task, load_arrays(source, task, "val")
 
@@ -46,7 +43,7 @@ def physics(arrays, row):
 
 def placed(task, arrays, rows):
     """Observations of an environment that is put into these rows, one after the other."""
-    env = make_env(task)
+    env = task.make_env()
     env.reset(seed=0)
     return env, np.stack([place(env, **physics(arrays, row)) for row in rows])
 
@@ -83,7 +80,7 @@ def test_reward_and_success_at_a_recorded_state_are_those_of_the_relabelled_row(
     task, arrays = held_out(name, module_home)
     rewards = arrays["rewards"]
     rows = [int(np.flatnonzero(rewards == reward)[0]) for reward in np.unique(rewards)]  # a row for each reward
-    env = make_env(task)
+    env = task.make_env()
     for row in rows:
         env.reset(seed=0)
         place(env, **physics(arrays, row))
@@ -94,7 +91,7 @@ def test_reward_and_success_at_a_recorded_state_are_those_of_the_relabelled_row(
 
 def test_physics_of_another_environment_is_a_user_error(module_home):
     task, arrays = held_out(MAZE, module_home)
-    env = make_env(task)
+    env = task.make_env()
     env.reset(seed=0)
     with pytest.raises(UserError, match=r"'qpos': 3.*expected.*'qpos': 2"):
         place(env, np.zeros(3), arrays["qvel"][0])
@@ -102,23 +99,26 @@ def test_physics_of_another_environment_is_a_user_error(module_home):
         place(env, **physics(arrays, 0), button_states=np.zeros(2, int))
 
 
-def returns(agent, arrays, row, critic: AbstractCritic | None = None, **options):
-    return returns_from(
-        agent.policy, critic, agent.task, physics(arrays, row), agent.setting, agent.num_flow_steps, **options
-    )
+def maze_agent():
+    """A small untrained agent, and its base policy alone."""
+    agent = exhibit_without_data(MAZE).agent
+    return agent, agent.base_policy_agent()
+
+
+def returns(agent, arrays, row, **options):
+    return returns_from(agent, parse_task(MAZE), physics(arrays, row), **options)
 
 
 def test_returns_of_the_base_policy_are_those_of_the_naive_loop(module_home):
-    agent, (task, arrays) = agent_without_data(MAZE), held_out(MAZE, module_home)
-    got = returns(agent, arrays, 500, seeds=[0, 7], max_steps=43)
+    (_, base), (task, arrays) = maze_agent(), held_out(MAZE, module_home)
+    got = returns(base, arrays, 500, seeds=[0, 7], max_steps=43)
     for number, seed in enumerate([0, 7]):
-        env = make_env(task)
+        env = task.make_env()
         env.reset(seed=seed)
         obs, total, step = place(env, **physics(arrays, 500)), 0.0, 0
         while step < 43:
-            key = decision_keys(np.array([seed], np.uint32), np.array([step // 5], np.uint32))
-            chunk = act_base(agent.policy, jnp.asarray(obs, jnp.float32)[None], key, jnp.asarray(3))[0]
-            for act in np.reshape(chunk, (5, 2))[: 43 - step]:
+            (key,) = decision_keys(np.array([seed], np.uint32), np.array([step // 5], np.uint32))
+            for act in base.act(np.float32(obs), key=key)[: 43 - step]:
                 obs, reward, terminated, *_ = env.step(act)
                 total, step = total + task.gamma**step * reward, step + 1
                 assert not terminated
@@ -128,76 +128,70 @@ def test_returns_of_the_base_policy_are_those_of_the_naive_loop(module_home):
 
 
 def test_a_rollout_that_starts_at_the_goal_ends_there_at_once(module_home):
-    agent = agent_without_data(MAZE)
-    goal = {"qpos": maze_layout(agent.task).goal[None], "qvel": np.zeros((1, 2))}
-    got = returns(agent, goal, 0, critic=agent.critic, seeds=range(3))
+    goal = {"qpos": maze_layout(parse_task(MAZE)).goal[None], "qvel": np.zeros((1, 2))}
+    got = returns(maze_agent()[0], goal, 0, seeds=range(3))
     assert got.values.tolist() == [0, 0, 0] and got.lengths.tolist() == [1, 1, 1] and not got.is_cut.any()
     assert got.text == "all 3 rollouts reached the goal"
 
 
-def near_the_goal(agent, *distances):
+def near_the_goal(*distances):
     """Rows from which even an untrained policy stumbles into the goal, after different numbers of steps."""
-    places = maze_layout(agent.task).goal - np.array([[distance, 0.0] for distance in distances])
+    places = maze_layout(parse_task(MAZE)).goal - np.array([[distance, 0.0] for distance in distances])
     return {"qpos": places, "qvel": np.zeros_like(places)}
 
 
 def test_with_one_candidate_the_agent_is_the_base_policy_and_with_more_it_is_not(module_home):
-    agent = agent_without_data(MAZE)
-    one_candidate = dataclasses.replace(agent, setting=Setting(num_candidates=1, num_returns=4))
-    rows, options = near_the_goal(agent, 1.5), {"seeds": range(4), "max_steps": 60}
-    base = returns(agent, rows, 0, **options)
-    one = returns(one_candidate, rows, 0, critic=agent.critic, **options)
+    agent, base_agent = maze_agent()
+    rows, options = near_the_goal(1.5), {"seeds": range(4), "max_steps": 60}
+    base = returns(base_agent, rows, 0, **options)
+    one = returns(agent.replace(num_candidates=1), rows, 0, **options)
     np.testing.assert_array_equal(base.values, one.values)
-    few = returns(agent, rows, 0, num_envs=2, **options)
+    few = returns(base_agent, rows, 0, num_envs=2, **options)
     np.testing.assert_array_equal(base.values, few.values)  # however many run together
-    assert len(set(base.values)) == 4 and not np.array_equal(
-        base.values, returns(agent, rows, 0, critic=agent.critic, **options).values
-    )
+    assert len(set(base.values)) == 4
+    assert not np.array_equal(base.values, returns(agent, rows, 0, **options).values)
 
 
 def test_sixteen_rollouts_in_a_maze_answer_while_one_looks(module_home):
-    agent, (_, arrays) = agent_without_data(MAZE), held_out(MAZE, module_home)
-    returns(agent, arrays, 400, critic=agent.critic)  # makes environments, compiles
+    (agent, _), (_, arrays) = maze_agent(), held_out(MAZE, module_home)
+    returns(agent, arrays, 400)  # makes environments, compiles
     start = time.process_time()
-    returns(agent, arrays, 300, critic=agent.critic)
+    returns(agent, arrays, 300)
     assert time.process_time() - start < 4  # processor time, all threads; below one second of wall time when alone
 
 
 def test_returns_from_several_states_are_those_of_each_alone(module_home):
-    agent = agent_without_data(MAZE)
-    models, rows = (agent.policy, agent.critic, agent.task), near_the_goal(agent, 1.2, 1.5, 1.8)
-    settings = [Setting(num_candidates=num, num_returns=4) for num in (1, 3)]
+    agent, task, rows = maze_agent()[0], parse_task(MAZE), near_the_goal(1.2, 1.5, 1.8)
+    settings = [InferenceConfig(num_candidates=num, num_returns=4, num_flow_steps=3) for num in (1, 3)]
     places = [physics(rows, index) for index in range(3)]
     sizes = {"max_steps": 60, "num_envs": 5}
-    got = returns_from_each(*models, places, settings, agent.num_flow_steps, num_rollouts=2, **sizes)
+    got = returns_from_each(agent, task, places, settings, num_rollouts=2, **sizes)
     assert got.shape == (2, 3, 2) and len(np.unique(got[0])) == 6
-    for number, setting in enumerate(settings):
+    for number, inference in enumerate(settings):
         for index, where in enumerate(places):
             seeds = [index, index + len(places)]
-            alone = returns_from(*models, where, setting, agent.num_flow_steps, seeds=seeds, max_steps=60)
+            alone = returns_from(agent.replace(inference=inference), task, where, seeds=seeds, max_steps=60)
             np.testing.assert_allclose(got[number, index], alone.values)
 
 
 def test_returns_after_a_chunk_are_those_of_the_naive_loop(module_home):
-    agent, (task, arrays) = agent_without_data(MAZE), held_out(MAZE, module_home)
+    (agent, base), (task, arrays) = maze_agent(), held_out(MAZE, module_home)
     chunks = np.random.default_rng(0).uniform(-1, 1, (2, 3, 10)).astype(np.float32)
     rows = (300, 400)
-    got = returns_after(
-        agent.policy, task, [physics(arrays, row) for row in rows], chunks, 3, num_rollouts=2, max_steps=12
-    )
+    got = returns_after(agent, task, [physics(arrays, row) for row in rows], chunks, num_rollouts=2, max_steps=12)
     assert got.shape == (2, 3, 2) and len(np.unique(got)) == 1  # far from the goal: every step costs the same
-    near = near_the_goal(agent, 1.1, 1.4)
+    near = near_the_goal(1.1, 1.4)
     places = [physics(near, index) for index in (0, 1)]
-    got = returns_after(agent.policy, task, places, chunks, 3, num_rollouts=2, max_steps=40, num_envs=5)
+    got = returns_after(agent, task, places, chunks, num_rollouts=2, max_steps=40, num_envs=5)
     for place_index, candidate, rollout in itertools.product(range(2), range(3), range(2)):
         seed = rollout * 6 + place_index * 3 + candidate
-        env = make_env(task)
+        env = task.make_env()
         env.reset(seed=seed)
         obs, total, step, terminated = place(env, **places[place_index]), 0.0, 0, False
         while step < 40 and not terminated:
-            key = decision_keys(np.array([seed], np.uint32), np.array([step // 5], np.uint32))
-            chunk = act_base(agent.policy, jnp.asarray(obs, jnp.float32)[None], key, jnp.asarray(3))[0]
-            for act in np.reshape(chunks[place_index, candidate] if step == 0 else chunk, (5, 2)):
+            (key,) = decision_keys(np.array([seed], np.uint32), np.array([step // 5], np.uint32))
+            chunk = base.act(np.float32(obs), key=key)
+            for act in np.reshape(chunks[place_index, candidate], (5, 2)) if step == 0 else chunk:
                 obs, reward, terminated, *_ = env.step(act)
                 total, step = total + task.gamma**step * reward, step + 1
                 if terminated:
@@ -208,4 +202,4 @@ def test_returns_after_a_chunk_are_those_of_the_naive_loop(module_home):
 @pytest.mark.parametrize("options", [{"max_steps": 0}, {"seeds": []}, {"num_envs": 0}, {"seeds": [-1]}])
 def test_bad_counts_are_user_errors(module_home, options):
     with pytest.raises(UserError, match="expected"):
-        returns(agent_without_data(MAZE), held_out(MAZE, module_home)[1], 0, **options)
+        returns(maze_agent()[0], held_out(MAZE, module_home)[1], 0, **options)

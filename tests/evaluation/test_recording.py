@@ -1,17 +1,15 @@
 """One recorded episode against the evaluation's record, against naive sums, and against OGBench's own pictures."""
 
 import dataclasses
-import functools
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import agent_without_data
+from tiny import exhibit_without_data
 
-from evor_eqx.agent import agent as inference
-from evor_eqx.config import Setting
+from evor_eqx.agent import decision
+from evor_eqx.config import InferenceConfig
 from evor_eqx.envs import rendering
-from evor_eqx.envs.ogbench import make_env, maze_layout
+from evor_eqx.envs.ogbench import maze_layout
 from evor_eqx.envs.tasks import parse_task
 from evor_eqx.envs.vector import open_envs
 from evor_eqx.errors import UserError
@@ -21,14 +19,13 @@ from evor_eqx.evaluation.rollout import Episode, decision_keys, run_episodes
 MAZE, ARM = "pointmaze-medium-navigate-task1", "cube-single-play-task2"
 
 
-def recorded(agent, seed=3, **options):
-    models = agent.policy, agent.critic, agent.task, agent.setting, agent.num_flow_steps
-    return record(*models, seed, **options)
+def recorded(exhibit, seed=3, **options):
+    return record(exhibit.agent, exhibit.task, seed, **options)
 
 
 @pytest.fixture(scope="module")
 def maze():
-    return agent_without_data(MAZE)
+    return exhibit_without_data(MAZE)
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +35,10 @@ def recording(maze):
 
 @pytest.mark.parametrize("name", [MAZE, ARM])
 def test_a_recording_is_the_episode_that_the_evaluation_runs(name):
-    agent = agent_without_data(name)
-    actor = inference.agent(agent.policy, agent.critic, agent.num_flow_steps)
-    with open_envs(functools.partial(make_env, agent.task), horizon=5, num_envs=1) as envs:
-        evaluated = run_episodes(envs, actor, [agent.setting], [3]).episodes[0]
-    seen = recorded(agent, frames=False)
+    exhibit = exhibit_without_data(name)
+    with open_envs(exhibit.task.make_env, horizon=5, num_envs=1) as envs:
+        evaluated = run_episodes(envs, exhibit.agent, [exhibit.agent.inference], [3]).episodes[0]
+    seen = recorded(exhibit, frames=False)
     assert seen.episode == evaluated
     assert len(seen.reward) == evaluated.length == len(seen.path) - 1
     assert seen.reward.sum() == pytest.approx(evaluated.ret)
@@ -50,16 +46,14 @@ def test_a_recording_is_the_episode_that_the_evaluation_runs(name):
 
 def test_every_decision_is_the_one_that_inference_makes_there(maze, recording):
     number = 7
-    key = decision_keys(np.array([3], np.uint32), np.array([number], np.uint32))[0]
-    s, obs = maze.setting, jnp.asarray(recording.obs[number])
-    counts, temperatures = (s.num_candidates, s.num_returns), (s.tau_r, s.tau_q)
-    one = inference.decide(maze.policy, maze.critic, obs, *counts, *temperatures, maze.num_flow_steps, key=key)
+    (key,) = decision_keys(np.array([3], np.uint32), np.array([number], np.uint32))
+    one = maze.agent.decide(recording.obs[number], key=key)
     for name in ("candidates", "value", "weights"):
         np.testing.assert_allclose(getattr(recording, name)[number], getattr(one, name), atol=1e-5, err_msg=name)
     assert recording.index[number] == one.index
-    np.testing.assert_allclose(recording.atoms[number], one.law.atoms[one.index], atol=1e-5)
+    np.testing.assert_allclose(recording.atoms[number], one.distribution.atoms[one.index], atol=1e-5)
     assert recording.picked_value[number] == pytest.approx(float(one.value[one.index]), abs=1e-5)
-    np.testing.assert_allclose(recording.law_weights.sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(recording.distribution_weights.sum(axis=1), 1, atol=1e-5)
 
 
 def test_the_path_is_where_the_observations_were_and_stays_in_the_maze(maze, recording):
@@ -72,14 +66,14 @@ def example(reward, success):
     """A recording of which only the rewards matter; decisions at steps 0 and 2."""
     return Recording(
         task=parse_task(MAZE),
-        episode=Episode(Setting(), 0, sum(reward), success, len(reward), "pre"),
+        episode=Episode(InferenceConfig(), 0, sum(reward), success, len(reward), "pre"),
         step=np.array([0, 2]),
         candidates=np.zeros((2, 1, 2)),
         index=np.zeros(2, int),
         reward=np.array(reward),
         path=np.zeros((len(reward) + 1, 2)),
         goals=np.zeros((1, 2)),
-        **{name: np.zeros((2, 1)) for name in ("obs", "value", "weights", "atoms", "law_weights")},
+        **{name: np.zeros((2, 1)) for name in ("obs", "value", "weights", "atoms", "distribution_weights")},
         frames=None,
         layout=None,
         act_size=2,
@@ -101,15 +95,15 @@ def test_the_realised_return_is_the_discounted_sum_of_what_followed():
 
 @pytest.mark.parametrize("name", [MAZE, ARM])
 def test_frames_change_nothing_and_show_the_state_of_their_decision(name):
-    agent = agent_without_data(name, chunk_length=50)
-    blind, seen = recorded(agent, frames=False), recorded(agent)
+    exhibit = exhibit_without_data(name, chunk_length=50)
+    blind, seen = recorded(exhibit, frames=False), recorded(exhibit)
     assert blind.frames is None and blind.episode == seen.episode
     np.testing.assert_array_equal(blind.path, seen.path)
     if rendering.prepare():
         assert seen.frames is None
         return
     assert seen.frames.shape == (len(seen.step), 240, 240, 3) and seen.frames.dtype == np.uint8
-    env = make_env(agent.task, width=240, height=240)
+    env = exhibit.task.make_env(width=240, height=240)
     env.unwrapped.model.vis.quality.shadowsize = 0
     env.reset(seed=3)  # the first decision's state
     np.testing.assert_array_equal(seen.frames[0], env.unwrapped.render())
@@ -130,13 +124,13 @@ def test_numpys_global_generator_is_left_alone(maze):
     np.testing.assert_array_equal(np.random.uniform(size=3), expected)  # noqa: NPY002
 
 
-def test_a_policy_of_another_environment_is_a_user_error(maze):
-    with pytest.raises(UserError, match=r"size 2 and chunks of size 10: cube-single.*choose a policy of cube"):
+def test_an_agent_of_another_environment_is_a_user_error(maze):
+    with pytest.raises(UserError, match=r"size 2 and actions of size 2, but cube-single.*choose an agent of cube"):
         recorded(dataclasses.replace(maze, task=parse_task(ARM)))
 
 
-def test_another_setting_recompiles_nothing(maze, recording):
-    before = inference.decisions._cached._cache_size()
-    setting = dataclasses.replace(maze.setting, tau_r=7.0, tau_q=0.0, num_candidates=2)
-    recorded(dataclasses.replace(maze, setting=setting), frames=False)
-    assert inference.decisions._cached._cache_size() == before
+def test_other_inference_settings_recompile_nothing(maze, recording):
+    before = decision.decide_batch._cached._cache_size()
+    agent = maze.agent.replace(tau_r=7.0, tau_q=0.0, num_candidates=2)
+    recorded(dataclasses.replace(maze, agent=agent), frames=False)
+    assert decision.decide_batch._cached._cache_size() == before

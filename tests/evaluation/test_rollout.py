@@ -12,13 +12,13 @@ import gymnasium
 import jax
 import numpy as np
 import pytest
+from agent.examples import agent_of
 
-from evor_eqx.config import Setting
-from evor_eqx.envs.ogbench import make_env
+from evor_eqx.config import InferenceConfig
 from evor_eqx.envs.tasks import parse_task
 from evor_eqx.envs.vector import ChunkEnv, open_envs
 from evor_eqx.errors import UserError
-from evor_eqx.evaluation.rollout import Episode, decision_keys, rollout, run_episodes
+from evor_eqx.evaluation.rollout import Acts, Episode, decision_keys, rollout, run_episodes
 
 HORIZON = 4
 TIME_LIMIT = 11
@@ -51,15 +51,15 @@ class Broken(Walk):
         raise ArithmeticError("broken on purpose")
 
 
-class CountingActor:
+class CountingAgent:
     """Moves by the temperature tau_r (so 5.0 is clipped to 1) and notes what it was asked."""
 
     def __init__(self):
         self.calls = []
 
-    def __call__(self, obs, keys, num_candidates, num_returns, tau_r, tau_q):
-        self.calls.append((obs, jax.random.key_data(keys), num_candidates, num_returns, tau_r, tau_q))
-        return np.repeat(np.asarray(tau_r)[:, None], HORIZON * 2, axis=1)
+    def act_each(self, obs, keys, settings):
+        self.calls.append((obs, jax.random.key_data(keys), list(settings)))
+        return np.repeat(np.array([[each.tau_r] for each in settings], np.float32), HORIZON * 2, axis=1)
 
 
 @functools.partial(jax.jit, static_argnums=1)
@@ -67,9 +67,27 @@ def noise(keys, num_candidates):
     return jax.vmap(lambda key: jax.random.normal(key, (num_candidates, HORIZON * 2)))(keys)
 
 
-def noisy_actor(obs, keys, num_candidates, num_returns, tau_r, tau_q):
+class NoisyAgent:
     """Uses everything that must not depend on scheduling: keys, observations (numpy's global draws), temperatures."""
-    return np.asarray(noise(keys, num_candidates)).mean(1) * np.asarray(tau_r)[:, None] + obs[:, 1:] / 4
+
+    def act_each(self, obs, keys, settings):
+        tau_r = np.array([[each.tau_r] for each in settings], np.float32)
+        return np.asarray(noise(keys, settings[0].num_candidates)).mean(1) * tau_r + obs[:, 1:] / 4
+
+
+class ConstantAgent:
+    """The same chunk for every environment."""
+
+    def __init__(self, chunk):
+        self.chunk = np.asarray(chunk, np.float32)
+
+    def act_each(self, obs, keys, settings):
+        return np.tile(self.chunk, (len(obs), 1))
+
+
+def test_an_agent_and_whatever_else_has_act_each_can_act():
+    assert all(isinstance(agent, Acts) for agent in (agent_of(), CountingAgent(), ConstantAgent([0.0])))
+    assert not isinstance(noise, Acts)
 
 
 def walk(step: float, seed: int) -> tuple[float, bool, int]:
@@ -80,8 +98,8 @@ def walk(step: float, seed: int) -> tuple[float, bool, int]:
     return ret, x >= 6, length
 
 
-def setting(tau_r=1.0, num_candidates=2):
-    return Setting(num_candidates=num_candidates, tau_r=tau_r, tau_q=0.5, num_returns=3)
+def inference(tau_r=1.0, num_candidates=2):
+    return InferenceConfig(num_candidates=num_candidates, tau_r=tau_r, tau_q=0.5, num_returns=3)
 
 
 @pytest.fixture(scope="module")
@@ -91,54 +109,56 @@ def envs():
 
 
 def test_return_success_and_length_are_those_of_the_naive_loop_and_actions_are_clipped(envs):
-    settings, seeds = [setting(5.0), setting(0.25), setting(1.0, num_candidates=7)], [0, 1, 5]
-    episodes = run_episodes(envs, CountingActor(), settings, seeds, reward_timing="post").episodes
-    assert [(e.setting, e.seed) for e in episodes] == list(itertools.product(settings, seeds))
-    assert [(e.ret, e.success, e.length) for e in episodes] == [walk(e.setting.tau_r, e.seed) for e in episodes]
+    settings, seeds = [inference(5.0), inference(0.25), inference(1.0, num_candidates=7)], [0, 1, 5]
+    episodes = run_episodes(envs, CountingAgent(), settings, seeds, reward_timing="post").episodes
+    assert [(e.inference, e.seed) for e in episodes] == list(itertools.product(settings, seeds))
+    assert [(e.ret, e.success, e.length) for e in episodes] == [walk(e.inference.tau_r, e.seed) for e in episodes]
     assert {e.success for e in episodes} == {True, False} and {e.reward_timing for e in episodes} == {"post"}
 
 
 def test_the_policy_is_called_once_per_executed_chunk():
-    actor = CountingActor()
+    agent = CountingAgent()
     with open_envs(Walk, horizon=HORIZON, num_envs=1) as one:
-        result = run_episodes(one, actor, [setting(0.25), setting(1.0)], [0, 1])
-    assert len(actor.calls) == sum(math.ceil(e.length / HORIZON) for e in result.episodes)
+        result = run_episodes(one, agent, [inference(0.25), inference(1.0)], [0, 1])
+    assert len(agent.calls) == sum(math.ceil(e.length / HORIZON) for e in result.episodes)
     assert result.env_steps == sum(e.length for e in result.episodes)
     assert 0 < result.act_seconds < result.wall_seconds
 
 
 def test_records_do_not_depend_on_the_number_of_environments_or_processes(envs):
-    settings, seeds = [setting(0.5), setting(2.0), setting(0.5, num_candidates=5)], range(5)
-    many = run_episodes(envs, noisy_actor, settings, seeds).episodes
-    one = rollout(Walk, noisy_actor, settings, seeds, horizon=HORIZON, num_envs=1).episodes
-    backwards = run_episodes(envs, noisy_actor, settings[::-1], seeds[::-1]).episodes
+    settings, seeds = [inference(0.5), inference(2.0), inference(0.5, num_candidates=5)], range(5)
+    many = run_episodes(envs, NoisyAgent(), settings, seeds).episodes
+    one = rollout(Walk, NoisyAgent(), settings, seeds, horizon=HORIZON, num_envs=1).episodes
+    backwards = run_episodes(envs, NoisyAgent(), settings[::-1], seeds[::-1]).episodes
     assert many == one == backwards[::-1]
-    assert len({e.ret for e in many}) > len(seeds)  # the actor's noise does reach the records
+    assert len({e.ret for e in many}) > len(seeds)  # the agent's noise does reach the records
 
 
 def test_settings_are_paired_by_seed(envs):
     starts = set()
-    for settings in ([setting(0.1), setting(0.2)], [setting(0.1, num_candidates=3)]):
-        actor = CountingActor()
-        run_episodes(envs, actor, settings, [4])
-        for obs, keys, *_ in actor.calls[: len(settings)]:  # the first decisions, one call for each group
+    for settings in ([inference(0.1), inference(0.2)], [inference(0.1, num_candidates=3)]):
+        agent = CountingAgent()
+        run_episodes(envs, agent, settings, [4])
+        for obs, keys, _ in agent.calls[: len(settings)]:  # the first decisions, one call for each group
             starts.add((*obs[0].tolist(), *np.asarray(keys[0]).tolist()))
     assert len(starts) == 1 and starts.pop()[0] == 4 % 3
 
 
 def test_few_episodes_use_all_groups(envs):
-    actor = CountingActor()
-    episodes = run_episodes(envs, actor, [setting(0.25)], [0, 1]).episodes
-    assert len(actor.calls) == sum(math.ceil(e.length / HORIZON) for e in episodes)  # none shares a call with another
+    agent = CountingAgent()
+    episodes = run_episodes(envs, agent, [inference(0.25)], [0, 1]).episodes
+    assert len(agent.calls) == sum(math.ceil(e.length / HORIZON) for e in episodes)  # none shares a call with another
 
 
 def test_settings_with_equal_counts_share_calls_of_one_shape_with_float32_inputs():
-    actor = CountingActor()
+    agent = CountingAgent()
     with open_envs(Walk, horizon=HORIZON, num_envs=4, num_processes=1) as envs:
-        run_episodes(envs, actor, [setting(0.1), setting(0.2), setting(0.3)], [0])
-    assert len(actor.calls) == math.ceil(TIME_LIMIT / HORIZON)
-    obs, _, _, _, tau_r, tau_q = actor.calls[0]
-    assert obs.shape == (envs.groups[0].num_envs, 2) and obs.dtype == tau_r.dtype == tau_q.dtype == np.float32
+        run_episodes(envs, agent, [inference(0.1), inference(0.2), inference(0.3)], [0])
+    assert len(agent.calls) == math.ceil(TIME_LIMIT / HORIZON)
+    obs, keys, settings = agent.calls[0]
+    assert obs.shape == (envs.groups[0].num_envs, 2) and obs.dtype == np.float32
+    assert len(keys) == len(settings) == envs.groups[0].num_envs
+    assert {each.tau_r for each in settings} == {0.1, 0.2, 0.3}  # the fourth environment is idle
 
 
 def test_decision_keys_depend_on_seed_and_decision_only():
@@ -165,28 +185,28 @@ def test_a_chunk_ends_with_the_episode_and_an_ended_environment_is_not_stepped()
 def test_an_error_in_an_environment_reaches_the_caller_and_leaves_no_process():
     before = set(multiprocessing.active_children())
     with pytest.raises(ArithmeticError, match="on purpose"):
-        rollout(Broken, noisy_actor, [setting()], [0], horizon=HORIZON, num_envs=2)
+        rollout(Broken, NoisyAgent(), [inference()], [0], horizon=HORIZON, num_envs=2)
     assert set(multiprocessing.active_children()) <= before
 
 
 @pytest.mark.parametrize(
-    ("settings", "seeds", "actor", "message"),
+    ("settings", "seeds", "agent", "message"),
     [
-        ([], [0], noisy_actor, "settings"),
-        ([setting()], [], noisy_actor, "seeds"),
-        ([setting()], [1, 1], noisy_actor, "seeds"),
-        ([setting()], [-1], noisy_actor, "seeds"),
-        ([setting()], [0], lambda obs, *_: np.zeros((len(obs), 3)), "shape"),
-        ([setting()], [0], lambda obs, *_: np.full((len(obs), HORIZON * 2), np.nan), "finite"),
+        ([], [0], NoisyAgent(), "settings"),
+        ([inference()], [], NoisyAgent(), "seeds"),
+        ([inference()], [1, 1], NoisyAgent(), "seeds"),
+        ([inference()], [-1], NoisyAgent(), "seeds"),
+        ([inference()], [0], ConstantAgent(np.zeros(3)), "shape"),
+        ([inference()], [0], ConstantAgent(np.full(HORIZON * 2, np.nan)), "finite"),
     ],
 )
-def test_bad_input_is_a_user_error(envs, settings, seeds, actor, message):
+def test_bad_input_is_a_user_error(envs, settings, seeds, agent, message):
     with pytest.raises(UserError, match=message):
-        run_episodes(envs, actor, settings, seeds)
+        run_episodes(envs, agent, settings, seeds)
 
 
 def test_an_episode_survives_json():
-    episode = Episode(setting(math.inf), 7, -3.5, True, 4, "post")
+    episode = Episode(inference(math.inf), 7, -3.5, True, 4, "post")
     assert Episode.from_row(json.loads(json.dumps(episode.to_row()))) == episode
     assert set(episode.to_row()) >= {"num_candidates", "tau_r", "seed", "ret", "success", "length", "reward_timing"}
 
@@ -202,14 +222,11 @@ def test_bad_counts_and_spaces_are_user_errors():
 
 def test_teleports_of_ogbench_do_not_depend_on_neighbours_in_the_process():
     """The teleport maze draws from numpy's global generator while it is stepped."""
-
-    def right(obs, *_):
-        return np.tile(np.float32([1.0, 0.3]), (len(obs), 20))
-
-    task = functools.partial(make_env, parse_task("pointmaze-teleport-navigate-task1"), max_episode_steps=300)
+    right = ConstantAgent(np.tile([1.0, 0.3], 20))
+    task = functools.partial(parse_task("pointmaze-teleport-navigate-task1").make_env, max_episode_steps=300)
     with open_envs(task, horizon=20, num_envs=3, num_processes=1) as three:
-        together = run_episodes(three, right, [setting()], range(3)).episodes
-        alone = [run_episodes(three, right, [setting()], [seed]).episodes[0] for seed in range(3)]
+        together = run_episodes(three, right, [inference()], range(3)).episodes
+        alone = [run_episodes(three, right, [inference()], [seed]).episodes[0] for seed in range(3)]
     assert together == alone
 
 
@@ -217,11 +234,10 @@ def test_teleports_of_ogbench_do_not_depend_on_neighbours_in_the_process():
 def test_a_script_without_a_guard_is_not_run_again_by_its_environments(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
-        "from functools import partial\n"
         "from evor_eqx.envs.vector import open_envs\n"
-        "from evor_eqx.envs.tasks import make_env, parse_task\n"
+        "from evor_eqx.envs.tasks import parse_task\n"
         "print('begun')\n"
-        "make = partial(make_env, parse_task('pointmaze-medium-navigate-task1'))\n"
+        "make = parse_task('pointmaze-medium-navigate-task1').make_env\n"
         "with open_envs(make, horizon=1, num_envs=1) as envs:\n"
         "    print(len(envs.groups))\n"
     )

@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evor_eqx.cli import main
-from evor_eqx.config import CHOICES, RANGES, CriticConfig, NetworkConfig, PolicyConfig, Setting, TrainConfig
+from evor_eqx.config import CriticConfig, FieldConfig, InferenceConfig, NetworkConfig, PolicyConfig, TrainConfig
+from evor_eqx.critics.flow import FlowConfig
 from evor_eqx.data.loading import load_arrays
 from evor_eqx.data.sources import Source
 from evor_eqx.envs.tasks import DATASETS, Task, dataset_name, parse_task
@@ -28,7 +29,7 @@ from evor_eqx.reports.parameters import check_parameters, parse_parameters
 from evor_eqx.runs.run import Run
 from evor_eqx.suite import results
 from evor_eqx.suite.workflow import Study, read_study
-from evor_eqx.system.files import read_json, read_lines
+from evor_eqx.system.files import read_json, read_lines, sealed
 from evor_eqx.system.paths import notebooks_dir
 
 pytestmark = pytest.mark.fault
@@ -71,14 +72,17 @@ def test_task_names(name, timing):
 
 
 @MANY
-@given(st.sampled_from([CriticConfig, NetworkConfig, PolicyConfig, Setting, TrainConfig]), st.data())
+@given(
+    st.sampled_from([CriticConfig, FlowConfig, NetworkConfig, FieldConfig, PolicyConfig, InferenceConfig, TrainConfig]),
+    st.data(),
+)
 def test_settings(kind, data):
-    field = data.draw(st.sampled_from([f for f in dataclasses.fields(kind) if f.name in RANGES or f.name in CHOICES]))
-    value = data.draw(words if field.name in CHOICES else numbers.filter(lambda x: type(x) is type(field.default)))
+    field = data.draw(st.sampled_from([each for each in dataclasses.fields(kind) if each.metadata]))
+    allowed = field.metadata
+    value = data.draw(words if "choices" in allowed else numbers.filter(lambda x: type(x) is type(field.default)))
     with contextlib.suppress(UserError):
         made = getattr(kind(**{field.name: value}), field.name)
-        low, high = RANGES.get(field.name, (made, made))
-        assert made in CHOICES[field.name] if field.name in CHOICES else low <= made <= high
+        assert made in allowed["choices"] if "choices" in allowed else allowed["low"] <= made <= allowed["high"]
 
 
 @MANY
@@ -95,7 +99,7 @@ def test_parameters_of_notebooks(given_parameters):
 @given(st.data())
 def test_records_and_lines(tmp_path, data):
     path = tmp_path / "file"
-    good = json.dumps({"step": 1, "loss": 0.5}).encode() + b"\n"
+    good = json.dumps(sealed({"step": 1, "loss": 0.5})).encode() + b"\n"
     path.write_bytes(data.draw(mangled(good * 3)))
     with contextlib.suppress(UserError):
         assert isinstance(read_json(path), dict)
@@ -119,14 +123,14 @@ ROW = ",".join(results.COLUMNS) + "\n"
 
 @MANY
 @given(st.data())
-def test_records_of_results(tmp_path, data):
+def test_files_of_results(tmp_path, data):
     path, rows = tmp_path / "suite.csv", io.StringIO(ROW)
     cells = st.lists(words | numbers.map(str), min_size=len(results.COLUMNS), max_size=len(results.COLUMNS) + 1)
     rows.seek(0, io.SEEK_END)
     csv.writer(rows).writerows(data.draw(st.lists(cells, max_size=2)))
     path.write_bytes(data.draw(st.just(rows.getvalue().encode("utf-8", "replace")) | mangled(ROW.encode())))
     with contextlib.suppress(UserError):
-        assert all(0 <= row.success <= 1 for row in results.read_record(path))
+        assert all(0 <= row.success <= 1 for row in results.read_results(path))
 
 
 @SOME
@@ -158,7 +162,16 @@ def test_datasets(tmp_path, data):
 
 
 COMMANDS = ("data", "train", "evaluate", "suite", "study", "figures", "course", "pack", "runs", "bench")
-FLAGS = ("--preset", "--setting.tau-r", "--critic.n-step", "--critic.kind", "--data.seed", "--tasks", "--minutes")
+FLAGS = (
+    "--preset",
+    "--inference.tau-r",
+    "--critic.n-step",
+    "--critic",
+    "--critic.kind",
+    "--data.seed",
+    "--tasks",
+    "--minutes",
+)
 
 
 @MANY
@@ -181,7 +194,7 @@ def test_the_command(home, capfd, command, name, flags):
 
 
 @SOME
-@given(st.sampled_from(sorted(PRESETS)) | words)
+@given(st.sampled_from(PRESETS) | words)
 def test_presets(name):
     with contextlib.suppress(UserError):
-        assert preset(name) is PRESETS[name]
+        assert preset(name).preset == name and name in PRESETS

@@ -36,9 +36,10 @@ def everything() -> list[np.ndarray]:
     datasets = {split: loading.load_dataset(source, TASK, split) for split in SPLITS}
     critic = stages.ensure_critic(TASK, CONFIG)
     critic.run.config, policy.run.config  # noqa: B018  they are read
-    (result,) = evaluation.ensure_evaluation(TASK, CONFIG, [CONFIG.setting])
+    agent = stages.ensure_agent(TASK, CONFIG)
+    (result,) = evaluation.evaluate_settings(agent, TASK, CONFIG.evaluation, [CONFIG.inference])
     numbers = [array for data in datasets.values() for array in (data.obs, data.act, data.reward, data.mask)]
-    numbers += [action_bank.ensure_bank(policy, data.obs, split, CONFIG) for split, data in datasets.items()]
+    numbers += [action_bank.ensure_bank(policy, data.obs, split, CONFIG.critic) for split, data in datasets.items()]
     numbers += jax.tree.leaves((policy.model, critic.model))
     numbers += [column for run in (policy.run, critic.run) for name, column in run.metrics().items() if name != "time"]
     numbers += [np.array([(e.seed, e.ret, e.success, e.length) for e in result.episodes])]

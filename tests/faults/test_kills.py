@@ -14,7 +14,8 @@ import pytest
 TASK = "pointmaze-medium-navigate-task1"
 SIZES = ["--preset", "smoke", "--data.num-episodes", "40", "--policy.train.num-updates", "3000"]
 SIZES += ["--policy.train.checkpoint-every", "500", "--critic.train.num-updates", "3000"]
-SIZES += ["--critic.train.checkpoint-every", "500", "--num-flow-steps", "40", "--evaluation.num-episodes", "4"]
+SIZES += ["--critic.train.checkpoint-every", "500", "--inference.num-flow-steps", "40"]
+SIZES += ["--evaluation.num-episodes", "4"]
 EVALUATE = ["evaluate", TASK, *SIZES, "--num-candidates", "1", "2", "4", "8"]
 FIGURE = ["figures", "01_data_and_returns", "--preset", "smoke", "--force"]
 # For each kind of work a command, where it leaves what it makes, and what must be away for it to begin.

@@ -1,10 +1,10 @@
-"""Every notebook's form, and a headless run of those that use datasets (the others: `test_notebooks_exact`)."""
+"""Every notebook's form, and a headless run of those that use datasets (the others: `test_headless_tabular`)."""
 
 import ast
 
 import nbformat
 import pytest
-from headless import NOTEBOOKS, ON_EXACT_PROCESSES, check_headless_run, solution_code, tagged
+from headless import NOTEBOOKS, ON_TABULAR_PROCESSES, check_headless_run, solution_code, tagged
 
 from evor_eqx.reports.course import lessons
 from evor_eqx.reports.parameters import declared_parameters
@@ -47,6 +47,6 @@ def test_a_lesson_asks_for_a_prediction_and_has_one_exercise_with_its_check_and_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith(ON_EXACT_PROCESSES)])
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith(ON_TABULAR_PROCESSES)])
 def test_notebook_runs_headlessly_from_nothing_and_saves_what_it_draws(name, module_home, notebooks_with_solutions):
     check_headless_run(name, module_home)

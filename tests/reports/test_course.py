@@ -14,7 +14,7 @@ FIRST = "# A lesson\n\n**Question.** What is\n$\\mathbb E\\,e^{z / \\tau_R}$?\n\
 SOLUTION = "<details><summary>Solution</summary>\n\n```python\ntwice = 2 * count\n```\n\n</details>"
 DRAW = """
 import matplotlib.pyplot as plt
-from evor_eqx.figures import save_figure
+from evor_eqx.reports.figures import save_figure
 fig, ax = plt.subplots()
 save_figure(fig, "line", parameters={"preset": preset}, numbers={"y": 1})
 fig;

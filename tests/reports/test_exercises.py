@@ -34,7 +34,7 @@ def test_where_zero_is_expected_the_tolerance_is_absolute(capsys):
 @pytest.mark.parametrize(
     "answer, words",
     [
-        ([1.0, 2.5], "off by 0.5, where the right answer is up to 2"),
+        ([1.0, 2.5], "off by 0.5, with right values up to 2"),
         (1.0, "got shape (), expected (2,)"),
         ([1.0, np.nan], "got nan, expected finite numbers"),
         (lambda: [1.0, np.inf], "got inf, expected finite numbers"),

@@ -12,7 +12,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from evor_eqx.errors import UserError
-from evor_eqx.reports import notebooks
+from evor_eqx.reports import figures, notebooks
 from evor_eqx.reports.figures import save_figure
 from evor_eqx.reports.notebooks import FigureError, executed_copy, run_all, run_notebook
 from evor_eqx.reports.parameters import declared_parameters
@@ -24,8 +24,8 @@ PARAMETERS = 'preset = "smoke"\nnum_points = 3\nscale: float = 1.0'
 DRAW = """
 import os, sys
 import matplotlib.pyplot as plt
-from evor_eqx import paths
-from evor_eqx.figures import save_figure
+from evor_eqx.reports.figures import save_figure
+from evor_eqx.system import paths
 plt.style.use(paths.style_file())
 fig, ax = plt.subplots()
 ax.plot([scale * k for k in range(num_points)])
@@ -134,7 +134,7 @@ def test_kernels_that_are_lost_again_and_again_are_given_up(folder, monkeypatch)
 def drawn(folder, home, monkeypatch):
     """Names of the notebooks run, each drawing one figure that reads one run, without the cost of a kernel."""
     names = []
-    run = Run.open("cube", "policy", {"seed": 3, "dataset": "cube-play", "fingerprint": "abc"})
+    run = Run.of("cube", "policy", {"seed": 3, "dataset": "cube-play", "fingerprint": "abc"}).open()
     run.begin()
 
     def draw(name, parameters):
@@ -142,7 +142,7 @@ def drawn(folder, home, monkeypatch):
         if "fail" in name:
             raise FigureError(f"{name}, cell [1]: ValueError: no (see copy)")
         write_notebook(executed_copy(name, parameters), PARAMETERS)
-        reads = {**parameters, "record": "results/suite.csv"}
+        reads = {**parameters, "results": "results/suite.csv"}
         picture = save_figure(a_figure(), name, parameters=reads, numbers={}, runs=[run])
         return [picture.with_suffix(suffix) for suffix in (".png", ".pdf", ".json")]
 
@@ -214,9 +214,13 @@ def test_a_saved_figure_depends_on_its_input_alone(home):
 
 
 def test_a_sidecar_says_where_the_numbers_come_from(home):
-    run = Run.open("cube", "policy", {"seed": 3, "dataset": "cube-play", "origin": "generated", "fingerprint": "abc"})
+    run = Run.of(
+        "cube", "policy", {"seed": 3, "dataset": "cube-play", "origin": "generated", "fingerprint": "abc"}
+    ).open()
     numbers = {"y": np.float32([0.1, math.nan]), "n": np.int64(3), "pair": (1, {2: 1 / 3})}
-    more = Run.open("cube", "policy", {"seed": 4, "dataset": "cube-play", "origin": "folder", "fingerprint": "fff"})
+    more = Run.of(
+        "cube", "policy", {"seed": 4, "dataset": "cube-play", "origin": "folder", "fingerprint": "fff"}
+    ).open()
     origins = {"runs": [run, more, more], "datasets": {"maze": "ogbench:def"}}
     picture = save_figure(a_figure(), "a", parameters={}, numbers=numbers, **origins)
     sidecar = json.loads(picture.with_suffix(".json").read_text(), parse_constant=pytest.fail)
@@ -237,7 +241,7 @@ def test_pictures_of_another_preset_never_replace_those_of_the_laptop(home):
 
 def test_a_commit_that_changes_nothing_else_keeps_the_earlier_name(home, monkeypatch):
     def commit_of(numbers, commit):
-        monkeypatch.setattr(notebooks, "commit", lambda: commit)
+        monkeypatch.setattr(figures, "commit", lambda: commit)
         picture = save_figure(a_figure(), "a", parameters={}, numbers=numbers)
         return read_json(picture.with_suffix(".json"))["commit"]
 

@@ -50,14 +50,14 @@ def test_a_parameter_that_does_not_fit_is_refused(tmp_path, parameters, message)
 def test_a_notebook_without_literal_parameters_is_refused(tmp_path):
     with pytest.raises(UserError, match="no cell tagged `parameters`"):
         check_parameters(write_notebook(tmp_path / "a.ipynb", PARAMETERS, tag="setup"), {})
-    with pytest.raises(UserError, match="must be lines `name = literal`"):
+    with pytest.raises(UserError, match="expected only lines `name = literal`"):
         check_parameters(write_notebook(tmp_path / "b.ipynb", "x = 2 * 3"), {})
 
 
 @pytest.mark.parametrize("text", ["", "<<<<<<< HEAD\n", "{}", "[]"])
 def test_a_file_that_is_no_notebook_is_named(tmp_path, text):
     (tmp_path / "a.ipynb").write_text(text)
-    with pytest.raises(UserError, match=r"a.ipynb is no notebook .*restore it"):
+    with pytest.raises(UserError, match=r"a.ipynb is not a notebook .*restore it"):
         declared_parameters(tmp_path / "a.ipynb")
 
 

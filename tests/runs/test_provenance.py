@@ -20,7 +20,7 @@ def test_the_commit_is_marked_dirty_by_a_changed_source_but_not_by_a_drawn_figur
     assert commit() is None  # no repository
     git("init", "--quiet")
     assert commit() is None  # no commit
-    source, figure = tmp_path / "evor_eqx" / "flow.py", tmp_path / "figures" / "law.png"
+    source, figure = tmp_path / "evor_eqx" / "flow.py", tmp_path / "figures" / "distribution.png"
     for path in (source, figure):
         path.parent.mkdir()
         path.write_text("1")

@@ -1,4 +1,4 @@
-"""Curves from the record, against counts of the rows that belong to them."""
+"""Curves from the results, against counts of the rows that belong to them."""
 
 import math
 

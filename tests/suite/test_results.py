@@ -1,11 +1,11 @@
-"""The record of results: a round trip, rows put in the place of a job's earlier ones, and damage that is named."""
+"""The file of results: a round trip, rows put in the place of a job's earlier ones, and damage that is named."""
 
 from dataclasses import replace
 
 import pytest
 
 from evor_eqx.errors import UserError
-from evor_eqx.suite.results import COLUMNS, REPORTED_SEED, TUNING_SEED, Case, Row, datasets_of, put_rows, read_record
+from evor_eqx.suite.results import COLUMNS, REPORTED_SEED, TUNING_SEED, Case, Row, datasets_of, put_rows, read_results
 
 
 def make_row(
@@ -23,7 +23,7 @@ def test_what_is_put_comes_back_sorted_and_the_file_does_not_depend_on_the_order
     for row in rows:
         put_rows(tmp_path / "a.csv", [row, *(r for r in rows if r.case.job == row.case.job and r != row)])
     put_rows(tmp_path / "b.csv", rows[::-1])
-    assert read_record(tmp_path / "a.csv") == [rows[1], rows[3], rows[2], rows[0]]
+    assert read_results(tmp_path / "a.csv") == [rows[1], rows[3], rows[2], rows[0]]
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "b.csv"]
 
@@ -33,15 +33,15 @@ def test_rows_take_the_place_of_all_earlier_ones_of_their_job_and_of_no_other(tm
     put_rows(path, [other, make_row(run="maze/critic-1"), make_row(num_candidates=8, run="maze/critic-1")])
     new = make_row(tau_q=0.3)
     put_rows(path, [new])
-    assert read_record(path) == [new, other]
+    assert read_results(path) == [new, other]
 
 
 def test_rows_of_tuning_episodes_never_enter_a_record_of_reported_ones(tmp_path):
     path, tuned = tmp_path / "tuning.csv", make_row(evaluation_seed=TUNING_SEED)
     put_rows(path, [tuned], TUNING_SEED)
-    assert read_record(path, TUNING_SEED) == [tuned]
+    assert read_results(path, TUNING_SEED) == [tuned]
     with pytest.raises(UserError, match=f"evaluation_seed is {TUNING_SEED}: expected {REPORTED_SEED}"):
-        read_record(path)
+        read_results(path)
     with pytest.raises(UserError, match=f"expected {REPORTED_SEED}"):
         put_rows(tmp_path / "suite.csv", [tuned])
     assert not (tmp_path / "suite.csv").exists()
@@ -53,12 +53,12 @@ def test_rows_of_tuning_episodes_never_enter_a_record_of_reported_ones(tmp_path)
         (lambda text: text.replace("tau_r", "tau"), "columns of .*got task.*expected task"),
         (lambda text: "", "columns of .*got none"),
         (lambda text: text.replace("0.5,0.4", "half,0.4"), "line 2 .*'half'"),
-        (lambda text: text.replace("0.5,0.4", "1.5,0.4"), "line 2 .*success 1.5 in 0.4 to 0.6"),
+        (lambda text: text.replace("0.5,0.4", "1.5,0.4"), "line 2 .*success is 1.5 with interval 0.4 to 0.6"),
         (lambda text: text.replace(",10000,", ",1e4,"), "line 2 .*'1e4'"),
         (lambda text: text.replace("generated,", ""), "line 2 .*expected 21 values"),
         (lambda text: text.rstrip("\n") + ",more\n", "line 2 .*expected 21 values"),
-        (lambda text: text.replace(",50,", ",0,"), "line 2 .*episodes 0"),
-        (lambda text: text + text.splitlines()[1] + "\n", "line 3 .*the same key twice"),
+        (lambda text: text.replace(",50,", ",0,"), "line 2 .*episodes is 0"),
+        (lambda text: text + text.splitlines()[1] + "\n", "line 3 .*those of an earlier line"),
     ],
 )
 def test_damage_is_named_with_its_line(tmp_path, damage, words):
@@ -66,12 +66,12 @@ def test_damage_is_named_with_its_line(tmp_path, damage, words):
     put_rows(path, [make_row()])
     path.write_text(damage(path.read_text()))
     with pytest.raises(UserError, match=words):
-        read_record(path)
+        read_results(path)
 
 
 def test_a_record_that_is_not_there_says_what_makes_it(tmp_path):
-    with pytest.raises(UserError, match=r"no record .*suite\.csv: `evor suite` makes it"):
-        read_record(tmp_path / "suite.csv")
+    with pytest.raises(UserError, match=r"no results at .*suite\.csv: run `evor suite`"):
+        read_results(tmp_path / "suite.csv")
 
 
 def test_what_data_rows_are_of_is_said_by_dataset_all_of_it():

@@ -1,26 +1,40 @@
-"""The suite at a tiny size, with real training and made-up episodes: its order, its sittings, its record."""
+"""The suite at a tiny size, with real training and made-up episodes: its order, its sittings, its results."""
 
 import contextlib
 import math
 import shutil
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from unittest.mock import create_autospec
 
 import jax
+import numpy as np
 import pytest
 from suite.test_results import make_row
 from tiny import CONFIG
 
 from evor_eqx import presets
+from evor_eqx.critics.registry import critic_config
 from evor_eqx.data.sources import Source
-from evor_eqx.envs.tasks import parse_task
+from evor_eqx.envs.tasks import DATASETS, parse_task
+from evor_eqx.envs.vector import ParallelEnvs
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.rollout import Episode, Rollout
-from evor_eqx.pipeline import identity, stages
+from evor_eqx.pipeline import evaluation, identity, stages
 from evor_eqx.suite import runner
 from evor_eqx.suite.job import Station
-from evor_eqx.suite.methods import ARMS, CANDIDATES, MAZES, METHODS, POLICY_NETWORK, TAUS_Q, TAUS_R
-from evor_eqx.suite.results import REPORTED_SEED, TUNING_SEED, put_rows, read_record
+from evor_eqx.suite.methods import (
+    ARMS,
+    CANDIDATES,
+    MAZES,
+    METHODS,
+    POLICY_NETWORK,
+    TAUS_Q,
+    TAUS_R,
+    recipe,
+    temperatures,
+)
+from evor_eqx.suite.results import REPORTED_SEED, TUNING_SEED, put_rows, read_results
 from evor_eqx.suite.runner import SUITE, Suite
 from evor_eqx.system import paths
 from evor_eqx.system.signals import Deadline, TimeUp
@@ -41,17 +55,17 @@ def opened(monkeypatch):
 
     def open_envs(make_env, **sizes):
         opened.append(sizes)
-        return contextlib.nullcontext()
+        return contextlib.nullcontext(create_autospec(ParallelEnvs, instance=True))
 
-    def run_episodes(envs, actor, settings, seeds, *, reward_timing):
+    def run_episodes(envs, agent, settings, seeds, *, reward_timing):
         episodes = [
             Episode(s, seed, 0.0, seed % 2 == 0 or s.num_candidates > 8, 9, "pre") for s in settings for seed in seeds
         ]
         return Rollout(episodes, 0.0, 0.0)
 
-    monkeypatch.setitem(presets.PRESETS, "smoke", TINY)
-    monkeypatch.setattr(stages, "open_envs", open_envs)
-    monkeypatch.setattr(stages, "run_episodes", run_episodes)
+    monkeypatch.setattr(presets, "_smoke", lambda: TINY)
+    monkeypatch.setattr(evaluation, "open_envs", open_envs)
+    monkeypatch.setattr(evaluation, "run_episodes", run_episodes)
     return opened
 
 
@@ -90,28 +104,44 @@ def test_methods_differ_in_their_line_of_the_table_only(task, common):
     for job in Suite.of([task], seeds=(3,)).jobs:
         method = METHODS[job.method]
         assert job.config.policy == replace(policy, chunk_length=method.chunk_length or laptop.policy.chunk_length)
-        assert job.config.critic == replace(critic, **method.critic)
+        found, kind = job.config.critic, critic_config(method.critic)
+        expected = {each.name: getattr(critic, each.name) for each in fields(kind) if hasattr(critic, each.name)}
+        network_kind = type(found.network)
+        sizes = {each.name: getattr(critic.network, each.name) for each in fields(network_kind)}
+        expected |= {"network": network_kind(**sizes), **method.critic_fields}
+        if job.method in ("qc1", "qc5"):
+            expected |= {"n_step": method.chunk_length, "next_draw": "best"}
+        assert found == kind(**expected)
         assert job.config.data.num_episodes is None  # as many as were published
-        assert job.config.setting == replace(laptop.setting, **(common.temperatures(parse_task(task)) | method.setting))
+        assert job.config.inference == replace(laptop.inference, **(temperatures(parse_task(task)) | method.inference))
     few, more = (Suite.of([task], ["evor"], episodes_of_data=num).jobs[0] for num in (200, 250))
     assert few.config.critic.train == laptop.critic.train and more.config.critic.train == critic.train
+
+
+@pytest.mark.parametrize("task", [task for name in DATASETS for task in (f"{name[:-3]}-task1", f"{name[:-3]}-sparse")])
+def test_temperatures_are_the_shares_of_the_range_of_returns_that_were_found_by_tuning(task):
+    task = parse_task(task)
+    shares = (0.1, 0.001) if recipe(task) is MAZES else (0.01, 0.01)
+    conditions = 1 if task.reward == "sparse" else task.num_conditions
+    expected = [share * conditions / (1 - task.gamma) for share in shares]
+    np.testing.assert_allclose(list(temperatures(task).values()), expected, rtol=1e-9)
 
 
 def test_its_rows_are_those_of_its_own_tasks_methods_and_seeds(tmp_path):
     own = make_row(method="base")
     others = [make_row(), make_row(method="base", seed=1), make_row("scene-play-sparse-singletask-task1-v0", "base")]
-    some = replace(Suite.of([TASK], ["base"]), record=tmp_path / "record.csv")
+    some = replace(Suite.of([TASK], ["base"]), results=tmp_path / "results.csv")
     assert some.rows() == []
-    put_rows(some.record, [own, *others])
+    put_rows(some.results, [own, *others])
     assert some.rows() == [own]
 
 
 def test_curves_are_evaluated_at_the_end_of_training_only():
     base, evor = small("base", "evor").jobs
-    assert base.config.setting.num_candidates == 1
-    assert set(base.settings()) == {80, 90, None} and base.settings()[None] == [base.config.setting]
+    assert base.config.inference.num_candidates == 1
+    assert set(base.settings()) == {80, 90, None} and base.settings()[None] == [base.config.inference]
     reported, *others = evor.settings()[None]
-    assert reported == evor.config.setting and reported not in others
+    assert reported == evor.config.inference and reported not in others
     assert {s.num_candidates for s in others} == {*CANDIDATES}  # temperatures are moved at the reported 4
     assert {s.tau_r for s in others} == {*TAUS_R} and {s.tau_q for s in others} == {*TAUS_Q}
     assert len(others) == len(CANDIDATES) - 1 + len(TAUS_R) - 1 + len(TAUS_Q) - 1
@@ -140,7 +170,7 @@ def test_unknown_names_are_refused():
 def test_without_time_it_only_says_what_is_left(home, capsys):
     assert small("base", "evor").run(minutes=0) == 0
     assert (
-        "left: 2 of 2 jobs, about 0 s without 6 of their 6 stations, whose kind was never timed"
+        "left: 2 of 2 jobs, about 0 s, not counting 6 of 6 stages, because no stage of their kind was timed yet"
         in capsys.readouterr().out
     )
     assert not list(home.iterdir())
@@ -148,13 +178,15 @@ def test_without_time_it_only_says_what_is_left(home, capsys):
 
 def test_methods_with_other_data_than_others_in_the_record_are_named(home, capsys):
     task, other = parse_task(TASK).name, parse_task("cube-single-play-task1").name
-    record = small("base").record
-    put_rows(record, [make_row(task, "base"), make_row(other, "base"), make_row(other, dataset_fingerprint="feedbeef")])
+    results = small("base").results
+    put_rows(
+        results, [make_row(task, "base"), make_row(other, "base"), make_row(other, dataset_fingerprint="feedbeef")]
+    )
     small("base").run(0)
     assert "different data" not in capsys.readouterr().out
-    put_rows(record, [make_row(task, "qc1", dataset_fingerprint="feedbeef")])
+    put_rows(results, [make_row(task, "qc1", dataset_fingerprint="feedbeef")])
     small("base").run(0)
-    said = "pointmaze-medium-navigate-v0: methods in the record had different data, generated:1a2b3c4d, generated:feedb"
+    said = "pointmaze-medium-navigate-v0: methods in the results had different data (generated:1a2b3c4d, generated:feed"
     assert said in capsys.readouterr().out
 
 
@@ -173,14 +205,14 @@ def test_a_finished_suite_is_found_and_its_record_can_be_made_again_from_its_run
     module_home, monkeypatch, capsys, opened
 ):
     made = small("base", "evor")
-    record = made.record
+    results = made.results
     assert made.run() == 0
-    assert "nothing is left of 2 jobs" in capsys.readouterr().out
+    assert "all 2 jobs are done" in capsys.readouterr().out
     assert opened == [{"horizon": 5, "num_envs": 2}] * 2  # once for all checkpoints of a job
-    common = MAZES.temperatures(parse_task(TASK)).items()
+    common = temperatures(parse_task(TASK)).items()
     rows = {
         (row.case.method, row.case.num_candidates, row.case.step): row
-        for row in read_record(record)
+        for row in read_results(results)
         if common <= vars(row.case).items() or row.case.method == "base"  # which has no use for temperatures
     }
     steps = (10, 20, 40, 60, 80, 90, 100)
@@ -199,12 +231,12 @@ def test_a_finished_suite_is_found_and_its_record_can_be_made_again_from_its_run
     assert row.case.run == made.jobs[1].run(source).name
 
     monkeypatch.setattr(loop, "fit", refuse)
-    monkeypatch.setattr(stages, "run_episodes", refuse)
+    monkeypatch.setattr(evaluation, "run_episodes", refuse)
     with monkeypatch.context() as patch:
         patch.setattr(stages, "ensure_policy", refuse)
-        assert made.run() == 0  # asks the record alone
-    before = record.read_bytes()
-    with monkeypatch.context() as patch:  # a fresh clone: the record is there, data and runs are not
+        assert made.run() == 0  # asks the results alone
+    before = results.read_bytes()
+    with monkeypatch.context() as patch:  # a fresh clone: the results are there, data and runs are not
         patch.setattr(stages, "ensure_policy", refuse)
         patch.setattr(paths, "runs_dir", lambda: module_home / "no runs")
         patch.setattr(paths, "data_dir", lambda: module_home / "data again")
@@ -212,10 +244,10 @@ def test_a_finished_suite_is_found_and_its_record_can_be_made_again_from_its_run
         assert made.run() == 0
         seeds = small("evor", seeds=(0, 1))
         assert seeds._other_seeds(seeds.jobs[1]) == []
-    assert record.read_bytes() == before
-    record.unlink()
+    assert results.read_bytes() == before
+    results.unlink()
     assert made.run() == 0  # asks the run folders
-    assert record.read_bytes() == before
+    assert results.read_bytes() == before
 
 
 @pytest.mark.slow
@@ -254,7 +286,7 @@ def test_a_job_that_fails_does_not_stop_the_others(kind, module_home, monkeypatc
         raise kind("it diverged")
 
     monkeypatch.setattr(stages, "ensure_critics", fail)
-    some = small("base", "gaussian", tuning=True)  # not the record of the other tests
+    some = small("base", "gaussian", tuning=True)  # not the results of the other tests
     assert replace(some, jobs=some.jobs[::-1]).run() == 1
     said = capsys.readouterr().out
     assert f"{TASK}, gaussian, seed 0: failed, it diverged" in said and "left: 1 of 2 jobs" in said
@@ -267,7 +299,7 @@ def test_the_critics_of_all_seeds_are_trained_together_and_done(module_home, cap
     assert seeds.run(until="critic") == 0
     runs = [job.run(job.source()) for job in seeds.jobs]
     assert [run.manifest["num_seeds"] for run in runs] == [3, 3, 3]
-    assert seeds.run() == 0 and "nothing is left of 3 jobs" in capsys.readouterr().out
+    assert seeds.run() == 0 and "all 3 jobs are done" in capsys.readouterr().out
     critics = {station for station in runner.timed(seeds._times) if station[:2] == ("critic", "gaussian")}
     assert {f"{TASK}, gaussian, seed {seed}" for seed in range(3)} == {station.name for station in critics}
 
@@ -275,8 +307,8 @@ def test_the_critics_of_all_seeds_are_trained_together_and_done(module_home, cap
 @pytest.mark.slow
 def test_tuning_has_episodes_and_a_record_of_its_own(module_home):
     tuning = small("base", tuning=True)
-    assert tuning.record != small("base").record
+    assert tuning.results != small("base").results
     assert tuning.run() == 0
     assert {row.case.evaluation_seed for row in tuning.rows()} == {TUNING_SEED}
     with pytest.raises(UserError, match=f"expected {REPORTED_SEED}"):
-        read_record(tuning.record)
+        read_results(tuning.results)

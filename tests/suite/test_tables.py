@@ -9,7 +9,7 @@ from suite.test_results import make_row
 
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.statistics import iqm
-from evor_eqx.suite.results import read_record
+from evor_eqx.suite.results import read_results
 from evor_eqx.suite.tables import ALL, at_equal_time, by_method, common, markdown, outcomes, summary
 
 ROOT = Path(__file__).parents[2]
@@ -121,7 +121,7 @@ def test_with_many_methods_they_go_down_and_environments_across():
 
 def test_the_readmes_tables_are_those_of_the_committed_record():
     readme = (ROOT / "README.md").read_text()
-    rows = read_record(ROOT / "figures" / "results" / "suite-laptop.csv")
+    rows = read_results(ROOT / "figures" / "results" / "suite-laptop.csv")
     tables = []
     for num_seeds, header in re.findall(r"^\| environment(?:, (\d+) seeds)? \| (.*) \|$", readme, re.MULTILINE):
         methods, seeds = header.split(" | "), range(int(num_seeds or 1))

@@ -1,4 +1,6 @@
 import hashlib
+import json
+import os
 import stat
 from pathlib import Path
 
@@ -29,7 +31,18 @@ def test_an_error_while_writing_leaves_the_earlier_file_and_no_other(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_new_file_has_the_usual_permissions(tmp_path):
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_a_new_file_has_the_usual_permissions_and_the_mask_of_the_process_is_never_touched(tmp_path, monkeypatch, mask):
+    before = os.umask(mask)
+    monkeypatch.setattr(os, "umask", lambda mask: pytest.fail("the mask belongs to all threads"))
+    try:
+        _check_permissions(tmp_path)
+    finally:
+        monkeypatch.undo()
+        os.umask(before)
+
+
+def _check_permissions(tmp_path):
     plain, replaced = tmp_path / "plain", tmp_path / "replaced"
     plain.write_text("")
     with replacing(replaced) as temporary:
@@ -53,6 +66,13 @@ def test_an_absent_or_damaged_json_file_is_named(tmp_path):
         path.write_bytes(damage)
         with pytest.raises(UserError, match=r"damaged file .*config.json"):
             read_json(path)
+
+
+def test_a_record_without_its_checksum_is_damaged(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"a": 1}))
+    with pytest.raises(UserError, match="checksum"):
+        read_json(path)
 
 
 def test_hashes_identify_content(tmp_path):

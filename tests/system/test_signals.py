@@ -14,7 +14,7 @@ from evor_eqx.system.signals import Deadline, Stopped, TimeUp, held_signals, sig
 
 SCRIPT = """
 import hashlib, signal
-from evor_eqx.stopping import held_signals
+from evor_eqx.system.signals import held_signals
 for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 with held_signals() as held:

@@ -1,4 +1,4 @@
-"""Finite processes and their sampler against naive loops, exact means and exact laws."""
+"""Finite processes and their sampler against naive loops, exact means and exact distributions."""
 
 import dataclasses
 
@@ -9,11 +9,11 @@ import jaxtyping
 import numpy as np
 import pytest
 
+from evor_eqx.distributions import wasserstein_1
 from evor_eqx.errors import UserError
-from evor_eqx.evaluation import statistics
 from evor_eqx.tabular.processes import PROCESSES, Process, horizon, tabulate
-from evor_eqx.tabular.solution import return_laws
-from evor_eqx.training.loop import Sampler
+from evor_eqx.tabular.solution import return_distributions
+from evor_eqx.training.sampling import Sampler
 
 KEY = jax.random.key(0)
 
@@ -88,7 +88,7 @@ def test_batches_have_uniform_states_and_acts_of_the_base_policy():
 @pytest.mark.parametrize(("name", "num_steps"), [("chain", 1), ("lottery", 3)])
 def test_bellman_targets_with_the_exact_means_average_to_the_exact_means(name, num_steps):
     process = PROCESSES[name]()
-    mean = return_laws(process, spacing=0.01).mean
+    mean = return_distributions(process, spacing=0.01).mean
     batch = draw(process.sampler(num_steps), 30_000)
     state, next_state = np.argmax(batch.obs, axis=1), np.argmax(batch.next_obs, axis=1)
     act, next_act = (np.argmin(np.abs(chunk - process.acts[:, 0]), axis=1) for chunk in (batch.chunk, batch.next_chunk))
@@ -101,16 +101,17 @@ def test_bellman_targets_with_the_exact_means_average_to_the_exact_means(name, n
 
 
 @pytest.mark.parametrize(("name", "state", "act"), [("chain", 1, 0), ("lottery", 2, 1), ("uniform", 0, 0)])
-def test_monte_carlo_returns_have_the_exact_law(name, state, act):
+def test_monte_carlo_returns_have_the_exact_distribution(name, state, act):
     process, num = PROCESSES[name](), 4000
-    laws = return_laws(process)
+    distributions = return_distributions(process)
     batch = draw_at(process.sampler(2), jnp.asarray(state), jnp.asarray(act), num)
-    cdf = laws.cdf(laws.atoms)[state, act]
-    # E W_1 of an empirical law is at most the area under sqrt(F (1 - F) / num); three times that is far in the tail.
-    noise = np.sum(np.sqrt(np.clip(cdf * (1 - cdf), 0, None) / num)) * (laws.atoms[1] - laws.atoms[0])
-    rollout_end = 1e-4 * laws.range
-    distance = statistics.wasserstein_1(*laws.law(state, act), np.asarray(batch.mc_return))
-    assert distance < 3 * noise + laws.error + rollout_end
+    cdf = distributions.cdf(distributions.atoms)[state, act]
+    # E W_1 of an empirical distribution is at most the area under sqrt(F (1 - F) / num); three times that is far in the
+    # tail.
+    noise = np.sum(np.sqrt(np.clip(cdf * (1 - cdf), 0, None) / num)) * (distributions.atoms[1] - distributions.atoms[0])
+    rollout_end = 1e-4 * distributions.range
+    distance = wasserstein_1(*distributions.distribution(state, act), np.asarray(batch.mc_return))
+    assert distance < 3 * noise + distributions.error + rollout_end
 
 
 TWINS = PROCESSES["twins"]()

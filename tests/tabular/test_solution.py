@@ -1,4 +1,5 @@
-"""Exact laws and regularised optima against closed forms, plain simulation, linear algebra and direct maximisation."""
+"""Exact distributions and regularised optima against closed forms, plain simulation, linear algebra and direct
+maximisation."""
 
 from functools import cache
 
@@ -10,20 +11,20 @@ import scipy.optimize
 import scipy.stats
 
 from evor_eqx import distributions
-from evor_eqx.distributions import ReturnLaw
+from evor_eqx.distributions import ReturnDistribution
 from evor_eqx.errors import UserError
 from evor_eqx.tabular import solution
 from evor_eqx.tabular.processes import PROCESSES, Process, tabulate
 
 
 @cache
-def solved(name: str) -> solution.ExactLaws:
-    return solution.return_laws(PROCESSES[name]())
+def solved(name: str) -> solution.ExactDistributions:
+    return solution.return_distributions(PROCESSES[name]())
 
 
-def distance(laws: solution.ExactLaws, state: int, act: int, atoms, weights=None) -> float:
-    """W_1 to another law, by scipy."""
-    return scipy.stats.wasserstein_distance(laws.atoms, atoms, laws.weights[state, act], weights)
+def distance(found: solution.ExactDistributions, state: int, act: int, atoms, weights=None) -> float:
+    """W_1 to another distribution, by scipy."""
+    return scipy.stats.wasserstein_distance(found.atoms, atoms, found.weights[state, act], weights)
 
 
 def cantor_function(x: np.ndarray) -> np.ndarray:
@@ -38,11 +39,12 @@ def cantor_function(x: np.ndarray) -> np.ndarray:
     return value
 
 
-def area_between(laws: solution.ExactLaws, cdf) -> float:
-    """Area between the law's CDF and a closed form: W_1. Midpoints of 16 parts of each step; off by a part at most."""
-    step = laws.atoms[1] - laws.atoms[0]
-    z = laws.atoms[0] + step * (np.arange(16 * (len(laws.atoms) - 1)) + 0.5) / 16
-    return float(np.sum(np.abs(laws.cdf(z)[0, 0] - cdf(z))) * step / 16)
+def area_between(found: solution.ExactDistributions, cdf) -> float:
+    """Area between the distribution's CDF and a closed form: W_1. Midpoints of 16 parts of each step; off by a part at
+    most."""
+    step = found.atoms[1] - found.atoms[0]
+    z = found.atoms[0] + step * (np.arange(16 * (len(found.atoms) - 1)) + 0.5) / 16
+    return float(np.sum(np.abs(found.cdf(z)[0, 0] - cdf(z))) * step / 16)
 
 
 @pytest.mark.parametrize("spacing", [None, 0.003, 0.05, 0.3])
@@ -51,24 +53,24 @@ def area_between(laws: solution.ExactLaws, cdf) -> float:
 )
 def test_the_stated_error_bounds_the_distance_to_the_closed_form(name, cdf, spacing):
     process = PROCESSES[name]()
-    laws = solution.return_laws(process, spacing)
-    step = laws.atoms[1] - laws.atoms[0]
-    assert area_between(laws, cdf) <= laws.error + step / 16
+    found = solution.return_distributions(process, spacing)
+    step = found.atoms[1] - found.atoms[0]
+    assert area_between(found, cdf) <= found.error + step / 16
     # Each projection moves atoms by at most half a step; stopping adds a hundredth of a step per backup.
-    assert laws.error <= 0.51 * step / (1 - process.gamma)
+    assert found.error <= 0.51 * step / (1 - process.gamma)
 
 
 @pytest.mark.parametrize("name", PROCESSES)
-def test_by_default_the_error_is_a_thousandth_of_the_range_and_the_laws_are_laws(name):
-    laws = solved(name)
-    assert laws.error <= 1e-3 * laws.range
-    assert laws.weights.min() >= 0
-    np.testing.assert_allclose(laws.weights.sum(axis=-1), 1, atol=1e-9)
-    np.testing.assert_allclose(laws.state_laws().sum(axis=-1), 1, atol=1e-9)
+def test_by_default_the_error_is_a_thousandth_of_the_range_and_the_distributions_are_distributions(name):
+    found = solved(name)
+    assert found.error <= 1e-3 * found.range
+    assert found.weights.min() >= 0
+    np.testing.assert_allclose(found.weights.sum(axis=-1), 1, atol=1e-9)
+    np.testing.assert_allclose(found.state_distributions().sum(axis=-1), 1, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", PROCESSES)
-def test_the_mean_of_a_law_solves_the_linear_bellman_equation(name):
+def test_the_mean_of_a_distribution_solves_the_linear_bellman_equation(name):
     process, (states, acts, outcomes) = PROCESSES[name](), PROCESSES[name]().prob.shape
     matrix, reward = np.eye(states * acts), np.zeros(states * acts)
     for s, a, o in np.ndindex(states, acts, outcomes):
@@ -82,17 +84,17 @@ def test_the_mean_of_a_law_solves_the_linear_bellman_equation(name):
     np.testing.assert_allclose(solved(name).mean.ravel(), np.linalg.solve(matrix, reward), atol=1e-9)
 
 
-def test_the_bandits_laws_are_its_two_atoms():
-    laws = solved("bandit")
+def test_the_bandits_distributions_are_its_two_atoms():
+    found = solved("bandit")
     for act, (atoms, weights) in enumerate([([-1.0, 1.0], [0.3, 0.7]), ([-0.5, 0.8], [0.6, 0.4])]):
-        np.testing.assert_allclose(laws.law(0, act), (atoms, weights), atol=1e-12)
+        np.testing.assert_allclose(found.distribution(0, act), (atoms, weights), atol=1e-12)
     expected = [[[0, 0.3, 0.3, 0.3, 1], [0, 0, 0.6, 1, 1]]]
-    np.testing.assert_allclose(laws.cdf(np.array([-2.0, -0.9, 0.0, 0.9, 1.0])), expected)
-    assert laws.range == pytest.approx(2.0) and laws.error < 1e-12
+    np.testing.assert_allclose(found.cdf(np.array([-2.0, -0.9, 0.0, 0.9, 1.0])), expected)
+    assert found.range == pytest.approx(2.0) and found.error < 1e-12
 
 
 @pytest.mark.parametrize("state", range(5))
-def test_the_chains_law_is_that_of_a_negative_binomial_time(state):
+def test_the_chains_distribution_is_that_of_a_negative_binomial_time(state):
     stays = np.arange(60)
     chance = scipy.stats.nbinom.pmf(stays, 5 - state, 0.7)
     last = 4 - state + stays  # the step that pays the prize
@@ -101,16 +103,16 @@ def test_the_chains_law_is_that_of_a_negative_binomial_time(state):
     assert distance(solved("chain"), state, 0, atoms, weights) <= solved("chain").error
 
 
-def test_twins_have_equal_means_and_different_laws():
-    laws = solved("twins")
-    np.testing.assert_allclose(laws.mean, 0, atol=1e-9)
-    assert distance(laws, 0, 0, [0.0]) < 1e-9
-    assert distance(laws, 2, 0, [-0.9, 0.9], [0.5, 0.5]) < 1e-9
-    assert scipy.stats.wasserstein_distance(laws.atoms, laws.atoms, *laws.weights[[0, 2], 0]) == pytest.approx(0.9)
+def test_twins_have_equal_means_and_different_distributions():
+    found = solved("twins")
+    np.testing.assert_allclose(found.mean, 0, atol=1e-9)
+    assert distance(found, 0, 0, [0.0]) < 1e-9
+    assert distance(found, 2, 0, [-0.9, 0.9], [0.5, 0.5]) < 1e-9
+    assert scipy.stats.wasserstein_distance(found.atoms, found.atoms, *found.weights[[0, 2], 0]) == pytest.approx(0.9)
 
 
 @pytest.mark.parametrize(("start", "act"), [((0, 0), 0), ((2, 1), 3), ((3, 2), 1)])
-def test_the_gridworlds_law_is_that_of_a_plain_simulation(start, act):
+def test_the_gridworlds_distribution_is_that_of_a_plain_simulation(start, act):
     rng, num = np.random.default_rng(0), 3000
     turns = {0: (-1, 0), 1: (0, 1), 2: (1, 0), 3: (0, -1)}
     returns = np.zeros(num)
@@ -122,28 +124,31 @@ def test_the_gridworlds_law_is_that_of_a_plain_simulation(start, act):
             row, column = min(max(row + down, 0), 3), min(max(column + right, 0), 3)
             chosen, steps = rng.choice(4, p=[0.15, 0.35, 0.35, 0.15]), steps + 1
         returns[walk] = -(1 - 0.95**steps) / (1 - 0.95)
-    laws, state = solved("gridworld"), 4 * start[0] + start[1]
-    cdf = laws.cdf(laws.atoms)[state, act]
-    # E W_1 of an empirical law is at most the area under sqrt(F (1 - F) / num); three times that is far in the tail.
-    noise = np.sum(np.sqrt(np.clip(cdf * (1 - cdf), 0, None) / num)) * (laws.atoms[1] - laws.atoms[0])
-    assert distance(laws, state, act, returns) < 3 * noise + laws.error
+    found, state = solved("gridworld"), 4 * start[0] + start[1]
+    cdf = found.cdf(found.atoms)[state, act]
+    # E W_1 of an empirical distribution is at most the area under sqrt(F (1 - F) / num); three times that is far in the
+    # tail.
+    noise = np.sum(np.sqrt(np.clip(cdf * (1 - cdf), 0, None) / num)) * (found.atoms[1] - found.atoms[0])
+    assert distance(found, state, act, returns) < 3 * noise + found.error
 
 
-def test_a_process_without_any_reward_has_a_point_as_its_law():
+def test_a_process_without_any_reward_has_a_point_as_its_distribution():
     nothing = tabulate("nothing", 0.9, lambda s, a: [(1.0, 0.0, 1.0, 0)], np.ones((1, 1)), np.zeros((1, 1)))
-    laws = solution.return_laws(nothing)
-    np.testing.assert_array_equal(laws.law(0, 0), ([0.0], [1.0]))
-    assert laws.range == laws.error == 0.0
+    found = solution.return_distributions(nothing)
+    np.testing.assert_array_equal(found.distribution(0, 0), ([0.0], [1.0]))
+    assert found.range == found.error == 0.0
 
 
-def test_soft_values_of_laws_agree_with_those_on_the_device():
-    laws = solved("corridor")
-    law = ReturnLaw(*(jnp.asarray(a, jnp.float32) for a in np.broadcast_arrays(laws.atoms, laws.weights)))
+def test_soft_values_of_distributions_agree_with_those_on_the_device():
+    found = solved("corridor")
+    distribution = ReturnDistribution(
+        *(jnp.asarray(a, jnp.float32) for a in np.broadcast_arrays(found.atoms, found.weights))
+    )
     for tau_r in (0.5, 3.0, 100.0):
-        np.testing.assert_allclose(laws.soft_value(tau_r), distributions.soft_value(law, tau_r), rtol=1e-4)
+        np.testing.assert_allclose(found.soft_value(tau_r), distributions.soft_value(distribution, tau_r), rtol=1e-4)
 
 
-def test_the_return_scale_has_the_moments_of_the_law_over_states():
+def test_the_return_scale_has_the_moments_of_the_distribution_over_states():
     scale = solution.return_scale(PROCESSES["uniform"]())
     np.testing.assert_allclose([scale.shift, scale.scale, scale.low, scale.high], [1, 2 / np.sqrt(12), 0, 2], rtol=1e-5)
     scale = solution.return_scale(PROCESSES["twins"](), solved("twins"))  # 0, 0, +-0.9, +-1, each state a quarter
@@ -221,24 +226,24 @@ def test_with_chance_the_optimum_is_what_direct_maximisation_over_policies_finds
 @pytest.mark.parametrize("share", [0.02, 0.1, 1.0])
 def test_optimism_is_nought_without_chance_and_positive_with_it(share):
     for name in PROCESSES:
-        laws = solved(name)
-        optimism = solution.optimism(laws.process, share * laws.range, laws)
-        assert optimism.min() > -1e-9 * laws.range, name
-    laws = solved("corridor")
-    assert solution.optimism(laws.process, share * laws.range, laws).max() < 1e-3 * laws.range
-    laws = solved("lottery")
-    optimism = solution.optimism(laws.process, share * laws.range, laws)
+        found = solved(name)
+        optimism = solution.optimism(found.process, share * found.range, found)
+        assert optimism.min() > -1e-9 * found.range, name
+    found = solved("corridor")
+    assert solution.optimism(found.process, share * found.range, found).max() < 1e-3 * found.range
+    found = solved("lottery")
+    optimism = solution.optimism(found.process, share * found.range, found)
     tau_r = share * 3.0  # at the right exit: a prize of 3 with probability 0.1, in one step, and no choice left
     expected = 3 + tau_r * np.log(0.1 + 0.9 * np.exp(-3 / tau_r)) - 0.3
     assert optimism[4, 1] == pytest.approx(expected, rel=1e-6)
     assert optimism[0, 0] < 1e-6  # the left exit pays at once and for sure
-    assert np.delete(optimism.ravel(), 0).min() > 1e-4 * laws.range
+    assert np.delete(optimism.ravel(), 0).min() > 1e-4 * found.range
 
 
-def test_the_lotterys_law_lures_the_soft_value_to_the_wrong_exit():
-    laws = solved("lottery")
-    assert np.argmax(solution.soft_optimal(laws.process, 0.1).q[2]) == 0
-    assert np.argmax(laws.soft_value(0.1)[2]) == 1
+def test_the_lotterys_distribution_lures_the_soft_value_to_the_wrong_exit():
+    found = solved("lottery")
+    assert np.argmax(solution.soft_optimal(found.process, 0.1).q[2]) == 0
+    assert np.argmax(found.soft_value(0.1)[2]) == 1
 
 
 @pytest.mark.parametrize("name", PROCESSES)
@@ -270,8 +275,8 @@ def test_acts_that_the_base_policy_never_takes_stay_untaken():
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: solution.return_laws(PROCESSES["bandit"](), spacing=0.0),
-        lambda: solution.return_laws(PROCESSES["bandit"](), spacing=float("nan")),
+        lambda: solution.return_distributions(PROCESSES["bandit"](), spacing=0.0),
+        lambda: solution.return_distributions(PROCESSES["bandit"](), spacing=float("nan")),
         lambda: solution.soft_optimal(PROCESSES["bandit"](), 0.0),
         lambda: solution.soft_optimal(PROCESSES["bandit"](), float("inf")),
         lambda: solved("bandit").soft_value(-1.0),

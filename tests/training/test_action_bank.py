@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from evor_eqx.config import NetworkConfig, PolicyConfig
+from evor_eqx.config import FieldConfig, PolicyConfig
 from evor_eqx.policy import make_policy
 from evor_eqx.training import action_bank
 
 KEY = jax.random.key(0)
-POLICY = make_policy(PolicyConfig(network=NetworkConfig(width=16, depth=1)), obs_size=3, chunk_size=2, key=KEY)
+POLICY = make_policy(PolicyConfig(network=FieldConfig(width=16, depth=1)), obs_size=3, chunk_size=2, key=KEY)
 OBS = np.random.default_rng(0).normal(size=(600, 3)).astype(np.float32)  # more than two blocks of 512 draws
 
 

@@ -13,7 +13,7 @@ from evor_eqx.system import paths
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason=HOW_TO)]
 SCREENSHOTS = Path(__file__).parents[2] / ".cache" / "screenshots"
 SLIDERS = ("tau-r", "tau-q", "num-candidates", "num-returns", "num-flow-steps", "state")
-PICTURES = ("candidates", "laws", "values", "selection")
+PICTURES = ("candidates", "distributions", "values", "selection")
 NUM_PRESSES = 20
 WIDTHS = (1280, 800)
 

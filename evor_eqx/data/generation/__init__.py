@@ -1,0 +1,1 @@
+"""Data collected here, by OGBench's controllers on MuJoCo."""

@@ -1,8 +1,8 @@
-"""Collects an OGBench dataset here: all cores, the same bits whatever their number and kind, resumed after a kill.
+"""Collects an OGBench dataset on all cores. The bits do not depend on the number and kind of the cores.
 
 Every episode has a seed of its own, from (dataset, split, seed, index). So episodes can be collected in any order, by
-any number of processes, and twenty are the first twenty of a hundred. They are collected in parts of a few seconds;
-each part is a file, whole or absent, in `<name>.parts/`, and what is there is not made again.
+any number of processes, and twenty are the first twenty of a hundred. They are collected in parts of a few seconds.
+Each part is a file in `<name>.parts/`, whole or absent. After a kill, only the missing parts are collected.
 """
 
 import gc
@@ -18,15 +18,17 @@ from pathlib import Path
 
 import numpy as np
 
-from evor_eqx.data.generation.controllers import RECIPES, ArmCollector, MazeCollector, Recipe, make_collector
+from evor_eqx.data.generation.arm import ArmCollector
+from evor_eqx.data.generation.maze import MazeCollector
+from evor_eqx.data.generation.recipes import RECIPES, Recipe
 from evor_eqx.envs.tasks import dataset_name
 from evor_eqx.errors import UserError
 from evor_eqx.system.files import read_json, remove_leftovers, replacing, sha256, short_hash, write_json
-from evor_eqx.system.locks import make_once
+from evor_eqx.system.locks import lock
 from evor_eqx.system.processes import num_cores, workers
 from evor_eqx.system.progress import bar
 
-LAW = 1  # raise it when a change here or in controllers.py changes the data
+DATA_VERSION = 1  # raise it when a change in this folder changes the data
 _MAX_PART_ROWS = 5000  # about seven seconds of the arm's physics, half a second of the point's
 
 
@@ -49,25 +51,35 @@ class Part:
 def generate(
     dataset: str, *, num_episodes: int | None = None, seed: int = 0, num_workers: int | None = None, folder: Path
 ) -> Path:
-    """Make `<dataset>_e<num_episodes>_s<seed>.npz`, the same with `-val`, and a manifest `.json`; return the first.
+    """Make `<dataset>_e<num_episodes>_s<seed>.npz`, the same with `-val`, and a manifest `.json`, unless they exist.
 
-    Arguments: `num_episodes` for training (at least 1; default: as published), a tenth of it, at least one, for
-    validation; `seed` >= 0; `num_workers` processes (default: all cores). Files that are there already, made by the
-    same recipe, are returned as they are. Raises UserError for names and numbers out of range,
-    and RuntimeError if a worker fails.
+    **Arguments:**
+
+    - `dataset`: the dataset's name.
+    - `num_episodes`: training episodes, at least 1 (default: the published number). Validation gets a tenth as many.
+    - `seed`: at least 0.
+    - `num_workers`: processes, at least 1 (default: one per core).
+    - `folder`: where the files go.
+
+    **Returns:** the path of the training file.
+
+    **Raises:** UserError for names and numbers out of range, RuntimeError if a worker fails.
     """
     dataset = dataset_name(dataset)
     recipe = _checked_recipe(dataset, num_episodes, seed, num_workers)
     num_episodes = num_episodes or recipe.num_episodes
     path = _path(folder, dataset, num_episodes, seed)
     counts = {"train": num_episodes, "val": max(1, num_episodes // 10)}
-    make_once(path, lambda: is_made(path, recipe), lambda: _make(path, dataset, recipe, counts, seed, num_workers))
+    if not is_made(path, recipe):
+        with lock(path):
+            if not is_made(path, recipe):
+                _make(path, dataset, recipe, counts, seed, num_workers)
     shutil.rmtree(path.with_suffix(".parts"), ignore_errors=True)
     return path
 
 
 def find_generated(dataset: str, *, num_episodes: int | None = None, seed: int = 0, folder: Path) -> Path | None:
-    """What `generate` would return, if it is there. Raises UserError as `generate` does."""
+    """What `generate` returns for the same arguments if the files exist, else None. Raises UserError as it does."""
     dataset = dataset_name(dataset)
     recipe = _checked_recipe(dataset, num_episodes, seed)
     path = _path(folder, dataset, num_episodes or recipe.num_episodes, seed)
@@ -80,13 +92,13 @@ def val_path(path: Path) -> Path:
 
 
 def is_made(path: Path, recipe: Recipe) -> bool:
-    """Whether both files are there with the sizes of their manifest, made by this recipe."""
+    """Whether both files exist with the sizes that their manifest names, made by this recipe."""
     if not path.with_suffix(".json").is_file():
         return False
     manifest = read_json(path.with_suffix(".json"))
     sizes = {name: file["bytes"] for name, file in manifest.get("files", {}).items()}
     found = {file.name: file.stat().st_size for file in (path, val_path(path)) if file.is_file()}
-    return found == sizes and manifest.get("recipe") == asdict(recipe) and manifest.get("law") == LAW
+    return found == sizes and manifest.get("recipe") == asdict(recipe) and manifest.get("data_version") == DATA_VERSION
 
 
 def versions() -> dict[str, str]:
@@ -110,7 +122,7 @@ def _checked_recipe(dataset: str, num_episodes: int | None, seed: int, num_worke
 def _make(
     path: Path, dataset: str, recipe: Recipe, num_episodes: dict[str, int], seed: int, num_workers: int | None
 ) -> None:
-    """Collect, join, and last of all write the manifest, which says that the two files are whole."""
+    """Collect the parts and join them. The manifest is written last: it says that the two files are whole."""
     start = time.monotonic()
     remove_leftovers(val_path(path))
     parts = {
@@ -119,7 +131,13 @@ def _make(
     _collect(parts["train"] + parts["val"], dataset, num_workers or num_cores())
     _assemble(parts["train"], path)
     _assemble(parts["val"], val_path(path))
-    manifest = {"dataset": dataset, "origin": "generated", "seed": seed, "recipe": asdict(recipe), "law": LAW}
+    manifest = {
+        "dataset": dataset,
+        "origin": "generated",
+        "seed": seed,
+        "recipe": asdict(recipe),
+        "data_version": DATA_VERSION,
+    }
     manifest |= {"num_episodes": num_episodes["train"], "num_val_episodes": num_episodes["val"]}
     manifest |= {"num_transitions": num_episodes["train"] * (recipe.episode_steps - 1), "versions": versions()}
     manifest |= {"wall_seconds": round(time.monotonic() - start, 1), "files": describe(path, val_path(path))}
@@ -133,7 +151,7 @@ def describe(*files: Path) -> dict[str, dict[str, int | str]]:
 
 def _parts(folder: Path, dataset: str, recipe: Recipe, split: str, num_episodes: int, seed: int) -> list[Part]:
     """The parts of a split; their names carry a hash of all that determines their bits."""
-    fingerprint = short_hash([asdict(recipe), seed, LAW, versions()])
+    fingerprint = short_hash([asdict(recipe), seed, DATA_VERSION, versions()])
     stream = int.from_bytes(hashlib.sha256(f"{dataset}/{split}".encode()).digest()[:8], "little")
     size = max(1, min(num_episodes // 64, _MAX_PART_ROWS // recipe.episode_steps))
     return [
@@ -144,7 +162,7 @@ def _parts(folder: Path, dataset: str, recipe: Recipe, split: str, num_episodes:
 
 
 def _collect(parts: list[Part], dataset: str, num_workers: int) -> None:
-    """Make the parts that are not there, in parallel. Ctrl-C lets the parts under way finish; they are kept."""
+    """Make the missing parts, in parallel. After Ctrl-C, the parts that were begun are finished and kept."""
     missing = [part for part in parts if not _is_whole(part)]
     rows = sum(part.num_rows for part in parts)
     if not missing:
@@ -164,6 +182,11 @@ def _raise_worker_error(job: Future, part: Part) -> None:
         raise RuntimeError(f"a worker failed at {episodes} of {part.recipe.env_id}: {error!r}") from error
     if error is not None:
         raise error
+
+
+def make_collector(recipe: Recipe) -> MazeCollector | ArmCollector:
+    """The collector of a recipe. It makes the environment, so keep it (the arms take a second)."""
+    return MazeCollector(recipe) if recipe.family == "pointmaze" else ArmCollector(recipe)
 
 
 @lru_cache(maxsize=1)
@@ -195,8 +218,8 @@ def _is_whole(part: Part) -> bool:
 def _assemble(parts: list[Part], path: Path) -> None:
     """Join parts into one `.npz` while holding one of them in memory.
 
-    Not compressed, unlike the published files: it is read many times faster, and half as large again at most. Entries
-    carry a fixed date, so that equal data are equal files.
+    Unlike the published files, it is not compressed: it is read many times faster, and at most half as large again.
+    Entries have a fixed date, so that equal data give equal files.
     """
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for key in _keys(parts[0]):

@@ -1,8 +1,8 @@
-"""One state looked at closely: its candidates and their laws are drawn once, every setting only re-weighs them.
+"""The agent's decision at one state: candidates and distributions are drawn once; settings only re-weigh them.
 
-`look` draws the largest number of candidates and, for every number of atoms of `NUM_RETURNS`, their laws; `weigh` then
-answers any (N_pi, N, tau_R, tau_Q) in a fraction of a millisecond, and gives exactly what `inference.decide` gives with
-the same key (a test compares them). Both compile once.
+`look` draws the largest number of candidates and, for each number of atoms in `NUM_RETURNS`, their return
+distributions. `weigh` then answers any (N_pi, N, tau_R, tau_Q) in a fraction of a millisecond. Its numbers are those of
+`Agent.decide` with the same key (a test compares them). Each compiles once for an agent.
 """
 
 from typing import NamedTuple
@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from evor_eqx.agent.selection import candidate_weights
+from evor_eqx.agent.selection import SelectionRule, selection_weights
 from evor_eqx.critics.base import AbstractCritic
-from evor_eqx.distributions import ReturnLaw, at_level, mean, soft_value
+from evor_eqx.distributions import ReturnDistribution, at_level, mean, soft_value
 from evor_eqx.envs.tasks import Task
 from evor_eqx.errors import UserError
 from evor_eqx.policy import FlowPolicy
@@ -27,15 +27,15 @@ _METRES = {"pointmaze": 0.2, "cube": 0.05, "scene": 0.05, "puzzle": 0.05}  # OGB
 
 
 class Look(NamedTuple):
-    """What was drawn at a state. The last row of `chunks` and `laws` is the data's own chunk, not a candidate."""
+    """The candidates drawn at a state. all = NUM_CANDIDATES[-1] + 1, because the last row is the data's own chunk."""
 
-    chunks: Float[Array, "all chunk"]  # all = NUM_CANDIDATES[-1] + 1
-    laws: ReturnLaw  # [number of atoms, all, atoms]: one for each of NUM_RETURNS, filled up with weights of 0
-    level: Float[Array, ""]  # in [0, 1): which candidate is picked, see `inference.at_level`
+    chunks: Float[Array, "all chunk"]
+    distributions: ReturnDistribution  # [counts, all, atoms]: one for each of NUM_RETURNS, padded with weights of 0
+    level: Float[Array, ""]  # in [0, 1): which candidate is picked, see `distributions.at_level`
 
 
 class Reading(NamedTuple):
-    """What a setting makes of a look; `all` as there, weights are 0 behind the first N_pi."""
+    """Values and weights of a `Look`'s candidates by the inference settings; weights are 0 after the first N_pi."""
 
     value: Float[Array, " all"]  # Q*(tau_R), in units of return
     weights: Float[Array, " all"]  # selection probabilities
@@ -57,36 +57,57 @@ def look(
     *,
     key: PRNGKeyArray,
 ) -> Look:
-    """Draw candidates at `obs` and their laws, and the law of the chunk that the data took there."""
+    """Draw candidates at an observation, with their return distributions and that of the data's own chunk.
+
+    **Arguments:**
+
+    - `policy`, `critic`: the agent's models.
+    - `obs`: the observation.
+    - `data_chunk`: the chunk that the data took there.
+    - `num_steps`: steps in flow time of both flows.
+    - `key`: a random key; `Agent.decide` with the same key draws the same candidates.
+    """
     candidate_key, select_key = jax.random.split(key)
     candidates = policy.sample(obs, NUM_CANDIDATES[-1], num_steps, key=candidate_key)
     chunks = jnp.concatenate([candidates, data_chunk[None]])
-    laws = [jax.vmap(lambda chunk, n=n: critic.law(obs, chunk, n, num_steps))(chunks) for n in NUM_RETURNS]
-    width = max(law.atoms.shape[-1] for law in laws)
-    filled = jax.tree.map(lambda *each: jnp.stack([_fill(array, width) for array in each]), *laws)
+    distributions = [
+        jax.vmap(lambda chunk, n=n: critic.distribution(obs, chunk, n, num_steps))(chunks) for n in NUM_RETURNS
+    ]
+    width = max(distribution.atoms.shape[-1] for distribution in distributions)
+    filled = jax.tree.map(lambda *each: jnp.stack([_fill(array, width) for array in each]), *distributions)
     return Look(chunks, filled, jax.random.uniform(select_key))
 
 
-@jax.jit
+@eqx.filter_jit
 def weigh(
     seen: Look,
+    selection: SelectionRule,
     num_candidates: Int[Array, ""],
     count_index: Int[Array, ""],
     tau_r: Float[Array, ""],
     tau_q: Float[Array, ""],
 ) -> Reading:
-    """What the setting makes of the look; N = NUM_RETURNS[count_index], N_pi <= NUM_CANDIDATES[-1]."""
-    law = jax.tree.map(lambda array: array[count_index], seen.laws)
-    value = soft_value(law, tau_r)
-    weights = candidate_weights(value, tau_q, num_candidates)
+    """Value and select the candidates of a `Look`; other counts and temperatures never recompile.
+
+    **Arguments:**
+
+    - `seen`: what was drawn.
+    - `selection`: the agent's selection rule.
+    - `num_candidates`: N_pi, at most NUM_CANDIDATES[-1].
+    - `count_index`: which number of atoms; N = NUM_RETURNS[count_index].
+    - `tau_r`, `tau_q`: value and selection temperature, in units of return.
+    """
+    distribution = jax.tree.map(lambda array: array[count_index], seen.distributions)
+    value = soft_value(distribution, tau_r)
+    weights = selection_weights(selection, value, tau_q, num_candidates)
     entropy = -jnp.sum(jax.scipy.special.xlogy(weights, weights))
     return Reading(
         value=value,
         weights=weights,
         index=at_level(weights, seen.level),
-        curves=jax.vmap(lambda tau: soft_value(law, tau))(jnp.asarray(TAU_GRID)),
-        lowest=mean(law),
-        highest=soft_value(law, 0.0),
+        curves=jax.vmap(lambda tau: soft_value(distribution, tau))(jnp.asarray(TAU_GRID)),
+        lowest=mean(distribution),
+        highest=soft_value(distribution, 0.0),
         num_effective=1.0 / jnp.sum(jnp.square(weights)),
         kl=jnp.log(num_candidates) - entropy,
     )
@@ -98,11 +119,23 @@ def ranked(reading: Reading, num_candidates: int) -> Int[np.ndarray, " cand"]:
 
 
 def displacement(task: Task, chunks: Float[np.ndarray, "num chunk"], act_size: int) -> Float[np.ndarray, "num 2"]:
-    """Where chunks would lead if nothing were in the way, in metres: the maze's point, or the gripper seen from above.
+    """Where chunks would lead if nothing were in the way: the sum of their actions in x and y.
 
-    The sum of the chunk's actions in x and y. Raises UserError for an environment whose actions are not displacements.
+    **Arguments:**
+
+    - `task`: the task; its environment says how far an action of 1 leads.
+    - `chunks`: chunks of actions, flattened.
+    - `act_size`: the length of an action.
+
+    **Returns:**
+
+    Displacements in metres, of the maze's point or of the gripper seen from above.
+
+    **Raises:**
+
+    UserError for an environment whose actions are not displacements.
     """
-    name = task.dataset.partition("-")[0]
+    name = task.family
     if name not in _METRES:
         raise UserError(f"actions of {task.dataset} are no displacements: expected one of {', '.join(_METRES)}")
     acts = np.asarray(chunks).reshape(len(chunks), -1, act_size)

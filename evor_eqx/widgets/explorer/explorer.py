@@ -1,68 +1,69 @@
 """The explorer: choose an agent and a state, move tau_R, tau_Q and N_pi, and see what the agent would do and why.
 
-Candidates and their laws are drawn once per state (`explore.look`); sliders only re-weigh them and move artists.
-Whatever goes wrong becomes a sentence below the controls; the controls stay usable.
+Candidates and their return distributions are drawn once for each state (`decision.look`). Sliders only re-weigh them
+and move artists. Errors are shown as a sentence below the controls, and the controls stay usable.
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-import ipywidgets as w
 import numpy as np
 
-from evor_eqx.config import Setting
+from evor_eqx.agent.agent import Agent
+from evor_eqx.envs.tasks import Task
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.monte_carlo import returns_from
 from evor_eqx.evaluation.recording import record
 from evor_eqx.widgets.canvas import Canvas
-from evor_eqx.widgets.controls import control, name_handles, say, spoken
-from evor_eqx.widgets.explorer.states import Situation, Surroundings
+from evor_eqx.widgets.controls import name_handles, say, spoken
+from evor_eqx.widgets.explorer.controls import DATA, PLACE, ROLLOUT, Controls, offer
+from evor_eqx.widgets.explorer.states import ShownState, StateFinder
 from evor_eqx.widgets.explorer.view import View
-from evor_eqx.widgets.sliders import put, setting_sliders
-from evor_eqx.zoo.packed import Entry, catalogue
+from evor_eqx.zoo.catalogue import Listed, catalogue
+from evor_eqx.zoo.exhibits import Exhibit
 
-DATA, ROLLOUT, PLACE = "held-out data", "a rollout", "a place in the maze"  # where states come from
 WIDTH, HEIGHT = 490, 350  # of a picture, in pixels of the page
 
 
-class Explorer:
-    """The widget; `box` is what a notebook displays.
+def explore(agent: Agent, task: Task, state: int = 0) -> "Explorer":
+    """Open the explorer on an agent.
 
-    `entries` are the agents to choose from (default: `agents.catalogue()`); the first one is opened, at its `state`.
+    **Arguments:**
+
+    - `agent`: the agent. It must know its data: one that was trained here, or a saved one (`fit`, `load_agent`).
+    - `task`: the agent's task.
+    - `state`: the held-out state to begin with, an index from 0.
+
+    **Returns:**
+
+    The widget, which a notebook displays as the value of a cell.
+
+    **Raises:**
+
+    UserError if the agent's data cannot be found, and for an agent that was not made for the task.
+    """
+    exhibit = Exhibit.of(agent, task)
+    return Explorer([Listed(task, exhibit.name, lambda: exhibit)], state)
+
+
+class Explorer:
+    """The explorer's widget; a notebook displays it as the value of a cell. `box` holds its parts.
+
+    **Arguments:**
+
+    - `listed`: the agents to choose from; by default all that `zoo.catalogue` finds. The first one is opened.
+    - `state`: the held-out state to begin with, an index from 0.
     """
 
-    def __init__(self, entries: Sequence[Entry] | None = None, state: int = 0):
-        self.entries = list(catalogue() if entries is None else entries)
-        self.canvases = [Canvas(WIDTH, HEIGHT, name) for name in ("candidates", "laws", "values", "selection")]
+    def __init__(self, listed: Sequence[Listed] | None = None, state: int = 0):
+        self.listed = list(catalogue() if listed is None else listed)
+        self.canvases = [Canvas(WIDTH, HEIGHT, name) for name in ("candidates", "distributions", "values", "selection")]
         self.text, self.view, self._sentence = spoken(name="sentence"), None, ""
-        self.environment = control(
-            w.Dropdown(), "environment", "environment", "The dataset, and so the environment, and its reward."
-        )
-        self.task = control(w.Dropdown(), "task", "task", "Which of the environment's tasks gives the reward.")
-        self.critic = control(w.Dropdown(), "critic", "critic run", "The trained critic, with its base policy.")
-        self.source = control(w.Dropdown(), "source", "state from", "Where the state to look at comes from.")
-        self.state = control(
-            w.IntSlider(max=max(state, 1), value=state), "state", "state", "Which of the held-out states."
-        )
-        self.x = control(w.FloatSlider(step=0.1), "x", "x (m)", "Place in the maze, along the horizontal axis.")
-        self.y = control(w.FloatSlider(step=0.1), "y", "y (m)", "Place in the maze, along the vertical axis.")
-        self.seed = control(w.IntText(value=0), "seed", "rollout's seed", "Which episode to run with this setting.")
-        self.fresh = control(
-            w.Button(), "fresh", "Roll out from here", "Add the returns of the base policy's rollouts from this state."
-        )
-        self.sliders = setting_sliders("tau_r", "tau_q", "num_candidates", "num_returns")
-        self.num_flow_steps = control(
-            w.IntSlider(min=1, max=50),
-            "num-flow-steps",
-            "flow steps",
-            "Steps in flow time of both flows; another number draws candidates and laws anew.",
-        )
-        self.reset = control(w.Button(), "reset", "Reset", "Put all sliders back to where this agent starts from.")
+        self.controls = Controls(state)
         self._busy = False
-        _offer(self.environment, dict.fromkeys(entry.task.group for entry in self.entries))
+        offer(self.controls.environment, dict.fromkeys(each.task.group for each in self.listed))
         self._follow()
-        self.box = self._arrange()
+        self.box = self.controls.arrange(self.text, [canvas.image for canvas in self.canvases])
         self._choose_task()
 
     def _ipython_display_(self) -> None:
@@ -71,46 +72,38 @@ class Explorer:
         display(self.box, name_handles())
 
     @property
-    def setting(self) -> Setting:
-        """What the sliders say."""
-        return Setting(**{name: slider.value for name, slider in self.sliders.items()})
+    def _agent(self) -> Agent:
+        """The agent that is shown, with the sliders' settings."""
+        return self.exhibit.agent.replace(inference=self.controls.inference)
 
     def _follow(self) -> None:
-        self.environment.observe(lambda _: self._choose_task(), "value")
-        self.task.observe(lambda _: self._choose_critic(), "value")
-        self.critic.observe(lambda _: self._open(), "value")
-        self.source.observe(lambda _: self._choose_source(), "value")
-        self.seed.observe(lambda _: self._choose_source(), "value")
-        self.fresh.on_click(lambda _: self._roll_out())
-        for slider in (self.state, self.x, self.y, self.num_flow_steps):
+        controls = self.controls
+        controls.environment.observe(lambda _: self._choose_task(), "value")
+        controls.task.observe(lambda _: self._choose_critic(), "value")
+        controls.critic.observe(lambda _: self._open(), "value")
+        controls.source.observe(lambda _: self._choose_source(), "value")
+        controls.seed.observe(lambda _: self._choose_source(), "value")
+        controls.fresh.on_click(lambda _: self._roll_out())
+        for slider in (controls.state, controls.x, controls.y, controls.num_flow_steps):
             slider.observe(lambda _: self._see(), "value")
-        for slider in self.sliders.values():
+        for slider in controls.sliders.values():
             slider.observe(lambda _: self._weigh(), "value")
-        self.reset.on_click(lambda _: self._reset())
-
-    def _arrange(self) -> w.Widget:
-        choices = w.VBox([self.environment, self.task, self.critic, self.source, self.seed, self.state])
-        choices.children += (self.x, self.y, self.fresh)
-        settings = w.VBox([*self.sliders.values(), self.num_flow_steps, self.reset])
-        wrap = w.Layout(flex_flow="row wrap", width="100%")
-        pictures = w.Box([canvas.image for canvas in self.canvases], layout=wrap)
-        box = w.VBox([w.Box([choices, settings], layout=wrap), self.text, pictures])
-        box.add_class("evor-explorer")
-        return box
+        controls.reset.on_click(lambda _: self._reset())
 
     # From the environment to the picture: each step fills in what the next one chooses from.
 
     def _choose_task(self) -> None:
-        entries = [entry for entry in self.entries if entry.task.group == self.environment.value]
+        tasks = [each.task for each in self.listed if each.task.group == self.controls.environment.value]
         with self._quiet():
-            _offer(self.task, dict.fromkeys((f"task {e.task.task_id}", e.task) for e in entries))
+            offer(self.controls.task, dict.fromkeys((f"task {task.task_id}", task) for task in tasks))
         self._choose_critic()
 
     def _choose_critic(self) -> None:
         if self._busy:
             return
         with self._quiet():
-            _offer(self.critic, [(e.label, e) for e in self.entries if e.task == self.task.value])
+            listed = [each for each in self.listed if each.task == self.controls.task.value]
+            offer(self.controls.critic, [(each.label, each) for each in listed])
         self._open()
 
     def _open(self) -> None:
@@ -118,22 +111,20 @@ class Explorer:
             return
         self.view = None
         with self._sentences(), self._quiet():
-            if self.critic.value is None:
+            if self.controls.critic.value is None:
                 raise UserError("no trained agent here: run `evor train pointmaze-medium-navigate-task1`, then again")
-            self.agent = self.critic.value.load()
-            self.surroundings = Surroundings(self.agent)
-            self.view = View(self.agent, self.surroundings, lambda: [canvas.clear() for canvas in self.canvases])
+            self.exhibit = self.controls.critic.value.open()
+            self.finder = StateFinder(self.exhibit)
+            self.view = View(self.finder, lambda: [canvas.clear() for canvas in self.canvases])
             self._offer_states()
-            self._put_sliders_back()
+            self.controls.put(self.exhibit.agent.inference)
         self._see()
 
     def _offer_states(self) -> None:
-        layout = self.surroundings.layout
-        _offer(self.source, [DATA, ROLLOUT] + ([PLACE] if self.surroundings.has_places else []))
+        layout = self.finder.layout
+        offer(self.controls.source, [DATA, ROLLOUT] + ([PLACE] if self.finder.has_places else []))
         if layout is not None:
-            size = np.array(layout.walls.shape[::-1]) * layout.unit - layout.offset
-            for slider, limit in zip((self.x, self.y), size, strict=True):
-                slider.min, slider.max = -layout.offset, float(limit)
+            self.controls.fit_to(layout)
         self._prepare_source()
 
     def _choose_source(self) -> None:
@@ -146,50 +137,41 @@ class Explorer:
 
     def _prepare_source(self) -> None:
         """Show the controls that belong to the source of states, and run the episode if it is a rollout."""
-        source, agent = self.source.value, self.agent
-        shown = {
-            self.state: source != PLACE,
-            self.seed: source == ROLLOUT,
-            self.x: source == PLACE,
-            self.y: source == PLACE,
-        }
-        for widget, visible in shown.items():
-            widget.layout.display = "" if visible else "none"
-        states = agent.states.rows
-        if source == ROLLOUT:
-            say(self.text, "Running one episode with this setting …")
-            models = agent.policy, agent.critic, agent.task
+        self.controls.show_source()
+        states = self.exhibit.states.rows
+        if self.controls.source.value == ROLLOUT:
+            say(self.text, "Running one episode with these settings …")
             self.recording = None
-            self.recording = record(*models, self.setting, agent.num_flow_steps, self.seed.value, frames=False)
+            self.recording = record(self._agent, self.exhibit.task, self.controls.seed.value, frames=False)
             states = self.recording.obs
-        self.state.max = len(states) - 1
+        self.controls.state.max = len(states) - 1
 
     def _see(self, fresh: np.ndarray | None = None) -> None:
         if self._busy or self.view is None:
             return
         with self._sentences():
-            self.view.see(self._situation(), self.num_flow_steps.value, fresh)
+            self.view.look_at(self._state(), self.controls.num_flow_steps.value, fresh)
             self._weigh()
 
-    def _situation(self) -> Situation:
-        index = self.state.value
-        if self.source.value == PLACE:
-            return self.surroundings.at_place(self.x.value, self.y.value)
-        if self.source.value == ROLLOUT:
+    def _state(self) -> ShownState:
+        index = self.controls.state.value
+        if self.controls.source.value == PLACE:
+            return self.finder.at_place(self.controls.x.value, self.controls.y.value)
+        if self.controls.source.value == ROLLOUT:
             if self.recording is None:
                 raise UserError("there is no rollout to look at: the last one failed; choose another seed")
-            return self.surroundings.at_obs(self.recording.obs[index], f"decision {index} of the rollout")
-        return self.surroundings.at_state(index)
+            return self.finder.at_obs(self.recording.obs[index], f"decision {index} of the rollout")
+        return self.finder.at_state(index)
 
     def _roll_out(self) -> None:
         if self.view is None:
             return
         with self._sentences():
-            agent, physics = self.agent, self.view.situation.physics
+            physics = self.view.state.physics
             if physics is None:
-                raise UserError("the physics of this state are not known: rollouts start from held-out states")
+                raise UserError("no rollout from this state: its physics are not known; choose a held-out state")
             say(self.text, "Rolling out the base policy from here …")
-            returns = returns_from(agent.policy, None, agent.task, physics, self.setting, agent.num_flow_steps)
+            returns = returns_from(self._agent.base_policy_agent(), self.exhibit.task, physics)
             self._see(returns.values)
             say(self.text, f"{self._sentence} Fresh rollouts: {returns.values.mean():.1f} on average; {returns.text}.")
 
@@ -197,7 +179,7 @@ class Explorer:
         if self._busy or self.view is None:
             return
         with self._sentences():
-            self._sentence = self.view.weigh(self.setting)
+            self._sentence = self.view.weigh(self.controls.inference)
             say(self.text, self._sentence)
             for canvas, panel in zip(self.canvases, self.view.panels, strict=True):
                 canvas.redraw(panel.moving) if panel.is_stale else canvas.refresh()
@@ -206,16 +188,12 @@ class Explorer:
     def _reset(self) -> None:
         if self.view is not None:
             with self._quiet():
-                self._put_sliders_back()
+                self.controls.put(self.exhibit.agent.inference)
             self._see()
-
-    def _put_sliders_back(self) -> None:
-        put(self.sliders, self.agent.setting)
-        self.num_flow_steps.value = self.agent.num_flow_steps
 
     @contextlib.contextmanager
     def _quiet(self) -> Iterator[None]:
-        """While several controls are set, none of them acts."""
+        """Let none of the controls act while several are set."""
         before, self._busy = self._busy, True
         try:
             yield
@@ -224,14 +202,8 @@ class Explorer:
 
     @contextlib.contextmanager
     def _sentences(self) -> Iterator[None]:
-        """What goes wrong is said, not raised."""
+        """Say what goes wrong instead of raising it."""
         try:
             yield
         except (UserError, OSError) as error:
             say(self.text, f"{error}")
-
-
-def _offer(dropdown: w.Dropdown, options: Iterable[Any]) -> None:
-    """Options to choose from, the first one chosen."""
-    dropdown.options = list(options)
-    dropdown.index = 0 if dropdown.options else None

@@ -1,12 +1,11 @@
-"""The explorer's four pictures. Each sets up its axes once, shows a new state, and follows a setting's reading.
+"""The explorer's four pictures. Each sets up its axes once, shows a state, and follows the inference settings.
 
-`state(...)` changes what belongs to a state (limits, recorded returns); the panel `is_stale` then, and at first, until
-its canvas is redrawn whole. `reading(...)` only moves the artists in `moving`. Best, median and worst candidate and the
-data's own action have the same marker, line style and colour in all pictures. The same panels, on one figure, are the
-static twin.
+`show_state` changes what belongs to a state: limits, recorded returns. A new panel `is_stale`, and so is a panel after
+`show_state`, until its whole canvas is redrawn. `show_reading` only moves the artists in `moving`. Best, median and
+worst candidate and the data's own action have the same marker, line style and colour in all pictures.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from jaxtyping import Float
@@ -23,7 +22,7 @@ from evor_eqx.widgets.explorer.decision import TAU_GRID, Look, Reading, ranked
 
 
 class Role(NamedTuple):
-    """How a candidate that stands for others is drawn."""
+    """How the best, median or worst candidate, or the data's action, is drawn."""
 
     label: str
     color: str
@@ -39,19 +38,19 @@ ROLES = {
 }
 
 
-class Shown(NamedTuple):
-    """A state, a setting and what was read: everything that a panel may draw, on the host."""
+class PanelData(NamedTuple):
+    """All that a panel may show: the candidates at a state, and their values and weights by the inference settings."""
 
     look: Look
     reading: Reading
     num_candidates: int
     count_index: int  # N = NUM_RETURNS[count_index]
     tau_r: float
-    has_data: bool  # whether the data acted in this state, so that the last chunk means something
+    has_data: bool  # whether the state is a row of the data; if not, the last chunk has no meaning
 
     @property
     def roles(self) -> dict[str, int]:
-        """Rows of the candidates that are pointed out: fewer where fewer are drawn."""
+        """The rows of best, median and worst candidate and of the data's action, as far as they exist."""
         order = ranked(self.reading, self.num_candidates)
         rows = {"best": int(order[0])}
         if len(order) > 2:
@@ -62,7 +61,7 @@ class Shown(NamedTuple):
 
 
 class CandidatesPanel:
-    """Where the candidates lead: larger is likelier to be picked, brighter is a higher Q*."""
+    """Where the candidates lead. The larger a dot, the likelier it is picked; the brighter, the higher its Q*."""
 
     def __init__(self, ax: Axes, unit: str, layout: MazeLayout | None):
         self.ax, self.layout = ax, layout
@@ -82,29 +81,29 @@ class CandidatesPanel:
         self.is_stale = True
         self.moving: list[Artist] = [self.ways, self.dots, *self.marks.values(), self.pick]
 
-    def state(self, origin: Float[np.ndarray, " 2"], ends: Float[np.ndarray, "all 2"]) -> None:
-        """Candidates start at `origin` and end at `ends`."""
+    def show_state(self, origin: Float[np.ndarray, " 2"], ends: Float[np.ndarray, "all 2"]) -> None:
+        """Place the candidates, which start at `origin` and end at `ends`."""
         self.origin, self.ends, self.is_stale = origin, ends, True
         points = np.concatenate([origin[None], ends])
         middle, reach = (points.max(axis=0) + points.min(axis=0)) / 2, 0.6 * max(np.ptp(points, axis=0).max(), 1e-3)
         (left, bottom), (right, top) = middle - reach, middle + reach
         self.ax.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
 
-    def reading(self, shown: Shown) -> None:
+    def show_reading(self, data: PanelData) -> None:
         """Colour, size and mark the first N_pi candidates."""
-        ends, n = self.ends[: shown.num_candidates], shown.num_candidates
-        weights, value = (np.asarray(array)[:n] for array in (shown.reading.weights, shown.reading.value))
+        n, reading = data.num_candidates, data.reading
+        ends, weights, value = self.ends[:n], np.asarray(reading.weights)[:n], np.asarray(reading.value)[:n]
         self.ways.set_segments([(self.origin, end) for end in ends])
         self.dots.set_offsets(ends)
         self.dots.set_sizes(20 + 400 * weights)
         self.dots.set_array(value)
         self.dots.set_clim(value.min(), max(value.max(), value.min() + 1e-6))
-        _move(self.marks, shown, lambda row: self.ends[row])
-        self.pick.set_data(*self.ends[[int(shown.reading.index)]].T)
+        _move(self.marks, data, lambda row: self.ends[row])
+        self.pick.set_data(*self.ends[[int(reading.index)]].T)
 
 
-class LawsPanel:
-    """The laws of the candidates pointed out, as distribution functions, beside recorded returns and fresh rollouts."""
+class DistributionsPanel:
+    """The return distributions of best, median and worst candidate, beside recorded returns and fresh rollouts."""
 
     def __init__(self, ax: Axes):
         self.ax = ax
@@ -114,15 +113,15 @@ class LawsPanel:
         }
         self.recorded = ax.step([], [], where="post", **plotting.TRUTH)[0]
         self.fresh = ax.step([], [], where="post", color="0.45", linestyle=":")[0]
-        ax.set_title("Laws of the reward-to-go")
+        ax.set_title("Distributions of the reward-to-go")
         ax.set(xlabel="reward-to-go (return)", ylabel="probability of at most this", ylim=(-0.02, 1.02))
         self.is_stale = True
         self.moving: list[Artist] = list(self.lines.values())
 
-    def state(self, look: Look, recorded: Float[np.ndarray, " n"], fresh: Float[np.ndarray, " m"]) -> None:
-        """The returns recorded near the state, and those of rollouts from it (either may be empty)."""
+    def show_state(self, look: Look, recorded: Float[np.ndarray, " n"], fresh: Float[np.ndarray, " m"]) -> None:
+        """Draw the returns recorded near the state, and those of rollouts from it (either may be empty)."""
         self.is_stale = True
-        atoms = np.asarray(look.laws.atoms[-1])
+        atoms = np.asarray(look.distributions.atoms[-1])
         everything = np.concatenate([atoms.ravel(), recorded, fresh])
         low, high = everything.min(), everything.max()
         margin = 0.05 * max(high - low, 1.0)
@@ -130,22 +129,22 @@ class LawsPanel:
         known = {"recorded nearby": (self.recorded, recorded), "fresh rollouts": (self.fresh, fresh)}
         for line, returns in known.values():
             line.set_data(*plotting.cdf_corners(returns, np.full(len(returns), 1 / max(len(returns), 1))))
-        shown = {name: line for name, (line, returns) in known.items() if len(returns)}
-        self.ax.legend(shown.values(), shown.keys(), loc="lower right", fontsize=8, frameon=False)
+        drawn = {name: line for name, (line, returns) in known.items() if len(returns)}
+        self.ax.legend(drawn.values(), drawn.keys(), loc="lower right", fontsize=8, frameon=False)
 
-    def reading(self, shown: Shown) -> None:
-        """The laws with N atoms."""
-        law, roles = shown.look.laws, shown.roles
+    def show_reading(self, data: PanelData) -> None:
+        """Draw the distributions with N atoms."""
+        distribution, roles = data.look.distributions, data.roles
         for name, line in self.lines.items():
             atoms, weights = (
-                np.asarray(array)[shown.count_index, roles[name]] if name in roles else np.empty(0)
-                for array in (law.atoms, law.weights)
+                np.asarray(array)[data.count_index, roles[name]] if name in roles else np.empty(0)
+                for array in (distribution.atoms, distribution.weights)
             )
             line.set_data(*plotting.cdf_corners(atoms[weights > 0], weights[weights > 0]))
 
 
 class ValuePanel:
-    """Q* of all candidates against tau_R, between its limits, the largest atom and the mean."""
+    """Q* of all candidates against tau_R, between its limits: the largest atom and the mean."""
 
     def __init__(self, ax: Axes):
         self.ax = ax
@@ -168,31 +167,31 @@ class ValuePanel:
         self.is_stale = True
         self.moving: list[Artist] = [self.curves, *self.lines.values(), *self.limits.values(), self.now]
 
-    def state(self, look: Look) -> None:
-        """Limits for all settings."""
+    def show_state(self, look: Look) -> None:
+        """Choose limits that hold for all inference settings."""
         self.is_stale = True
-        atoms = np.asarray(look.laws.atoms[-1])
+        atoms = np.asarray(look.distributions.atoms[-1])
         low, high = float(atoms.min()), float(atoms.max())
         margin = 0.05 * max(high - low, 1.0)
         self.ax.set_ylim(low - margin, high + margin)
 
-    def reading(self, shown: Shown) -> None:
-        """The curves of the first N_pi candidates, and where tau_R stands."""
-        curves, roles = np.asarray(shown.reading.curves), shown.roles
-        paths = np.stack(np.broadcast_arrays(TAU_GRID[:, None], curves[:, : shown.num_candidates]), axis=-1)
+    def show_reading(self, data: PanelData) -> None:
+        """Draw the curves of the first N_pi candidates, and where tau_R stands."""
+        curves, roles = np.asarray(data.reading.curves), data.roles
+        paths = np.stack(np.broadcast_arrays(TAU_GRID[:, None], curves[:, : data.num_candidates]), axis=-1)
         self.curves.set_segments(list(paths.swapaxes(0, 1)))
         for name in ROLES:
             row = roles.get(name)
             self.lines[name].set_data(([], []) if row is None else (TAU_GRID, curves[:, row]))
-            limits = [] if row is None else [float(shown.reading.highest[row]), float(shown.reading.lowest[row])]
+            limits = [] if row is None else [float(data.reading.highest[row]), float(data.reading.lowest[row])]
             self.limits[name].set_data(self.ends if limits else [], limits)
-        self.now.set_data([np.clip(shown.tau_r, *self.ends)] * 2, self.ax.get_ylim())
+        self.now.set_data([np.clip(data.tau_r, *self.ends)] * 2, self.ax.get_ylim())
 
 
 class SelectionPanel:
     """The probability of each candidate, best first, beside the base policy's 1 / N_pi."""
 
-    FLOOR = 1e-4  # of the logarithmic axis; what is less likely lies on it
+    FLOOR = 1e-4  # of the logarithmic axis; smaller probabilities are drawn here
 
     def __init__(self, ax: Axes):
         self.ax = ax
@@ -209,16 +208,16 @@ class SelectionPanel:
         self.is_stale = True
         self.moving: list[Artist] = [self.stems, self.base, *self.marks.values(), self.text]
 
-    def reading(self, shown: Shown) -> None:
-        """The selection among the first N_pi candidates."""
-        order = ranked(shown.reading, shown.num_candidates)
-        weights = np.maximum(np.asarray(shown.reading.weights)[order], self.FLOOR)
+    def show_reading(self, data: PanelData) -> None:
+        """Draw the selection among the first N_pi candidates."""
+        order = ranked(data.reading, data.num_candidates)
+        weights = np.maximum(np.asarray(data.reading.weights)[order], self.FLOOR)
         ranks = np.arange(1, len(order) + 1)
         self.stems.set_data(ranks, weights)
         place = {int(row): (rank, weight) for row, rank, weight in zip(order, ranks, weights, strict=True)}
-        _move(self.marks, shown, lambda row: place.get(row, (np.nan, np.nan)))
-        self.base.set_data([0.7, 90], [1 / shown.num_candidates] * 2)
-        self.text.set_text(f"effective {shown.reading.num_effective:.1f}   KL {abs(shown.reading.kl):.2f} nats")
+        _move(self.marks, data, lambda row: place.get(row, (np.nan, np.nan)))
+        self.base.set_data([0.7, 90], [1 / data.num_candidates] * 2)
+        self.text.set_text(f"effective {data.reading.num_effective:.1f}   KL {abs(data.reading.kl):.2f} nats")
 
 
 def _marks(ax: Axes, size: float) -> dict[str, Any]:
@@ -230,9 +229,7 @@ def _marks(ax: Axes, size: float) -> dict[str, Any]:
 
 
 def _figure(ax: Axes) -> Figure:
-    figure = ax.get_figure(root=True)
-    assert figure is not None
-    return figure
+    return cast(Figure, ax.get_figure(root=True))
 
 
 def _key() -> list[Line2D]:
@@ -246,7 +243,7 @@ def _key() -> list[Line2D]:
     return [*roles, pick, dot]
 
 
-def _move(marks: dict[str, Any], shown: Shown, place) -> None:
-    roles = shown.roles
+def _move(marks: dict[str, Any], data: PanelData, place) -> None:
+    roles = data.roles
     for name, mark in marks.items():
         mark.set_data(*([value] for value in place(roles[name])) if name in roles else ([], []))

@@ -1,4 +1,4 @@
-"""Where an agent can be looked at, with the returns recorded nearby: a held-out row, a rollout, a place of a maze."""
+"""States to look at, each with the returns recorded near it: held-out rows, states of a rollout, places in a maze."""
 
 from typing import NamedTuple
 
@@ -8,58 +8,60 @@ from jaxtyping import Float, Int
 from evor_eqx.envs.ogbench import MazeLayout, maze_layout
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.held_out import known_rows, nearest_rows
-from evor_eqx.zoo.packed import Agent
+from evor_eqx.zoo.exhibits import Exhibit
 
 NUM_NEIGHBOURS = 48  # recorded returns that are shown for a state
 
 
-class Situation(NamedTuple):
-    """A state, what the data did there if it is one of the data's, and what was recorded nearby."""
+class ShownState(NamedTuple):
+    """A state that is looked at, and the recorded returns near it."""
 
     name: str
     obs: Float[np.ndarray, " obs"]
-    data_chunk: Float[np.ndarray, " chunk"] | None
+    data_chunk: Float[np.ndarray, " chunk"] | None  # what the data did there; None if it is no row of the data
     recorded: Float[np.ndarray, " near"]  # discounted returns of the nearest held-out rows whose returns are known
-    physics: dict[str, np.ndarray] | None  # from which rollouts can start, where it is known
+    physics: dict[str, np.ndarray] | None  # from which rollouts can start; None if it is not known
 
 
-class Surroundings:
-    """The held-out rows of an agent, ready to be asked for a situation."""
+class StateFinder:
+    """Finds states of an exhibit: held-out ones by index, any other by observation or by place."""
 
-    def __init__(self, agent: Agent):
-        self.agent = agent
-        self.layout: MazeLayout | None = maze_layout(agent.task) if "maze" in agent.task.dataset else None
-        dataset, gamma = agent.dataset, agent.task.gamma
+    def __init__(self, exhibit: Exhibit):
+        self.exhibit = exhibit
+        self.layout: MazeLayout | None = maze_layout(exhibit.task) if exhibit.task.is_maze else None
+        dataset, gamma = exhibit.dataset, exhibit.task.gamma
         self._returns = dataset.mc_returns(gamma)[0]
         self._known = known_rows(dataset, gamma)
 
     @property
     def has_places(self) -> bool:
-        """Whether a place alone is a state, as in point mazes."""
-        return self.agent.task.dataset.startswith("pointmaze")
+        """Whether a position alone is a full state, as in point mazes."""
+        return self.exhibit.task.is_pointmaze
 
-    def at_state(self, index: int) -> Situation:
-        """The situation at one of the agent's states. Raises UserError for an index that there is not."""
-        rows = self.agent.states.rows
+    def at_state(self, index: int) -> ShownState:
+        """The exhibit's held-out state of this index. Raises UserError if there is none."""
+        exhibit, rows = self.exhibit, self.exhibit.states.rows
         if not 0 <= index < len(rows):
-            raise UserError(f"state {index}: expected 0 to {len(rows) - 1}, the held-out states of {self.agent.name}")
-        row, h = int(rows[index]), self.agent.chunk_length
-        inside = row + h - 1 <= self.agent.dataset.last_row[row]
-        chunk = self.agent.dataset.chunks(np.array([row]), h)[0] if inside else None
-        obs = self.agent.dataset.obs[row]
-        physics = {name: array[index] for name, array in self.agent.states.physics.items()}
-        return Situation(f"held-out state {index}", obs, chunk, self.recorded_near(obs), physics)
+            raise UserError(f"state {index}: expected 0 to {len(rows) - 1}, the held-out states of {exhibit.name}")
+        row, h = int(rows[index]), exhibit.agent.chunk_length
+        inside = row + h - 1 <= exhibit.dataset.last_row[row]
+        chunk = exhibit.dataset.chunks(np.array([row]), h)[0] if inside else None
+        obs = exhibit.dataset.obs[row]
+        physics = {name: array[index] for name, array in exhibit.states.physics.items()}
+        return ShownState(f"held-out state {index}", obs, chunk, self.recorded_near(obs), physics)
 
-    def at_obs(self, obs: Float[np.ndarray, " obs"], name: str) -> Situation:
-        """The situation at an observation of a rollout, or elsewhere."""
+    def at_obs(self, obs: Float[np.ndarray, " obs"], name: str) -> ShownState:
+        """The state with this observation, of a rollout or elsewhere; `name` appears below the controls."""
         obs = np.asarray(obs, np.float32)
         physics = {"qpos": obs, "qvel": np.zeros_like(obs)} if self.has_places else None  # a point's place is its state
-        return Situation(name, obs, None, self.recorded_near(obs), physics)
+        return ShownState(name, obs, None, self.recorded_near(obs), physics)
 
-    def at_place(self, x: float, y: float) -> Situation:
-        """The situation at a place of a point maze, in metres. Raises UserError in a wall, and without such a maze."""
+    def at_place(self, x: float, y: float) -> ShownState:
+        """The state at a place of a point maze, in metres. Raises UserError in a wall, and without such a maze."""
         if self.layout is None or not self.has_places:
-            raise UserError(f"{self.agent.task.dataset} has no map of places: choose a held-out state or a rollout")
+            raise UserError(
+                f"states of {self.exhibit.task.dataset} cannot be chosen by place: choose a held-out state or a rollout"
+            )
         walls, unit, offset = self.layout.walls, self.layout.unit, self.layout.offset
         i, j = int(np.floor((y + offset) / unit + 0.5)), int(np.floor((x + offset) / unit + 0.5))
         if not (0 <= i < walls.shape[0] and 0 <= j < walls.shape[1]) or walls[i, j]:
@@ -68,7 +70,7 @@ class Surroundings:
 
     def recorded_near(self, obs: Float[np.ndarray, " obs"]) -> Float[np.ndarray, " near"]:
         """Recorded returns of the nearest held-out rows; rows near an episode's end are left out, see `known_rows`."""
-        near: Int[np.ndarray, " near"] = nearest_rows(self.agent.dataset, obs, self._known, NUM_NEIGHBOURS)
+        near: Int[np.ndarray, " near"] = nearest_rows(self.exhibit.dataset, obs, self._known, NUM_NEIGHBOURS)
         return self._returns[near]
 
     def origin(self, obs: Float[np.ndarray, " obs"]) -> Float[np.ndarray, " 2"]:

@@ -1,4 +1,4 @@
-"""An agent's four panels at a state, moved by a setting, and the sentence that says what they show."""
+"""An agent's four panels at a state, moved by inference settings, and the sentence that says what they show."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,75 +9,121 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evor_eqx.config import Setting
+from evor_eqx.agent.selection import candidate_weights, check_weights
+from evor_eqx.config import InferenceConfig
+from evor_eqx.errors import UserError
 from evor_eqx.system import paths
 from evor_eqx.widgets.explorer import decision
-from evor_eqx.widgets.explorer.decision import NUM_RETURNS
-from evor_eqx.widgets.explorer.panels import CandidatesPanel, LawsPanel, SelectionPanel, Shown, ValuePanel
-from evor_eqx.widgets.explorer.states import Situation, Surroundings
-from evor_eqx.zoo.packed import Agent
+from evor_eqx.widgets.explorer.decision import NUM_CANDIDATES, NUM_RETURNS
+from evor_eqx.widgets.explorer.panels import CandidatesPanel, DistributionsPanel, PanelData, SelectionPanel, ValuePanel
+from evor_eqx.widgets.explorer.states import ShownState, StateFinder
 
 KEY = jax.random.key(0)  # of the candidates: the same state shows the same ones
 
 
 class View:
-    """An agent's four panels, on four axes that `make_axes` makes, and the numbers that they show."""
+    """An agent's four panels, on four axes that `make_axes` makes, and the numbers that they show.
 
-    def __init__(self, agent: Agent, surroundings: Surroundings, make_axes: Callable[[], Sequence[Axes]]):
-        self.agent, self.surroundings = agent, surroundings
-        unit = "m" if surroundings.layout is not None else "m from the gripper"
+    Raises UserError for an agent without a critic, and for an environment whose actions are not displacements.
+    """
+
+    def __init__(self, finder: StateFinder, make_axes: Callable[[], Sequence[Axes]]):
+        agent = finder.exhibit.agent
+        if agent.critic is None:
+            raise UserError(
+                f"{finder.exhibit.name} has no critic: expected an agent with one, because pictures show Q*"
+            )
+        decision.displacement(finder.exhibit.task, np.zeros((1, agent.policy.chunk_size)), agent.act_size)
+        self.agent, self.critic, self.finder = agent, agent.critic, finder
+        unit = "m" if finder.layout is not None else "m from the gripper"
         with style.context(paths.style_file()):
             axes = make_axes()
-            self.candidates = CandidatesPanel(axes[0], unit, surroundings.layout)
-            self.laws, self.values, self.selection = LawsPanel(axes[1]), ValuePanel(axes[2]), SelectionPanel(axes[3])
-        self.panels = (self.candidates, self.laws, self.values, self.selection)
+            self.candidates = CandidatesPanel(axes[0], unit, finder.layout)
+            self.distributions = DistributionsPanel(axes[1])
+            self.values, self.selection = ValuePanel(axes[2]), SelectionPanel(axes[3])
+        self.panels = (self.candidates, self.distributions, self.values, self.selection)
 
-    def see(self, situation: Situation, num_flow_steps: int, fresh: np.ndarray | None = None) -> None:
-        """Draw candidates and laws at a state; `weigh` must follow."""
-        agent, chunk = self.agent, situation.data_chunk
-        data_chunk = jnp.zeros(agent.policy.chunk_size) if chunk is None else jnp.asarray(chunk)
-        obs, steps = jnp.asarray(situation.obs), jnp.asarray(num_flow_steps)
-        self.look = decision.look(agent.policy, agent.critic, obs, data_chunk, steps, key=KEY)
-        self.situation = situation
-        origin = self.surroundings.origin(situation.obs)
-        ends = decision.displacement(agent.task, np.asarray(self.look.chunks), agent.dataset.act.shape[1])
-        self.candidates.state(origin, origin + ends)
-        self.laws.state(self.look, situation.recorded, np.empty(0) if fresh is None else fresh)
-        self.values.state(self.look)
+    def look_at(self, state: ShownState, num_flow_steps: int, fresh: np.ndarray | None = None) -> None:
+        """Draw candidates and return distributions at a state; `weigh` must follow.
 
-    def weigh(self, setting: Setting) -> str:
-        """Move the artists to what a setting makes of the state; returns the sentence that says it."""
-        n, index = setting.num_candidates, NUM_RETURNS.index(setting.num_returns)
-        numbers = (jnp.asarray(value) for value in (n, index, setting.tau_r, setting.tau_q))
-        reading = jax.tree.map(np.asarray, decision.weigh(self.look, *numbers))
-        shown = Shown(self.look, reading, n, index, setting.tau_r, self.situation.data_chunk is not None)
+        **Arguments:**
+
+        - `state`: where to look.
+        - `num_flow_steps`: steps in flow time of both flows.
+        - `fresh`: returns of Monte Carlo rollouts from the state, where there are any.
+        """
+        self.state, agent = state, self.agent
+        chunk = jnp.zeros(agent.policy.chunk_size) if state.data_chunk is None else jnp.asarray(state.data_chunk)
+        obs, steps = jnp.asarray(state.obs), jnp.asarray(num_flow_steps)
+        self.look = decision.look(agent.policy, self.critic, obs, chunk, steps, key=KEY)
+        origin = self.finder.origin(state.obs)
+        ends = decision.displacement(self.finder.exhibit.task, np.asarray(self.look.chunks), agent.act_size)
+        self.candidates.show_state(origin, origin + ends)
+        self.distributions.show_state(self.look, state.recorded, np.empty(0) if fresh is None else fresh)
+        self.values.show_state(self.look)
+
+    def weigh(self, inference: InferenceConfig) -> str:
+        """Move the artists to what inference settings make of the state; returns the sentence that says it.
+
+        Raises UserError for counts that were not drawn, and if the selection rule's weights are no probabilities.
+        """
+        n, selection = inference.num_candidates, self.agent.selection
+        if n > NUM_CANDIDATES[-1] or inference.num_returns not in NUM_RETURNS:
+            raise UserError(
+                f"N_pi is {n} and N is {inference.num_returns}: expected at most {NUM_CANDIDATES[-1]} candidates and "
+                f"one of {', '.join(map(str, NUM_RETURNS))} atoms, which are what the explorer draws"
+            )
+        index = NUM_RETURNS.index(inference.num_returns)
+        numbers = (jnp.asarray(value) for value in (n, index, inference.tau_r, inference.tau_q))
+        reading = jax.tree.map(np.asarray, decision.weigh(self.look, selection, *numbers))
+        if selection is not candidate_weights:
+            check_weights(reading.weights[:n])
+        data = PanelData(self.look, reading, n, index, inference.tau_r, self.state.data_chunk is not None)
         for panel in self.panels:
-            panel.reading(shown)
-        return _sentence(shown, setting, self.situation)
+            panel.show_reading(data)
+        return _sentence(data, inference, self.state)
 
 
-def explorer_figure(agent: Agent, situation: Situation, setting: Setting, surroundings: Surroundings) -> tuple:
-    """The explorer's pictures on one figure, and its sentence: the static twin."""
+def explorer_figure(finder: StateFinder, state: ShownState, inference: InferenceConfig) -> tuple[Figure, str]:
+    """The explorer's pictures on one figure, for print and for readers without a kernel.
+
+    **Arguments:**
+
+    - `finder`: the states of the agent to show.
+    - `state`: one of them.
+    - `inference`: where the sliders stand.
+
+    **Returns:**
+
+    The figure, and the sentence that says what it shows.
+
+    **Raises:**
+
+    UserError as `View` and `View.weigh` do.
+    """
     figure = Figure(figsize=(10.5, 7.6), layout="constrained")
-    view = View(agent, surroundings, lambda: figure.subplots(2, 2).ravel())
-    view.see(situation, agent.num_flow_steps)
-    return figure, view.weigh(setting)
+    view = View(finder, lambda: figure.subplots(2, 2).ravel())
+    view.look_at(state, inference.num_flow_steps)
+    return figure, view.weigh(inference)
 
 
-def _sentence(shown: Shown, setting: Setting, situation: Situation) -> str:
-    reading, n = shown.reading, shown.num_candidates
-    best, picked = shown.roles["best"], int(reading.index)
-    law = [np.asarray(array)[shown.count_index, best] for array in (shown.look.laws.atoms, shown.look.laws.weights)]
-    atoms = law[0][law[1] > 0]
+def _sentence(data: PanelData, inference: InferenceConfig, state: ShownState) -> str:
+    reading, n = data.reading, data.num_candidates
+    best, picked = data.roles["best"], int(reading.index)
+    distribution = [
+        np.asarray(array)[data.count_index, best]
+        for array in (data.look.distributions.atoms, data.look.distributions.weights)
+    ]
+    atoms = distribution[0][distribution[1] > 0]
     return (
-        f"At {situation.name}, with τ_R = {setting.tau_r:.3g} and τ_Q = {setting.tau_q:.3g}: the best of {n} "
-        f"candidates has Q* = {reading.value[best]:.1f} (its law runs from {atoms.min():.1f} to {atoms.max():.1f}) and "
-        f"is picked with probability {reading.weights[best]:.0%}; {reading.num_effective:.1f} of {n} count, the choice "
-        f"is {abs(reading.kl):.2f} nats from the base policy. "
+        f"At {state.name}, with τ_R = {inference.tau_r:.3g} and τ_Q = {inference.tau_q:.3g}: the best of {n} "
+        f"candidates has Q* = {reading.value[best]:.1f} (its distribution runs from {atoms.min():.1f} to "
+        f"{atoms.max():.1f}) and is picked with probability {reading.weights[best]:.0%}; {reading.num_effective:.1f} "
+        f"of {n} count, the choice is {abs(reading.kl):.2f} nats from the base policy. "
         + (
             "This draw picks the best."
             if picked == best
             else f"This draw picks one with Q* = {reading.value[picked]:.1f}."
         )
-        + f" Returns recorded nearby: {situation.recorded.mean():.1f} on average."
+        + f" Returns recorded nearby: {state.recorded.mean():.1f} on average."
     )

@@ -15,16 +15,24 @@ from evor_eqx.evaluation.recording import Recording
 from evor_eqx.system import paths
 from evor_eqx.system.files import replacing
 from evor_eqx.widgets.canvas import Canvas
-from evor_eqx.widgets.rollouts.panels import COLORS, FramePanel, LawPanel, PathPanel, ValuePanel, describe
+from evor_eqx.widgets.rollouts.panels import COLORS, DistributionPanel, FramePanel, PathPanel, ValuePanel, describe
 
 _NUM_COLORS = 64  # of a GIF's picture
 
 
 def rollout_figure(recordings: Sequence[Recording]) -> Figure:
-    """The first, the middle and the last decision of each recording: the viewer's static twin.
+    """Draw the first, the middle and the last decision of each recording: the viewer for print.
 
-    A row of pictures (or of ways, where there are none) and one of laws for each recording; at the right the whole way
-    and the values, with the three decisions marked. Raises UserError unless there are one or two recordings.
+    Each recording has a row of pictures (or of paths, where there are none) and one of return distributions. At the
+    right are the whole path and the values, with the three decisions marked.
+
+    **Arguments:**
+
+    - `recordings`: one or two recordings, A and B.
+
+    **Raises:**
+
+    UserError for another number of recordings.
     """
     names = _names(recordings)
     with style.context(paths.style_file()):
@@ -43,7 +51,7 @@ def _three_decisions(part, name: str, recording: Recording) -> None:
     for number, (decision, (above, below)) in enumerate(zip(decisions, axes[:, :3].T, strict=True), start=1):
         has_pictures = recording.frames is not None
         panel = FramePanel(above, recording) if has_pictures else PathPanel(above, recording, color)
-        panels = [panel, LawPanel(below, recording, color)]
+        panels = [panel, DistributionPanel(below, recording, color)]
         for panel in panels:
             panel.show(decision)
         above.set_title(f"{number}: step {recording.step[decision]}")
@@ -64,10 +72,25 @@ def save_gif(
     seconds: float = 6.0,
     max_bytes: int = 2_000_000,
 ) -> Path:
-    """Write one or two recordings side by side, pictures (or ways) beside laws, as a GIF, and return its path.
+    """Write recordings side by side as a GIF: pictures (or paths) beside return distributions.
 
-    At most `num_frames` decisions, evenly spread, in `seconds`; halved until the file has at most `max_bytes`. Both
-    show the same environment step; the shorter one waits at its end.
+    Both show the same environment step; the shorter one waits at its end.
+
+    **Arguments:**
+
+    - `recordings`: one or two recordings, A and B.
+    - `path`: the file to write.
+    - `num_frames`: the largest number of decisions, evenly spread.
+    - `seconds`: how long the film lasts.
+    - `max_bytes`: frames are halved until the file is no larger.
+
+    **Returns:**
+
+    The file's path.
+
+    **Raises:**
+
+    UserError for another number of recordings.
     """
     names = _names(recordings)
     num_decisions = max(len(recording.step) for recording in recordings)
@@ -97,7 +120,7 @@ def _film(names: Sequence[str], recordings: Sequence[Recording], decisions: list
             part.suptitle(f"{name}: {describe(recording)}", fontsize=7)
             has_pictures = recording.frames is not None
             seen = FramePanel(left, recording) if has_pictures else PathPanel(left, recording, COLORS[name])
-            panels.append((recording, seen, LawPanel(right, recording, COLORS[name])))
+            panels.append((recording, seen, DistributionPanel(right, recording, COLORS[name])))
         canvas.redraw(artist for _, *pair in panels for panel in pair for artist in panel.moving)
     return np.stack([_picture(canvas, panels, decision) for decision in decisions])
 
@@ -113,5 +136,5 @@ def _picture(canvas: Canvas, panels, decision: int) -> np.ndarray:
 
 def _names(recordings: Sequence[Recording]) -> list[str]:
     if not 1 <= len(recordings) <= len(COLORS):
-        raise UserError(f"{len(recordings)} recordings: expected one or two, A and B; record a setting first")
+        raise UserError(f"{len(recordings)} recordings: expected one or two, A and B; record an episode first")
     return list(COLORS)[: len(recordings)]

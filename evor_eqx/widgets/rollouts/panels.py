@@ -1,7 +1,7 @@
-"""The four pictures of a recorded episode: what was seen, the way, the law of what was chosen, values along the way.
+"""Four pictures of a recorded episode: the simulator's view, the path, the chosen return distribution, the values.
 
-Each sets up its axis for the whole episode once; `show(decision)` then only moves the artists in `moving`. The viewer,
-its static twin and the GIF draw with the same four.
+Each sets up its axes for the whole episode once; `show(decision)` then only moves the artists in `moving`. The viewer,
+the figure for print and the GIF use the same four panels.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ _MAZE_SCALE = 3.0  # candidates in a maze are drawn longer, to be seen
 
 
 class FramePanel:
-    """The picture of the state that the decision was taken from."""
+    """The simulator's picture of the state in which the decision was made."""
 
     def __init__(self, ax: Axes, recording: Recording):
         self.frames = recording.frames
@@ -41,7 +41,7 @@ class FramePanel:
 
 
 class PathPanel:
-    """The way on the maze's map, or the gripper's seen from above, and where this decision's candidates lead."""
+    """The path on the maze's map, or the gripper's seen from above, and where this decision's candidates lead."""
 
     def __init__(self, ax: Axes, recording: Recording, color: str):
         self.recording, self.path = recording, recording.path[:, :2]
@@ -70,24 +70,24 @@ class PathPanel:
         self.choice.set_data(*np.stack([here, ends[index]]).T)
 
 
-class LawPanel:
-    """The law of the chosen candidate as a distribution function, its Q*, and the return that came of it."""
+class DistributionPanel:
+    """The return distribution of the chosen candidate, its Q*, and the return that followed."""
 
     def __init__(self, ax: Axes, recording: Recording, color: str):
         self.recording = recording
         self.value, self.realised_return = recording.picked_value, recording.realised
-        (self.law,) = ax.step([], [], where="post", color=color, label="law")
+        (self.distribution,) = ax.step([], [], where="post", color=color, label="distribution")
         (self.soft,) = ax.plot([], [], color=color, linestyle=":", label="$Q^*$")
         (self.realised,) = ax.plot([], [], label="realised", **plotting.TRUTH)
         ax.set(xlim=_limits(recording.atoms, self.realised_return), ylim=(-0.02, 1.02))
         ax.set(xlabel="reward-to-go (return)", ylabel="probability of at most this")
         _legend_above(ax)
-        self.moving: list[Artist] = [self.law, self.soft, self.realised]
+        self.moving: list[Artist] = [self.distribution, self.soft, self.realised]
 
     def show(self, decision: int) -> None:
         """Go to a decision."""
-        law = self.recording.atoms[decision], self.recording.law_weights[decision]
-        self.law.set_data(*plotting.cdf_corners(*law))
+        distribution = self.recording.atoms[decision], self.recording.distribution_weights[decision]
+        self.distribution.set_data(*plotting.cdf_corners(*distribution))
         for line, value in ((self.soft, self.value), (self.realised, self.realised_return)):
             line.set_data([value[decision]] * 2, [0, 1])
 
@@ -116,9 +116,11 @@ class ValuePanel:
 
 
 def describe(recording: Recording) -> str:
-    """The setting, for titles."""
-    setting = recording.episode.setting
-    return f"$N_\\pi$ = {setting.num_candidates}, $\\tau_R$ = {setting.tau_r:.3g}, $\\tau_Q$ = {setting.tau_q:.3g}"
+    """The inference settings of a recording, for titles."""
+    inference = recording.episode.inference
+    return (
+        f"$N_\\pi$ = {inference.num_candidates}, $\\tau_R$ = {inference.tau_r:.3g}, $\\tau_Q$ = {inference.tau_q:.3g}"
+    )
 
 
 def _limits(*arrays: np.ndarray) -> tuple[float, float]:
@@ -144,9 +146,9 @@ def _table(ax: Axes, recording: Recording) -> None:
 
 
 def _candidate_ends(recording: Recording) -> np.ndarray:
-    """[decisions, cand, 2]: where each candidate leads, from the present place; no way at all for legs' torques."""
+    """[decisions, cand, 2]: where each candidate leads, from the present place; nowhere for the torques of legs."""
     candidates: Any = recording.candidates
-    if recording.task.dataset.startswith("antmaze"):
+    if recording.task.family == "antmaze":
         return np.zeros((*candidates.shape[:2], 2))
     ends = displacement(recording.task, candidates.reshape(-1, candidates.shape[2]), recording.act_size)
     return ends.reshape(*candidates.shape[:2], 2) * (1.0 if recording.layout is None else _MAZE_SCALE)

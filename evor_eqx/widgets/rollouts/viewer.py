@@ -1,7 +1,7 @@
-"""The rollout viewer: one episode with two settings of the sliders, A and B, on the same seed, side by side.
+"""The rollout viewer: one episode with two inference settings, A and B, on the same seed, side by side.
 
-A button runs and records both; a slider, or Play, then goes through their decisions. Whatever goes wrong becomes a
-sentence below the controls, and the controls stay usable. Without OpenGL everything but the pictures is there.
+A button runs and records both. A slider, or Play, then goes through their decisions. Whatever goes wrong becomes a
+sentence below the controls, and the controls stay usable. Without OpenGL only the pictures of the physics are missing.
 """
 
 import dataclasses
@@ -12,16 +12,16 @@ from typing import Any
 import ipywidgets as w
 from matplotlib import style
 
-from evor_eqx.config import Setting
+from evor_eqx.config import InferenceConfig
 from evor_eqx.envs import rendering
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.recording import Recording, record
 from evor_eqx.system import paths
 from evor_eqx.widgets.canvas import Canvas
 from evor_eqx.widgets.controls import control, name_handles, say, spoken
-from evor_eqx.widgets.rollouts.panels import COLORS, FramePanel, LawPanel, PathPanel, ValuePanel, describe
-from evor_eqx.widgets.sliders import put, setting_sliders
-from evor_eqx.zoo.packed import Agent
+from evor_eqx.widgets.rollouts.panels import COLORS, DistributionPanel, FramePanel, PathPanel, ValuePanel, describe
+from evor_eqx.widgets.sliders import inference_sliders, put
+from evor_eqx.zoo.exhibits import Exhibit
 
 MILLISECONDS = 150  # between two decisions while playing
 
@@ -35,30 +35,39 @@ class Side:
 
 
 class RolloutViewer:
-    """The widget; `box` is what a notebook displays, `recordings` what was recorded last, by name (A, B).
+    """The viewer's widget; a notebook displays it as the value of a cell. `recordings` are the last ones, by name.
 
-    `agents` is one agent or several to choose from. A starts from the agent's setting, B from its base policy
-    (N_pi = 1). Raises UserError without any.
+    A starts from the agent's inference settings, B from its base policy (N_pi = 1).
+
+    **Arguments:**
+
+    - `exhibits`: one agent on its task, or several to choose from.
+
+    **Raises:**
+
+    UserError without any.
     """
 
-    def __init__(self, agents: Agent | Sequence[Agent]):
-        self.agents = [agents] if isinstance(agents, Agent) else list(agents)
+    def __init__(self, exhibits: Exhibit | Sequence[Exhibit]):
+        self.exhibits = [exhibits] if isinstance(exhibits, Exhibit) else list(exhibits)
         self.recordings: dict[str, Recording] = {}
-        if not self.agents:
+        if not self.exhibits:
             raise UserError("no agents to roll out: expected at least one; train one with `evor train`")
         self.text, self.canvas, self._sides = spoken(name="sentence"), Canvas(1180, 600, "rollout"), []
         self.canvas.image.layout.display = "none"  # until there is something to see
-        options = [(agent.name, agent) for agent in self.agents]
-        self.agent: Any = control(w.Dropdown(options=options), "agent", "agent", "The base policy and critic that act.")
+        options = [(exhibit.name, exhibit) for exhibit in self.exhibits]
+        self.exhibit: Any = control(
+            w.Dropdown(options=options), "agent", "agent", "The base policy and critic that act."
+        )
         self.seed = control(w.IntText(value=0), "seed", "seed", "Decides the start and all draws, for A and B alike.")
         self.sliders = {
-            name: setting_sliders("tau_r", "tau_q", "num_candidates", side=name, continuous=False) for name in COLORS
+            name: inference_sliders("tau_r", "tau_q", "num_candidates", side=name, continuous=False) for name in COLORS
         }
         self.button = control(w.Button(), "record", "Record A and B", "Run one episode with each setting, and keep it.")
         self.play = control(w.Play(interval=MILLISECONDS, max=0), "play", "play", "Go through the decisions.")
         self.decision = control(w.IntSlider(max=0), "decision", "decision", "Which decision of the episodes is shown.")
         self._link = w.jslink((self.play, "value"), (self.decision, "value"))
-        self.agent.observe(lambda _: self._choose(), "value")
+        self.exhibit.observe(lambda _: self._choose(), "value")
         self.button.on_click(lambda _: self.run())
         self.decision.observe(lambda _: self._show(), "value")
         self.box = self._arrange()
@@ -69,10 +78,11 @@ class RolloutViewer:
 
         display(self.box, name_handles())
 
-    def settings(self) -> dict[str, Setting]:
-        """What the sliders say, for A and for B."""
+    def settings(self) -> dict[str, InferenceConfig]:
+        """The inference settings that the sliders stand for, of A and of B."""
+        start = self.exhibit.value.agent.inference
         return {
-            name: dataclasses.replace(self.agent.value.setting, **{key: slider.value for key, slider in group.items()})
+            name: dataclasses.replace(start, **{field: slider.value for field, slider in group.items()})
             for name, group in self.sliders.items()
         }
 
@@ -80,11 +90,11 @@ class RolloutViewer:
         """Record both settings, as the button does."""
         self.button.disabled = True
         try:
-            agent, settings, recordings = self.agent.value, self.settings(), {}
-            for name, setting in settings.items():
-                say(self.text, f"Recording {name}: one episode of {agent.name}, seed {self.seed.value} …")
-                models = agent.policy, agent.critic, agent.task
-                recordings[name] = record(*models, setting, agent.num_flow_steps, self.seed.value)
+            exhibit, recordings = self.exhibit.value, {}
+            for name, inference in self.settings().items():
+                say(self.text, f"Recording {name}: one episode of {exhibit.name}, seed {self.seed.value} …")
+                agent = exhibit.agent.replace(inference=inference)
+                recordings[name] = record(agent, exhibit.task, self.seed.value)
             self.recordings = recordings
             self._draw()
             say(self.text, sentence(self.recordings))
@@ -96,7 +106,7 @@ class RolloutViewer:
     def _arrange(self) -> w.Widget:
         wrap = w.Layout(flex_flow="row wrap", width="100%")
         groups = [w.VBox([w.HTML(f"<b>{name}</b>"), *group.values()]) for name, group in self.sliders.items()]
-        choices = w.VBox([self.agent, self.seed, self.button])
+        choices = w.VBox([self.exhibit, self.seed, self.button])
         steps = w.Box([self.play, self.decision], layout=wrap)
         box = w.VBox([w.Box([choices, *groups], layout=wrap), self.text, steps, self.canvas.image])
         box.add_class("evor-viewer")
@@ -104,9 +114,9 @@ class RolloutViewer:
 
     def _choose(self) -> None:
         """Put the sliders where the chosen agent starts from; nothing is recorded yet."""
-        setting: Setting = self.agent.value.setting
-        for name, num_candidates in zip(COLORS, (setting.num_candidates, 1), strict=True):
-            put(self.sliders[name], dataclasses.replace(setting, num_candidates=num_candidates))
+        inference: InferenceConfig = self.exhibit.value.agent.inference
+        for name, num_candidates in zip(COLORS, (inference.num_candidates, 1), strict=True):
+            put(self.sliders[name], dataclasses.replace(inference, num_candidates=num_candidates))
         say(self.text, "Choose two settings and a seed, then press “Record A and B”.")
 
     def _draw(self) -> None:
@@ -120,7 +130,7 @@ class RolloutViewer:
             for part, (name, recording) in zip(parts.flat, self.recordings.items(), strict=True):
                 axes, color = part.subplots(2, 2), COLORS[name]
                 part.suptitle(f"{name}: {describe(recording)}", fontsize=11, fontweight="bold", color=color)
-                kinds = zip((PathPanel, LawPanel, ValuePanel), axes.flat[1:], strict=True)
+                kinds = zip((PathPanel, DistributionPanel, ValuePanel), axes.flat[1:], strict=True)
                 panels = [FramePanel(axes[0, 0], recording), *(kind(ax, recording, color) for kind, ax in kinds)]
                 self._sides.append(Side(recording, panels))
             self._move(0)
@@ -141,7 +151,7 @@ class RolloutViewer:
 
 
 def sentence(recordings: dict[str, Recording]) -> str:
-    """What recordings, by name, say; and why there are no pictures, if there are none."""
+    """What happened in recordings (by name), and why there are no pictures if there are none."""
     parts = [_outcome(name, recording) for name, recording in recordings.items()]
     starts = [recording.picked_value[0] for recording in recordings.values()]
     gaps = [recording.return_to_go[0] for recording in recordings.values()]

@@ -1,0 +1,1 @@
+"""A training to look at while it runs."""

@@ -1,6 +1,6 @@
-"""What a training looks like: curves against updates, and laws at a few states. Drawn once, then only given new data.
+"""Pictures of a training: curves against updates, and return distributions at a few states.
 
-The live view and its static twin draw the same panels.
+Axes are drawn once, and the artists are given new data. The live view and the figure for print draw the same panels.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from evor_eqx import plotting
-from evor_eqx.distributions import ReturnLaw
+from evor_eqx.distributions import ReturnDistribution
 from evor_eqx.evaluation.held_out import Probes
 from evor_eqx.pipeline import loading
 from evor_eqx.runs.run import Run
@@ -39,11 +39,11 @@ class Curves:
         return list(self._lines.values())
 
     def expect(self, num_updates: int) -> None:
-        """Make room for so many updates."""
+        """Make room for this many updates."""
         self.ax.set_xlim(0, num_updates)
 
     def show(self, columns: dict[str, np.ndarray]) -> bool:
-        """Draw what `Run.metrics` says; True if the axes had to grow for it."""
+        """Draw the columns of `Run.metrics`; returns True if the axes had to grow for them."""
         for name, line in self._lines.items():
             line.set_data(columns.get("step", _NOTHING), columns.get(name, _NOTHING))
         drawn = np.concatenate([columns.get(name, _NOTHING) for name in self._lines])
@@ -55,8 +55,8 @@ class Curves:
         return True
 
 
-class LawPanel:
-    """The laws of a critic at three held-out states, beside what was recorded there."""
+class DistributionPanel:
+    """The distributions of a critic at three held-out states, beside what was recorded there."""
 
     def __init__(self, axes: Iterable[Axes]):
         self._axes = list(axes)
@@ -81,9 +81,11 @@ class LawPanel:
             ax.lines[0].set_data(*plotting.cdf_corners(returns, _equal_weights(returns)))
             ax.set_xlim(low - margin, high + margin)
 
-    def show(self, laws: ReturnLaw) -> None:
-        """Draw the laws at the three probes."""
-        for line, atoms, weights in zip(self.moving, np.asarray(laws.atoms), np.asarray(laws.weights), strict=True):
+    def show(self, distributions: ReturnDistribution) -> None:
+        """Draw the distributions at the three probes."""
+        for line, atoms, weights in zip(
+            self.moving, np.asarray(distributions.atoms), np.asarray(distributions.weights), strict=True
+        ):
             line.set_data(*plotting.cdf_corners(atoms, weights))  # type: ignore[attr-defined]
 
 
@@ -99,9 +101,13 @@ def held_out_curves(ax: Axes) -> Curves:
 
 
 def training_figure(run: Run, probes: Probes | None = None) -> Figure:
-    """The live view's panels on one figure: from the metrics of a finished run and, with probes, its critic's laws.
+    """Draw the live view's panels for a finished run on one figure.
 
-    Without probes (a base policy, a critic of several tasks), the loss alone.
+    **Arguments:**
+
+    - `run`: the run of a base policy or a critic.
+    - `probes`: the states at which the critic's return distributions are drawn. Without them (a base policy, critics of
+      several tasks) the figure shows the loss alone.
     """
     with matplotlib.style.context(paths.style_file()):
         figure = Figure(figsize=(10, 7) if probes else (5, 3.5), layout="constrained")
@@ -110,9 +116,9 @@ def training_figure(run: Run, probes: Probes | None = None) -> Figure:
         else:
             axes = figure.subplot_mosaic("AAABBB;CCDDEE")
             curves = [loss_curves(axes["A"]), held_out_curves(axes["B"])]
-            laws = LawPanel([axes[place] for place in "CDE"])
-            laws.expect(probes)
-            laws.show(probes.laws(loading.load_critic(run).model))
+            distributions = DistributionPanel([axes[place] for place in "CDE"])
+            distributions.expect(probes)
+            distributions.show(probes.distributions(loading.load_critic(run).model))
         columns = run.metrics()
         for each in curves:
             each.expect(int(columns["step"][-1]))

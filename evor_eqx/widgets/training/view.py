@@ -1,7 +1,7 @@
-"""Training to look at: a thread of the kernel trains in a run folder; a button stops it and lets it go on.
+"""Training to watch: a thread of the kernel trains in a run folder, and a button stops and resumes it.
 
-The folder is the one that `evor train` uses, so what was stopped here goes on there, or in another notebook, with the
-same numbers. While the thread trains, the other cells of the notebook run.
+The folder is the one that `evor train` uses. A training that was stopped here resumes there, or in another notebook,
+with the same numbers. While the thread trains, the other cells of the notebook run.
 """
 
 import atexit
@@ -28,10 +28,10 @@ from evor_eqx.presets import preset as named_preset
 from evor_eqx.runs.run import Run
 from evor_eqx.system import paths, progress
 from evor_eqx.system.signals import Stopped
-from evor_eqx.training import fit
+from evor_eqx.training.fit import Trained
 from evor_eqx.widgets.canvas import Canvas
 from evor_eqx.widgets.controls import control, say, spoken
-from evor_eqx.widgets.training.panels import LawPanel, held_out_curves, loss_curves
+from evor_eqx.widgets.training.panels import DistributionPanel, held_out_curves, loss_curves
 
 DRAW_EVERY = 0.5  # seconds
 SAY_EVERY = 3.0  # seconds: a screen reader has to finish a sentence before the next
@@ -51,15 +51,21 @@ class _Job:
     run: Run
     num_updates: int
     probes: Probes | None
-    ensure: Callable[..., fit.Trained]
+    ensure: Callable[..., Trained]
 
 
 class TrainingView:
-    """A training with its loss, its distance to held-out returns and its laws at three states, as they change.
+    """A training with its loss, its distance to held-out returns and its return distributions at three states.
 
-    `task_name` as for `evor train`. The `phase` "policy" trains the base policy of the task's dataset; "critic" also
-    makes it if it is missing, but shows the critic. `config` takes the place of the preset's. What goes wrong is said
-    in the line below the button, never raised.
+    What goes wrong is said in the line below the button, never raised.
+
+    **Arguments:**
+
+    - `task_name`: as for `evor train`.
+    - `preset`: smoke, laptop or paper.
+    - `phase`: policy trains the base policy of the task's dataset. critic trains it too if it is missing, and shows the
+      critic.
+    - `config`: the experiment, in place of the preset's.
     """
 
     def __init__(self, task_name: str, preset: str = "smoke", phase: str = "critic", config: Config | None = None):
@@ -72,11 +78,11 @@ class TrainingView:
         self.line = spoken("Nothing trains yet.")
         with matplotlib.style.context(paths.style_file()):
             self._curves = [_shown(Canvas(440, 320, "loss"), loss_curves)]
-            self._laws = None
+            self._distributions = None
             if phase != "policy":
                 self._curves.append(_shown(Canvas(440, 320, "distance"), held_out_curves))
-                self._laws = _shown(Canvas(890, 300, "laws"), LawPanel, 3)
-        panels = [*self._curves, self._laws] if self._laws else self._curves
+                self._distributions = _shown(Canvas(890, 300, "distributions"), DistributionPanel, 3)
+        panels = [*self._curves, self._distributions] if self._distributions else self._curves
         pictures = ipywidgets.HBox([canvas.image for canvas, _ in panels], layout={"flex_flow": "row wrap"})
         self.box = ipywidgets.VBox([self.button, self.line, pictures])
 
@@ -103,17 +109,17 @@ class TrainingView:
             self._say("Stopping at the end of this block of updates.")
 
     def wait(self, seconds: int | float | None = None) -> None:
-        """Wait until the thread has come to its end, at most so long."""
+        """Wait until the thread has ended, at most this long."""
         if self._thread.ident is not None:
             self._thread.join(seconds)
 
     def _finish(self) -> None:
-        """When the kernel ends: nothing is lost."""
+        """Stop and save when the kernel ends."""
         self._stop.set()
         self.wait()
 
     def _work(self) -> None:
-        """The thread: train, and end with a sentence and a label for the button, whatever happens."""
+        """Train in the thread, and end with a sentence and a label for the button, whatever happens."""
         label = "Resume"
         try:
             with progress.listening(self._hear):
@@ -138,14 +144,14 @@ class TrainingView:
             curves.expect(job.num_updates)
             curves.show(job.run.metrics())  # of earlier sittings
             _redraw(canvas, curves)
-        if self._laws and job.probes:
-            canvas, laws = self._laws
-            laws.expect(job.probes)
-            _redraw(canvas, laws)
-        self._draw_laws(job.ensure(watch=self._watch).model)
+        if self._distributions and job.probes:
+            canvas, distributions = self._distributions
+            distributions.expect(job.probes)
+            _redraw(canvas, distributions)
+        self._draw_distributions(job.ensure(watch=self._watch).model)
 
     def _hear(self, bar: progress.Told) -> None:
-        """Stop where that is wanted; else say how far the work is that comes before the training itself."""
+        """Stop if that was asked for; else say how far the work before the training is."""
         if self._stop.is_set():
             raise Stopped
         if self._job is None or bar.description != self._job.run.name:
@@ -153,10 +159,10 @@ class TrainingView:
             self._say(f"First {bar.description}{share}.", every=SAY_EVERY)
 
     def _watch(self, step: int, scalars: dict[str, Any], model: Any) -> None:
-        """What training calls between two blocks: draw and say where it is, but not too often."""
+        """Draw and say how far the training is; it is called between two blocks of updates."""
         if time.monotonic() - self._drawn >= DRAW_EVERY:
             self._draw_curves()
-            self._draw_laws(model)
+            self._draw_distributions(model)
             self._drawn = time.monotonic()
         self._say(f"Training: {self._state()}", every=SAY_EVERY)
 
@@ -168,14 +174,14 @@ class TrainingView:
             else:
                 canvas.refresh()
 
-    def _draw_laws(self, model: Any) -> None:
-        if self._laws and self._job and self._job.probes:
-            canvas, laws = self._laws
-            laws.show(self._job.probes.laws(model))
+    def _draw_distributions(self, model: Any) -> None:
+        if self._distributions and self._job and self._job.probes:
+            canvas, distributions = self._distributions
+            distributions.show(self._job.probes.distributions(model))
             canvas.refresh()
 
     def _state(self) -> str:
-        """The training in words; nothing before it is known which one."""
+        """The training in words; nothing before it has been found."""
         if self._job is None:
             return ""
         run = self._job.run
@@ -206,7 +212,14 @@ def _redraw(canvas: Canvas, panel: Any) -> None:
 
 
 def describe(columns: dict[str, np.ndarray], num_updates: int, updates_per_second: float | None) -> str:
-    """A run's metrics (`Run.metrics`) in words: how far, how fast, how long still, how good."""
+    """Put a run's metrics into words: how far it is, how fast, how long it still takes, how good it is.
+
+    **Arguments:**
+
+    - `columns`: the columns of `Run.metrics`.
+    - `num_updates`: updates of the whole training.
+    - `updates_per_second`: its speed; None if it is not known.
+    """
     if not columns:
         return f"0 of {num_updates:,} updates."
     done = int(columns["step"][-1])
@@ -221,7 +234,7 @@ def describe(columns: dict[str, np.ndarray], num_updates: int, updates_per_secon
 
 
 def _find(task_name: str, preset: str, phase: str, config: Config | None) -> _Job:
-    """The training that is asked for; makes its data if they are missing. UserError if there is no such thing."""
+    """The training that is asked for; makes its data if they are missing. Raises UserError if it does not exist."""
     if phase not in PHASES:
         raise UserError(f"phase is {phase!r}: expected one of {', '.join(PHASES)}")
     task, config = parse_task(task_name), config or named_preset(preset)

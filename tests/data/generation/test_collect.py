@@ -2,22 +2,18 @@
 
 import dataclasses
 import hashlib
-import os
 import platform
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.stats
 
-from evor_eqx.data.generation import collect, controllers
+from evor_eqx.data.generation import collect
+from evor_eqx.data.generation.arm import ArmCollector, is_healthy
 from evor_eqx.data.generation.plan import compute_plan
+from evor_eqx.data.generation.recipes import RECIPES
 from evor_eqx.errors import UserError
-from evor_eqx.system import progress
 
 MAZE, CUBE = "pointmaze-medium-navigate-v0", "cube-single-play-v0"
 
@@ -27,8 +23,8 @@ def short(monkeypatch):
     """Make a dataset's episodes short; the recipe travels to the workers with the work."""
 
     def shorten(dataset: str, episode_steps: int = 40):
-        recipe = dataclasses.replace(controllers.RECIPES[dataset], episode_steps=episode_steps)
-        monkeypatch.setitem(controllers.RECIPES, dataset, recipe)
+        recipe = dataclasses.replace(RECIPES[dataset], episode_steps=episode_steps)
+        monkeypatch.setitem(RECIPES, dataset, recipe)
         return recipe
 
     return shorten
@@ -46,7 +42,7 @@ def sequence(index: int) -> np.random.SeedSequence:
 
 
 def test_recipes_have_the_published_sizes():
-    sizes = {name: (r.num_episodes, r.episode_steps) for name, r in controllers.RECIPES.items()}
+    sizes = {name: (r.num_episodes, r.episode_steps) for name, r in RECIPES.items()}
     assert sizes["pointmaze-large-navigate-v0"] == sizes["scene-play-v0"] == (1000, 1001)
     assert sizes["pointmaze-giant-navigate-v0"] == (500, 2001)
     assert sizes["pointmaze-giant-stitch-v0"] == (5000, 201)
@@ -54,7 +50,7 @@ def test_recipes_have_the_published_sizes():
 
 
 def test_recipes_have_the_published_noise():
-    noise = {name: (r.noise, r.p_random_action) for name, r in controllers.RECIPES.items()}
+    noise = {name: (r.noise, r.p_random_action) for name, r in RECIPES.items()}
     assert noise[MAZE] == (0.5, 0.0)
     assert noise[CUBE] == (0.1, 0.0)
     assert noise["scene-noisy-v0"] == (0.1, 0.1)
@@ -67,7 +63,7 @@ def test_recipes_have_the_published_noise():
 @pytest.mark.parametrize("dataset", ["pointmaze-teleport-stitch-v0", CUBE, "scene-noisy-v0"])
 def test_an_episode_does_not_depend_on_those_before_it(short, dataset):
     recipe = short(dataset, 150)
-    used, new = controllers.make_collector(recipe), controllers.make_collector(recipe)
+    used, new = collect.make_collector(recipe), collect.make_collector(recipe)
     for index in (0, 1):
         used.episode(sequence(index))
     late, early = used.episode(sequence(2)), new.episode(sequence(2))
@@ -75,7 +71,7 @@ def test_an_episode_does_not_depend_on_those_before_it(short, dataset):
 
 
 def test_maze_actions_are_clipped_gaussians_around_ogbenchs_direction(short):
-    collector = controllers.make_collector(short(MAZE, 3001))
+    collector = collect.make_collector(short(MAZE, 3001))
     maze, directions, act = collector.maze, [], collector._action
 
     def act_and_ask(noise):
@@ -86,9 +82,9 @@ def test_maze_actions_are_clipped_gaussians_around_ogbenchs_direction(short):
 
     collector._action = act_and_ask
     actions, directions = collector.episode(sequence(0))["actions"], np.array(directions)
-    law = scipy.stats.norm(directions, 0.5)
-    low, high, inside = law.cdf(-1), law.cdf(1), np.abs(actions) < 1
-    level = ((law.cdf(actions) - low) / (high - low))[inside]  # uniform, if the law is right
+    distribution = scipy.stats.norm(directions, 0.5)
+    low, high, inside = distribution.cdf(-1), distribution.cdf(1), np.abs(actions) < 1
+    level = ((distribution.cdf(actions) - low) / (high - low))[inside]  # uniform, if the distribution is right
     assert scipy.stats.kstest(level, "uniform").pvalue > 0.01
     np.testing.assert_allclose((actions == 1).mean(), (1 - high).mean(), atol=0.02)  # three deviations of the mean
     np.testing.assert_allclose((actions == -1).mean(), low.mean(), atol=0.02)
@@ -96,7 +92,7 @@ def test_maze_actions_are_clipped_gaussians_around_ogbenchs_direction(short):
 
 @pytest.mark.parametrize("env_id", ["medium", "large", "giant", "teleport"])
 def test_goal_cells_and_nearby_cells_follow_from_the_map(env_id):
-    collector = controllers.make_collector(controllers.RECIPES[f"pointmaze-{env_id}-stitch-v0"])
+    collector = collect.make_collector(RECIPES[f"pointmaze-{env_id}-stitch-v0"])
     free = {tuple(cell) for cell in collector.cells}
     for i, j in free:
         neighbours = {(di, dj) for di, dj in [(1, 0), (-1, 0), (0, 1), (0, -1)] if (i + di, j + dj) in free}
@@ -111,7 +107,7 @@ def test_goal_cells_and_nearby_cells_follow_from_the_map(env_id):
 
 
 def test_the_fast_plan_is_ogbenchs(short):
-    collector = controllers.make_collector(short("scene-play-v0"))
+    collector = collect.make_collector(short("scene-play-v0"))
     arm = collector.env.unwrapped
     for controller in collector.controllers.values():
         for seed in range(10):
@@ -132,7 +128,7 @@ def _target(collector, seed: int):
 
 @pytest.mark.parametrize(("dataset", "low", "high"), [(CUBE, 0.0, 0.0), ("cube-double-play-v0", 0.0, 0.25)])
 def test_the_stacking_probability_is_drawn_once_an_episode(short, dataset, low, high):
-    collector = controllers.make_collector(short(dataset, 400))
+    collector = collect.make_collector(short(dataset, 400))
     arm, used = collector.env.unwrapped, []
     set_new_target = type(arm).set_new_target
     arm.set_new_target = lambda p_stack=None, **kw: (used.append(p_stack), set_new_target(arm, **kw))[1]
@@ -149,16 +145,16 @@ def test_the_health_check_knows_the_table_and_the_drawer():
         rows[3, 15:17] = y, z
         return rows
 
-    assert controllers.is_healthy(qpos(0.1, 0.02))
-    assert controllers.is_healthy(qpos(-0.35, 0.066))  # in the drawer
-    assert not controllers.is_healthy(qpos(-0.35, 0.02))  # on the floor beside it
-    assert not controllers.is_healthy(qpos(-0.35, 0.1))
-    assert not controllers.is_healthy(qpos(0.29, 0.02))
+    assert is_healthy(qpos(0.1, 0.02))
+    assert is_healthy(qpos(-0.35, 0.066))  # in the drawer
+    assert not is_healthy(qpos(-0.35, 0.02))  # on the floor beside it
+    assert not is_healthy(qpos(-0.35, 0.1))
+    assert not is_healthy(qpos(0.29, 0.02))
 
 
 def test_an_unhealthy_episode_is_drawn_again():
-    collector = object.__new__(controllers.ArmCollector)
-    collector.recipe = controllers.RECIPES["scene-play-v0"]
+    collector = object.__new__(ArmCollector)
+    collector.recipe = RECIPES["scene-play-v0"]
     attempts = iter([np.full((3, 25), 0.3), np.zeros((3, 25))])
     seeds = []
     collector._attempt = lambda rng, env_seed: (seeds.append(env_seed), {"qpos": next(attempts)})[1]
@@ -234,57 +230,9 @@ def test_what_is_made_is_not_made_again_unless_the_recipe_changed(short, tmp_pat
         assert len(file["terminals"]) == 50
 
 
-# No guard of `__main__`: workers do not run the script again.
-SCRIPT = f"""
-import dataclasses, sys
-from pathlib import Path
-from evor_eqx.data import controllers, generate
-controllers.RECIPES["{MAZE}"] = dataclasses.replace(controllers.RECIPES["{MAZE}"], episode_steps=1500)
-generate.generate("{MAZE}", num_episodes=30, num_workers=2, folder=Path(sys.argv[1]))
-"""
-
-
-@pytest.mark.fault
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_killed_generation_is_taken_up_again_and_ends_the_same(short, monkeypatch, tmp_path, how):
-    short(MAZE, 1500)
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
-    process = subprocess.Popen(
-        [sys.executable, str(script), str(tmp_path)],
-        env=os.environ | {"PYTHONPATH": os.getcwd()},
-        stderr=subprocess.DEVNULL,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore Ctrl-C
-    )
-    parts = tmp_path / f"{MAZE}_e30_s0.parts"
-    while len(list(parts.glob("[!.]*.npz"))) < 4:
-        assert process.poll() is None
-        time.sleep(0.02)
-    process.send_signal(how)
-    assert process.wait(timeout=30) != 0
-    kept = sorted(parts.glob("[!.]*.npz"))
-    assert len(kept) >= 4
-    assert not (tmp_path / f"{MAZE}_e30_s0.json").exists()
-    kept[0].write_bytes(kept[0].read_bytes()[:1000])  # a damaged part is made again
-    (parts / "train-00000-1-stale000.npz").write_bytes(b"of another recipe")
-    untouched = kept[1].stat().st_mtime_ns
-    seen = []
-
-    def spy(total, description, unit, done):
-        seen.append((done, kept[1].stat().st_mtime_ns))
-        return progress.bar(total, description, unit, done)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(collect, "bar", spy)
-        resumed = collect.generate(MAZE, num_episodes=30, num_workers=2, folder=tmp_path)
-    assert seen[0][0] >= 3 * 1500
-    assert seen[0][1] == untouched
-    assert digests(resumed) == digests(collect.generate(MAZE, num_episodes=30, folder=tmp_path / "undisturbed"))
-
-
 def test_a_workers_error_is_one_clear_error(monkeypatch, tmp_path):
-    recipe = dataclasses.replace(controllers.RECIPES[MAZE], env_id="pointmaze-nowhere-v0")
-    monkeypatch.setitem(controllers.RECIPES, MAZE, recipe)
+    recipe = dataclasses.replace(RECIPES[MAZE], env_id="pointmaze-nowhere-v0")
+    monkeypatch.setitem(RECIPES, MAZE, recipe)
     with pytest.raises(RuntimeError, match=r"a worker failed at (train|val) episodes 0 to 0 of pointmaze-nowhere"):
         collect.generate(MAZE, num_episodes=1, folder=tmp_path)
 

@@ -5,46 +5,56 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from evor_eqx.agent import agent
-from evor_eqx.config import CriticConfig, NetworkConfig, PolicyConfig
+from evor_eqx.agent.agent import Agent
+from evor_eqx.agent.selection import candidate_weights
+from evor_eqx.config import FieldConfig, InferenceConfig, PolicyConfig
 from evor_eqx.critics.base import ReturnScale
 from evor_eqx.critics.factory import make_critic
+from evor_eqx.critics.registry import critic_config
 from evor_eqx.envs.tasks import parse_task
 from evor_eqx.errors import UserError
 from evor_eqx.policy import make_policy
-from evor_eqx.widgets.explorer import decision as explore
+from evor_eqx.widgets.explorer import decision
 
 KEY, NUM_STEPS = jax.random.key(3), 4
 
 
 def models(kind="flow"):
-    network = NetworkConfig(width=16, depth=1)
+    network = FieldConfig(width=16, depth=1)
     policy = make_policy(PolicyConfig(network=network), 3, 2, key=jax.random.key(0))
     scale = ReturnScale(*map(jnp.asarray, (0.0, 1.0, -5.0, 5.0)))
-    config = CriticConfig(kind=kind, network=network, num_members=2)
+    config = critic_config(kind)(network=network, num_members=2)
     critic = make_critic(config, 3, 2, key=jax.random.key(1), scale=scale)
     return policy, critic
 
 
 def looked(policy, critic):
-    return explore.look(policy, critic, jnp.ones(3), jnp.zeros(2), jnp.asarray(NUM_STEPS), key=KEY)
+    return decision.look(policy, critic, jnp.ones(3), jnp.zeros(2), jnp.asarray(NUM_STEPS), key=KEY)
 
 
-def weighed(seen, num_candidates, num_returns, tau_r, tau_q):
-    index = explore.NUM_RETURNS.index(num_returns)
-    return explore.weigh(seen, *map(jnp.asarray, (num_candidates, index, float(tau_r), float(tau_q))))
+def weighed(seen, num_candidates, num_returns, tau_r, tau_q, selection=candidate_weights):
+    index = decision.NUM_RETURNS.index(num_returns)
+    return decision.weigh(seen, selection, *map(jnp.asarray, (num_candidates, index, float(tau_r), float(tau_q))))
+
+
+def uniform_over_the_better_half(value, tau_q):
+    """A selection rule that needs no temperature."""
+    better = value >= jnp.nanmedian(jnp.where(value > -jnp.inf, value, jnp.nan))
+    return better / jnp.sum(better)
 
 
 @pytest.mark.parametrize("kind", ["flow", "c51", "scalar"])
-@pytest.mark.parametrize("setting", [(64, 16, 3.0, 0.3), (8, 4, 0.1, 0.0), (1, 1, 30.0, 1.0), (32, 64, 1.0, np.inf)])
-def test_a_setting_reads_what_a_decision_with_it_would_do(kind, setting):
+@pytest.mark.parametrize("selection", [candidate_weights, uniform_over_the_better_half])
+@pytest.mark.parametrize("counts", [(64, 16, 3.0, 0.3), (8, 4, 0.1, 0.0), (1, 1, 30.0, 1.0), (32, 64, 1.0, np.inf)])
+def test_a_setting_reads_what_a_decision_with_it_would_do(kind, counts, selection):
     policy, critic = models(kind)
-    reading = weighed(looked(policy, critic), *setting)
-    num_candidates, num_returns, tau_r, tau_q = setting
-    decision = agent.decide(policy, critic, jnp.ones(3), num_candidates, num_returns, tau_r, tau_q, NUM_STEPS, key=KEY)
-    np.testing.assert_allclose(reading.value[:num_candidates], decision.value, rtol=1e-5, atol=1e-6)  # rounding
-    np.testing.assert_allclose(reading.weights[:num_candidates], decision.weights, rtol=1e-4, atol=1e-6)
-    assert int(reading.index) == int(decision.index)
+    reading = weighed(looked(policy, critic), *counts, selection)
+    num_candidates, num_returns, tau_r, tau_q = counts
+    agent = Agent(policy, critic, InferenceConfig(num_candidates, tau_r, tau_q, num_returns, NUM_STEPS), selection)
+    expected = agent.decide(jnp.ones(3), key=KEY)
+    np.testing.assert_allclose(reading.value[:num_candidates], expected.value, rtol=1e-5, atol=1e-6)  # rounding
+    np.testing.assert_allclose(reading.weights[:num_candidates], expected.weights, rtol=1e-4, atol=1e-6)
+    assert int(reading.index) == int(expected.index)
     assert not np.any(reading.weights[num_candidates:])
 
 
@@ -66,16 +76,16 @@ def test_two_hundred_moves_of_all_sliders_compile_nothing():
     policy, critic = models()
     seen = looked(policy, critic)
     weighed(seen, 4, 4, 1.0, 1.0)
-    before = explore.weigh._cache_size()
+    before = decision.weigh._cached._cache_size()
     rng = np.random.default_rng(0)
     for _ in range(200):
-        weighed(seen, int(rng.choice(explore.NUM_CANDIDATES)), int(rng.choice(explore.NUM_RETURNS)), *rng.random(2))
-    assert explore.weigh._cache_size() == before
+        weighed(seen, int(rng.choice(decision.NUM_CANDIDATES)), int(rng.choice(decision.NUM_RETURNS)), *rng.random(2))
+    assert decision.weigh._cached._cache_size() == before
 
 
 def test_displacements_are_sums_of_actions_in_metres():
     chunks = np.array([[0.5, -1.0, 0.5, 0.0]])
     maze = parse_task("pointmaze-medium-navigate-task1")
-    np.testing.assert_allclose(explore.displacement(maze, chunks, 2), [[0.2, -0.2]])
+    np.testing.assert_allclose(decision.displacement(maze, chunks, 2), [[0.2, -0.2]])
     with pytest.raises(UserError, match="antmaze"):
-        explore.displacement(parse_task("antmaze-medium-navigate-task1"), chunks, 2)
+        decision.displacement(parse_task("antmaze-medium-navigate-task1"), chunks, 2)

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from matplotlib import style
 from PIL import Image
-from tiny import agent_without_data
+from tiny import exhibit_without_data
 
-from evor_eqx.config import Setting
 from evor_eqx.envs import rendering
 from evor_eqx.envs.tasks import parse_task
 from evor_eqx.errors import UserError
@@ -25,7 +24,7 @@ MAZE, ARM = "pointmaze-medium-navigate-task1", "cube-single-play-task2"
 
 @pytest.fixture(scope="module")
 def maze():
-    return agent_without_data(MAZE, chunk_length=50)
+    return exhibit_without_data(MAZE, chunk_length=50)
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +41,8 @@ def pixels(viewer):
 
 def test_the_button_records_both_settings_on_one_seed_and_says_what_happened(viewer):
     a, b = viewer.recordings.values()
-    assert (a.episode.setting, b.episode.setting) == tuple(viewer.settings().values())
-    assert b.episode.setting.num_candidates == 1 and a.episode.seed == b.episode.seed == 0
+    assert (a.episode.inference, b.episode.inference) == tuple(viewer.settings().values())
+    assert b.episode.inference.num_candidates == 1 and a.episode.seed == b.episode.seed == 0
     np.testing.assert_array_equal(a.path[0], b.path[0])
     assert "A did not reach the goal within 1000 steps; B did not" in viewer.text.value
     assert not viewer.button.disabled and viewer.decision.max == viewer.play.max == 19
@@ -63,11 +62,11 @@ def test_what_moves_is_what_a_full_drawing_would_show(viewer):
 def test_artists_follow_the_decision_and_the_shorter_episode_waits_at_its_end(viewer):
     side = viewer._sides[0]
     viewer.decision.value = 4
-    _, path, law, value = side.panels
+    _, path, distribution, value = side.panels
     np.testing.assert_allclose(np.ravel(path.now.get_data()), side.recording.path[200])
-    assert law.realised.get_xdata()[0] == pytest.approx(side.recording.return_to_go[4])
+    assert distribution.realised.get_xdata()[0] == pytest.approx(side.recording.return_to_go[4])
     assert value.dots.get_ydata()[0] == pytest.approx(side.recording.picked_value[4])
-    assert len(path.ways.get_segments()) == side.recording.episode.setting.num_candidates
+    assert len(path.ways.get_segments()) == side.recording.episode.inference.num_candidates
     viewer._move(10**6)
     np.testing.assert_allclose(np.ravel(path.now.get_data()), side.recording.path[950])
 
@@ -81,11 +80,11 @@ def test_a_bad_seed_is_a_sentence_and_the_controls_stay_usable(viewer, seed):
     viewer.seed.value = 0
 
 
-def test_a_policy_that_does_not_fit_is_a_sentence(maze):
+def test_an_agent_that_does_not_fit_is_a_sentence(maze):
     wrong = dataclasses.replace(maze, task=parse_task(ARM))
     opened = RolloutViewer([wrong])
     opened.button.click()
-    assert "choose a policy of cube-single-play-v0" in opened.text.value and not opened.recordings
+    assert "choose an agent of cube-single-play-v0" in opened.text.value and not opened.recordings
 
 
 def test_no_agents_are_a_user_error():
@@ -102,10 +101,10 @@ def test_without_a_backend_it_says_so_and_shows_the_rest(maze, monkeypatch):
 
 
 def test_another_agent_brings_its_setting_and_an_arm_is_seen_from_above(maze):
-    arm = agent_without_data(ARM, chunk_length=40)
-    arm = dataclasses.replace(arm, setting=Setting(num_candidates=5, tau_r=30.0, tau_q=0.0))
+    arm = exhibit_without_data(ARM, chunk_length=40)
+    arm = dataclasses.replace(arm, agent=arm.agent.replace(num_candidates=5, tau_r=30.0, tau_q=0.0, num_returns=16))
     opened = RolloutViewer([maze, arm])
-    opened.agent.value = arm
+    opened.exhibit.value = arm
     a, b = opened.settings().values()
     assert (a.num_candidates, a.tau_r, b.num_candidates) == (4, pytest.approx(30), 1)  # the nearest on the slider
     opened.button.click()

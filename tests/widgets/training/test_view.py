@@ -16,13 +16,14 @@ from matplotlib.figure import Figure
 
 from evor_eqx.config import TrainConfig
 from evor_eqx.data import loading
+from evor_eqx.distributions import ReturnDistribution
 from evor_eqx.envs.tasks import parse_task
 from evor_eqx.errors import UserError
-from evor_eqx.evaluation import held_out as compare
+from evor_eqx.evaluation.held_out import Probes
 from evor_eqx.pipeline import identity, stages
 from evor_eqx.presets import preset
-from evor_eqx.system.locks import lease
-from evor_eqx.widgets.training.panels import LawPanel, loss_curves, training_figure
+from evor_eqx.system.locks import lock
+from evor_eqx.widgets.training.panels import DistributionPanel, loss_curves, training_figure
 from evor_eqx.widgets.training.view import DRAW_EVERY, TrainingView, describe
 
 TASK = parse_task("pointmaze-medium-navigate-task1")
@@ -71,13 +72,13 @@ def test_curves_show_the_metrics_and_grow_only_when_they_must():
     assert curves.ax.get_ylim()[1] > 9.0
 
 
-def test_laws_are_drawn_as_distribution_functions_beside_the_recorded_ones():
-    panel = LawPanel(Figure().subplots(1, 3))
+def test_distributions_are_drawn_as_distribution_functions_beside_the_recorded_ones():
+    panel = DistributionPanel(Figure().subplots(1, 3))
     returns = [np.array([-3.0, -1.0, -2.0, -1.0]), np.array([-5.0]), np.empty(0)]
-    panel.expect(compare.Probes(np.zeros((3, 2)), np.zeros((3, 1)), returns, (-10.0, 0.0)))
+    panel.expect(Probes(np.zeros((3, 2)), np.zeros((3, 1)), returns, (-10.0, 0.0)))
     rng = np.random.default_rng(0)
     atoms, weights = rng.normal(size=(3, 5)), rng.dirichlet(np.ones(5), 3)
-    panel.show(compare.ReturnLaw(jnp.asarray(atoms), jnp.asarray(weights)))
+    panel.show(ReturnDistribution(jnp.asarray(atoms), jnp.asarray(weights)))
     for ax, z, w in zip(panel._axes, atoms, weights, strict=True):
         x, y = ax.lines[1].get_data()
         for at in np.linspace(-3, 3, 50):
@@ -141,7 +142,7 @@ def test_damaged_metrics_are_said_and_the_button_goes_on_working(home, monkeypat
 
 
 def test_a_bug_in_the_thread_is_said_too(home, monkeypatch):
-    monkeypatch.setattr(stages, "ensure_source", lambda *_: 1 / 0)
+    monkeypatch.setattr(identity, "ensure_source", lambda *_: 1 / 0)
     view = TrainingView(TASK.name)
     view.start()
     view.wait(60)
@@ -197,7 +198,7 @@ def test_a_run_that_another_holds_is_waited_for_in_words_and_the_wait_can_be_sto
     run = identity.policy_run(identity.ensure_source(TASK.dataset, config), replace(config))
     stages.ensure_policy(TASK.dataset, config)
     (run.path / "manifest.json").unlink()  # trained, but not known to be
-    with lease(run.path):
+    with lock(run.path):
         view.start()
         wait_until(lambda: "is being made by process" in said(view))
         assert f"process {os.getpid()} on " in said(view)
@@ -228,12 +229,12 @@ def test_the_static_twin_draws_what_the_run_folder_holds(module_home):
     config = with_train(SHORT, SHORT)
     critic = stages.ensure_critic(TASK, config)
     held_out = loading.load_dataset(identity.ensure_source(TASK.dataset, config), TASK, "val")
-    probes = compare.Probes.of(held_out, TASK.gamma, config.policy.chunk_length)
-    loss, distance, *laws = training_figure(critic.run, probes).axes
+    probes = Probes.of(held_out, TASK.gamma, config.policy.chunk_length)
+    loss, distance, *distributions = training_figure(critic.run, probes).axes
     np.testing.assert_array_equal(loss.lines[1].get_ydata(), critic.run.metrics()["val_loss"])
     np.testing.assert_array_equal(distance.lines[0].get_ydata(), critic.run.metrics()["held_out_w1"])
-    atoms = np.sort(np.asarray(probes.laws(critic.model).atoms))
-    for ax, expected in zip(laws, atoms, strict=True):
+    atoms = np.sort(np.asarray(probes.distributions(critic.model).atoms))
+    for ax, expected in zip(distributions, atoms, strict=True):
         np.testing.assert_allclose(ax.lines[1].get_xdata()[1:], expected)
     (alone,) = training_figure(stages.ensure_policy(TASK.dataset, config).run).axes
     assert len(alone.lines[0].get_xdata()) == 4
@@ -245,7 +246,7 @@ CELLS = f"""
 from dataclasses import replace
 from evor_eqx.config import TrainConfig
 from evor_eqx.presets import preset
-from evor_eqx.widgets.training import TrainingView
+from evor_eqx.widgets.training.view import TrainingView
 smoke = preset("smoke")
 config = replace(
     smoke,

@@ -1,20 +1,16 @@
 """Training in a run folder: the snapshots that it keeps, against what a watcher saw."""
 
-from dataclasses import replace
-
 import jax
 import numpy as np
 import pytest
-import test_train
-from training.test_loop import CONFIG, KEY, make_model
+from training.examples import CONFIG, KEY, make_model
 
 from evor_eqx.errors import UserError
 from evor_eqx.runs.run import Run
 from evor_eqx.system.signals import Stopped
 from evor_eqx.training import loop
 from evor_eqx.training.fit import fit_in_run, moving_average
-
-windows = test_train.windows  # the fixture
+from evor_eqx.training.update import init_state
 
 
 def fit(windows, run, watch=loop.unwatched):
@@ -22,12 +18,12 @@ def fit(windows, run, watch=loop.unwatched):
 
 
 def like():
-    return loop.init_state(make_model(), CONFIG)
+    return init_state(make_model(), CONFIG)
 
 
 def test_snapshots_are_the_moving_average_at_their_step_also_of_a_run_that_was_stopped(windows, home):
     seen = {}
-    run, stopped = Run.open("toy", "slope", {"n": 1}), Run.open("toy", "slope", {"n": 2})
+    run, stopped = Run.of("toy", "slope", {"n": 1}).open(), Run.of("toy", "slope", {"n": 2}).open()
     fit(windows, run, lambda step, scalars, model: seen.update({step: np.asarray(model.slope)}))
 
     def stop(step, scalars, model):
@@ -45,20 +41,9 @@ def test_snapshots_are_the_moving_average_at_their_step_also_of_a_run_that_was_s
 
 
 def test_a_run_from_before_there_were_snapshots_is_named(windows, home):
-    run = Run.open("toy", "slope", {})
+    run = Run.of("toy", "slope", {}).open()
     fit(windows, run)
     (run.path / "snapshot-40.eqx").unlink()
     with pytest.raises(UserError, match=f"no snapshot after 40 updates in .*{run.path.name}.*delete the folder"):
         moving_average(run, like, 40)
     assert float(moving_average(run, like).slope) != 0
-
-
-def test_snapshots_lie_at_the_ends_of_blocks_and_before_the_end():
-    for num_updates, log_every, early, late in (
-        (10_000, 500, (1000, 2000, 4000, 6000), (8000, 9000)),
-        (600, 100, (100, 200, 300), (400, 500)),
-        (40, 10, (10, 20), (30,)),
-    ):
-        config = replace(CONFIG, num_updates=num_updates, log_every=log_every, checkpoint_every=log_every)
-        assert config.snapshot_steps == early + late and config.late_steps == late
-    assert replace(CONFIG, num_updates=10).snapshot_steps == ()

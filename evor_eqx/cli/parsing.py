@@ -1,0 +1,182 @@
+"""What is read from a command line before tyro reads the rest, and how tyro reads a `Config`.
+
+`--preset` and `--critic` are read first, because they decide which settings there are and where they start. Then tyro
+parses the command, with that preset's configuration of that critic. So a command has exactly the chosen critic's own
+settings as flags.
+"""
+
+import contextlib
+import io
+import itertools
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
+
+from evor_eqx.config import Config, CriticConfig
+from evor_eqx.critics.registry import critic_names
+from evor_eqx.errors import UserError
+from evor_eqx.presets import PRESETS, preset
+
+if TYPE_CHECKING:
+    PresetName = str
+else:
+    PresetName = tyro.extras.literal_type_from_choices(PRESETS)
+TaskName = tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="TASK")]]
+
+_HELP = {
+    "preset": "How much data and training: smoke (a minute), laptop (two cores, minutes to hours) or paper (a million "
+    "updates). All other settings start from it.",
+    "critic": "The representation of the return distribution. It decides which critic settings there are.",
+    "num_devices": "Devices (GPUs) that each batch of a training is spread over; 1 to 8.",
+}
+PRESET, CRITIC = "laptop", "flow"  # where no flag names others
+NO_EXPERIMENT = Config(critic=CriticConfig())  # for commands that are only listed: no critic's class, and so no JAX
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """What the commands with an experiment's settings have in common."""
+
+    config: Annotated[Config, tyro.conf.arg(name="")]
+
+
+def parse(commands: Mapping[str, type], arguments: Sequence[str], description: str | None = None) -> Any:
+    """Make the command that the arguments describe.
+
+    **Arguments:**
+
+    - `commands`: the commands' classes by name.
+    - `arguments`: the command's name and what follows it.
+    - `description`: what `evor --help` says first.
+
+    **Returns:**
+
+    An instance of one of the classes.
+
+    **Raises:**
+
+    UserError for arguments that cannot be understood, and SystemExit after help was printed.
+    """
+    name = arguments[0] if arguments else ""
+    if name and not name.startswith("-") and name not in commands:
+        raise UserError(f"unknown command {name!r}: expected one of {', '.join(commands)}")
+    registry = ConstructorRegistry()
+    registry.struct_rule(_experiment_flags)
+    if name not in commands:
+        with registry, _errors_in_one_line("evor"):
+            return tyro.extras.subcommand_cli_from_dict(
+                {each: _with_start(command, NO_EXPERIMENT) for each, command in commands.items()},
+                args=list(arguments),
+                prog="evor",
+                description=description,
+            )
+    command = _with_start(commands[name], _start(commands[name], arguments))
+    with registry, _errors_in_one_line(f"evor {name}"):
+        return tyro.cli(command, args=list(arguments[1:]), prog=f"evor {name}")
+
+
+def last_value(arguments: Sequence[str], flag: str, default: str) -> str:
+    """The value of a flag, given as `--flag value` or `--flag=value`; the last one counts, as it does for tyro."""
+    value = default
+    for argument, following in itertools.pairwise([*arguments, default]):
+        if argument == flag:
+            value = following
+        elif argument.startswith(f"{flag}="):
+            value = argument.removeprefix(f"{flag}=")
+    return value
+
+
+def check_critic_settings(arguments: Sequence[str], critic: CriticConfig) -> None:
+    """Raise UserError for a setting `--critic....` that the critic does not have; the message lists those it has."""
+    flags = dict(_flags("--critic", critic))
+    switches = {_negated(flag) for flag, value in flags.items() if isinstance(value, bool)}
+    for argument in arguments:
+        flag = argument.partition("=")[0].replace("_", "-")
+        if flag.startswith("--critic.") and flag not in flags and flag not in switches:
+            raise UserError(
+                f"the critic {critic.kind} has no setting {flag}: expected some of {', '.join(flags)}; --critic NAME "
+                "chooses another critic"
+            )
+
+
+def _start(command: type, arguments: Sequence[str]) -> Config:
+    """The configuration that a command's settings start from. This loads the critic's class, which loads JAX."""
+    if not issubclass(command, Experiment):
+        return NO_EXPERIMENT
+    critic = last_value(arguments, "--critic", CRITIC)
+    start = preset(last_value(arguments, "--preset", PRESET), critic=critic)
+    check_critic_settings(arguments, start.critic)
+    return start
+
+
+def _with_start(command: type, start: Config) -> Callable[..., Any]:
+    return partial(command, config=start) if issubclass(command, Experiment) else command
+
+
+def _flags(prefix: str, settings: Any) -> Iterator[tuple[str, Any]]:
+    """The flags of a dataclass and of those inside of it, as tyro names them, with their values."""
+    for each in fields(settings):
+        flag, value = f"{prefix}.{each.name.replace('_', '-')}", getattr(settings, each.name)
+        if is_dataclass(value):
+            yield from _flags(flag, value)
+        else:
+            yield flag, value
+
+
+def _negated(flag: str) -> str:
+    """The flag that switches another one off: --critic.train.no-decay for --critic.train.decay."""
+    group, _, name = flag.rpartition(".")
+    return f"{group}.no-{name}"
+
+
+def _experiment_flags(info: StructTypeInfo) -> StructConstructorSpec | None:
+    """A tyro rule: a `Config` is read by `--preset` and `--critic` and by its fields, whose types are those of the
+    start. So the critic's fields are those of its own class."""
+    if info.type is not Config:
+        return None
+    start = info.default
+    critic = Annotated[tyro.extras.literal_type_from_choices(critic_names()), tyro.conf.arg(name="critic")]
+    leading = (
+        StructFieldSpec("preset", PresetName, start.preset, _HELP["preset"]),
+        StructFieldSpec("critic_name", critic, start.critic.kind or CRITIC, _HELP["critic"]),  # type: ignore[arg-type]
+    )
+    others = [
+        StructFieldSpec(each.name, type(value), value, _HELP.get(each.name) if not is_dataclass(value) else None)
+        for each in fields(Config)
+        if each.name != "preset"
+        for value in [getattr(start, each.name)]
+    ]
+    return StructConstructorSpec(lambda critic_name, **values: Config(**values), (*leading, *others))
+
+
+@contextlib.contextmanager
+def _errors_in_one_line(program: str) -> Iterator[None]:
+    """Raise a UserError with the first part of the box in which tyro says what it cannot parse."""
+    box = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(box):
+            yield
+    except SystemExit as stop:
+        if stop.code != 2:
+            raise
+        raise UserError(f"{_first_part(box.getvalue())}; see `{program} --help`") from None
+    sys.stderr.write(box.getvalue())
+
+
+def _first_part(box: str) -> str:
+    """What stands between the title of tyro's box and the next ruled or empty line, without the frame."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)  # a terminal gets colours
+    title, *rows = [line.strip("│╭╮╰╯ ") for line in plain.rpartition("╭")[2].splitlines()]
+    rows = itertools.dropwhile(_is_ruled, rows)  # where a terminal has no lines to draw with, one is below the title
+    text = " ".join(itertools.takewhile(lambda row: not _is_ruled(row), rows)) or title
+    return " ".join(text.removeprefix("Error parsing ").removeprefix("config.").rstrip(".").split())
+
+
+def _is_ruled(row: str) -> bool:
+    return not row.strip("─-")

@@ -1,0 +1,22 @@
+"""`evor runs`: what was trained, and how far."""
+
+from dataclasses import dataclass
+
+from evor_eqx.errors import UserError
+
+
+@dataclass(frozen=True)
+class Runs:
+    """List the run folders, each with its status and its number of updates."""
+
+    def run(self) -> int:
+        """Print a line for each run."""
+        from evor_eqx.runs.run import all_runs
+
+        for run in all_runs():
+            try:
+                steps = run.metrics().get("step", [0])
+                print(f"{run.manifest.get('status', 'empty'):9s} {steps[-1]:>9,} updates  {run.name}")
+            except UserError as error:
+                print(f"{'damaged':27s}  {run.name}: {error}")
+        return 0

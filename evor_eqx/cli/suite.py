@@ -1,0 +1,38 @@
+"""`evor suite`: every method on every task."""
+
+from dataclasses import dataclass
+
+from evor_eqx.cli.parsing import PresetName
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Success of every method on every task, into figures/results/. Goes on where it stopped; prints what is left."""
+
+    tasks: tuple[str, ...] = ()
+    """Tasks (cube-single-play-task2) or datasets (cube-single-play: all five tasks); the suite's 25 if not given."""
+    methods: tuple[str, ...] = ()
+    """Methods, such as base, evor or c51; all if not given."""
+    seeds: tuple[int, ...] = (0,)
+    """Seeds of base policies and critics; 0 to 2^31 - 1 each."""
+    preset: PresetName = "laptop"
+    """How much to train."""
+    episodes_of_data: int | None = None
+    """Training episodes of each dataset; as many as the published set has (usually 1000) if not given."""
+    minutes: float | None = None
+    """Stop after this time, at the end of a block of updates or of a checkpoint's episodes; 0: only print what is
+    left."""
+    tuning: bool = False
+    """Evaluate on other episodes than the reported ones, to choose settings; the results go to a file of their own."""
+    until: str = "episodes"
+    """The last stage of each job to make: data, policy, bank, critic or episodes."""
+    num_devices: int = 1
+    """Devices (GPUs) that each batch of a training is spread over; 1 to 8."""
+
+    def run(self) -> int:
+        """Do what is left. Returns 1 if a job failed."""
+        from evor_eqx.suite import runner
+
+        names = ("preset", "episodes_of_data", "tuning", "num_devices")
+        options = {name: getattr(self, name) for name in names}
+        return runner.Suite.of(self.tasks, self.methods, self.seeds, **options).run(self.minutes, self.until)

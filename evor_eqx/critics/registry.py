@@ -1,0 +1,71 @@
+"""The critics by name: a small table for those that come with the package, and `register_critic` for any other.
+
+A built-in critic's module is imported when its configuration is first asked for, so that commands that compute nothing
+never load JAX.
+"""
+
+import importlib
+from collections.abc import Callable
+from typing import TypeVar
+
+from evor_eqx.config import CriticConfig
+from evor_eqx.errors import UserError
+
+Class = TypeVar("Class", bound=type[CriticConfig])
+_BUILT_IN = {
+    "flow": "flow",
+    "scalar": "scalar",
+    "gaussian": "gaussian",
+    "c51": "categorical",
+    "hl_gauss": "categorical",
+    "qr_dqn": "quantile",
+    "iqn": "iqn",
+    "best_of_n": "best_of_n",
+    "expectile": "expectile",
+}
+_classes: dict[str, type[CriticConfig]] = {}
+
+
+def register_critic(name: str) -> Callable[[Class], Class]:
+    """Register a critic's configuration class under a name: `--critic NAME`, `preset(..., critic=NAME)`.
+
+    **Arguments:**
+
+    - `name`: the name; no other class may have it. The same class, defined again (a notebook's cell that is run
+      again), takes the place of the earlier one.
+
+    **Returns:**
+
+    A decorator for a frozen dataclass that is a `CriticConfig` with a `make` of its own.
+
+    **Raises:**
+
+    UserError if the name is taken, or if what is decorated is no such class.
+    """
+
+    def register(cls: Class) -> Class:
+        if not (isinstance(cls, type) and issubclass(cls, CriticConfig) and cls.make is not CriticConfig.make):
+            raise UserError(f"critic {name!r}: got {cls!r}, expected a subclass of CriticConfig that defines `make`")
+        known, own_module = _classes.get(name), f"evor_eqx.critics.{_BUILT_IN.get(name)}"
+        is_other = known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__)
+        if is_other or (name in _BUILT_IN and cls.__module__ != own_module):
+            raise UserError(f"critic {name!r}: there is one of this name already; choose another name")
+        cls.kind = name
+        _classes[name] = cls
+        return cls
+
+    return register
+
+
+def critic_names() -> list[str]:
+    """All names, the built-in ones first."""
+    return list(dict.fromkeys([*_BUILT_IN, *_classes]))
+
+
+def critic_config(name: str) -> type[CriticConfig]:
+    """The configuration class of a critic. Raises UserError for an unknown name."""
+    if name not in _classes and name in _BUILT_IN:
+        importlib.import_module(f"evor_eqx.critics.{_BUILT_IN[name]}")
+    if name not in _classes:
+        raise UserError(f"unknown critic {name!r}: expected one of {', '.join(critic_names())}")
+    return _classes[name]

@@ -1,0 +1,42 @@
+"""Dataclasses whose fields are checked when they are made, and that come back from their JSON records."""
+
+from dataclasses import field, fields
+from typing import Any, TypeVar, get_type_hints
+
+from evor_eqx.errors import UserError
+
+Checkable = TypeVar("Checkable", bound="Checked")
+
+
+def within(low: int | float, high: int | float, default: Any) -> Any:
+    """A dataclass field whose value must lie in [low, high], or be None where its type allows that."""
+    return field(default=default, metadata={"low": low, "high": high})
+
+
+def one_of(*choices: str, default: str) -> Any:
+    """A dataclass field whose value must be one of the choices."""
+    return field(default=default, metadata={"choices": choices})
+
+
+class Checked:
+    """A dataclass whose fields are checked when it is made; UserError names the field, its value and the range."""
+
+    def __post_init__(self) -> None:
+        for each in fields(self):  # type: ignore[arg-type]
+            value, allowed = getattr(self, each.name), each.metadata
+            if "low" in allowed and value is not None:
+                is_number = isinstance(value, int | float) and not isinstance(value, bool)
+                if not (is_number and allowed["low"] <= value <= allowed["high"]):
+                    raise UserError(f"{each.name} is {value}: expected {allowed['low']} to {allowed['high']}")
+            if "choices" in allowed and value not in allowed["choices"]:
+                raise UserError(f"{each.name} is {value!r}: expected one of {', '.join(allowed['choices'])}")
+
+
+def from_record(kind: type[Checkable], record: dict[str, Any]) -> Checkable:
+    """The configuration of class `kind`, back from what `to_record` made of it."""
+    hints, values = get_type_hints(kind), dict(record)
+    values.pop("kind", None)
+    for name, value in values.items():
+        if isinstance(value, dict):
+            values[name] = from_record(hints[name], value)
+    return kind(**values)

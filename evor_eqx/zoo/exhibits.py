@@ -1,0 +1,105 @@
+"""An agent on a task, beside held-out rows that explain it: what the explorer and the roll-outs show.
+
+`pack` writes one as a folder that needs no dataset and no training to be opened: a saved agent (`agent.saving`) with
+`rows.npz`, some held-out episodes. Those in `shipped/` come with the package.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from evor_eqx.agent.agent import Agent
+from evor_eqx.agent.saving import load_agent, save_agent
+from evor_eqx.config import Config
+from evor_eqx.data.dataset import OfflineDataset
+from evor_eqx.data.loading import load_arrays
+from evor_eqx.data.sources import by_fingerprint
+from evor_eqx.envs.tasks import Task, parse_task
+from evor_eqx.errors import UserError
+from evor_eqx.pipeline.stages import ensure_agent
+from evor_eqx.runs.run import environment
+from evor_eqx.system.files import replacing
+
+STRIDE = 25  # rows between two states to choose from
+PACKED_EPISODES = 6  # held-out episodes of a packed agent
+ROWS = "rows.npz"
+_PHYSICS = ("qpos", "qvel", "button_states")
+
+
+class States(NamedTuple):
+    """Some rows of a dataset, with the physics that belongs to them, so that rollouts can start there."""
+
+    rows: Int[np.ndarray, " states"]
+    physics: dict[str, Float[np.ndarray, "states _"]]  # qpos, qvel and, where there are buttons, button_states
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """An agent, its task, and held-out rows of the task's dataset."""
+
+    name: str
+    agent: Agent
+    task: Task
+    dataset: OfflineDataset
+    states: States
+
+    @classmethod
+    def of(cls, agent: Agent, task: Task, name: str | None = None) -> "Exhibit":
+        """An agent with the held-out rows in its folder or, if there are none, with those of its dataset.
+
+        Raises UserError if there are neither, and for an agent that was not made for the task.
+        """
+        folder = agent.facts.get("folder")
+        if folder is not None and (Path(folder) / ROWS).is_file():
+            with np.load(Path(folder) / ROWS, allow_pickle=False) as file:
+                arrays = dict(file)
+        else:
+            arrays = _held_out(agent, task)
+        dataset, thin = OfflineDataset.from_arrays(arrays), arrays if "state_rows" in arrays else _thinned(arrays)
+        name = name or str(agent.facts.get("run", task.short_name))
+        if agent.obs_size != dataset.obs.shape[1]:
+            raise UserError(
+                f"{name} expects observations of size {agent.obs_size}, but its dataset has {dataset.obs.shape[1]}: "
+                f"choose an agent of {task.dataset}"
+            )
+        states = States(thin["state_rows"], {key: thin[key] for key in _PHYSICS if key in thin})
+        return cls(name, agent, task, dataset, states)
+
+
+def open_exhibit(folder: Path) -> Exhibit:
+    """Open a folder that `pack` wrote. Raises UserError for a file that is missing or was changed."""
+    agent = load_agent(folder)
+    task = parse_task(agent.facts["task"], agent.facts.get("reward_timing", "pre"))
+    return Exhibit.of(agent, task, f"{folder.name} (packed)")
+
+
+def pack(task: Task, config: Config, folder: Path) -> Path:
+    """Write a task's agent into `folder`, with some held-out episodes; trains what is missing; returns its folder."""
+    agent = ensure_agent(task, config)
+    arrays = _held_out(agent, task)
+    end = np.flatnonzero(arrays["valids"] == 0)[:PACKED_EPISODES][-1] + 1
+    target = folder / task.name.replace("-singletask", "")
+    with replacing(target / ROWS) as temporary:
+        np.savez_compressed(
+            temporary, allow_pickle=False, **_thinned({key: array[:end] for key, array in arrays.items()})
+        )
+    facts = {**agent.facts, "reward_timing": task.reward_timing, "versions": environment()["versions"]}
+    return save_agent(replace(agent, facts=facts), target, (ROWS,))
+
+
+def _held_out(agent: Agent, task: Task) -> dict[str, np.ndarray]:
+    """All held-out rows of the data that an agent was trained on."""
+    if "fingerprint" not in agent.facts:
+        raise UserError("this agent does not name its data: expected an agent from a run folder, or a packed one")
+    return load_arrays(by_fingerprint(agent.facts["dataset"], agent.facts["fingerprint"]), task, "val")
+
+
+def _thinned(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Rows of a split as they are, but with physics only at every `STRIDE`-th transition: `state_rows`."""
+    transitions = np.flatnonzero(arrays["valids"] > 0)
+    rows = transitions[::STRIDE].astype(np.int32)
+    kept = {key: array for key, array in arrays.items() if key not in (*_PHYSICS, "terminals")}
+    return kept | {"state_rows": rows} | {key: arrays[key][rows] for key in _PHYSICS if key in arrays}

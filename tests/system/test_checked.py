@@ -1,0 +1,40 @@
+"""Dataclasses that check their fields, and their records."""
+
+from dataclasses import asdict, dataclass, field
+
+import pytest
+
+from evor_eqx.errors import UserError
+from evor_eqx.system.checked import Checked, from_record, one_of, within
+
+
+@dataclass(frozen=True)
+class Meal(Checked):
+    """A configuration with the two kinds of checked fields."""
+
+    spoons: int | None = within(1, 3, None)
+    dish: str = one_of("soup", "stew", default="soup")
+
+
+def test_a_range_holds_for_a_value_and_not_for_none():
+    assert Meal().spoons is None and Meal(3).spoons == 3
+    with pytest.raises(UserError, match="spoons is 4: expected 1 to 3"):
+        Meal(4)
+    with pytest.raises(UserError, match="dish is 'cake': expected one of soup, stew"):
+        Meal(dish="cake")
+
+
+@dataclass(frozen=True)
+class Day(Checked):
+    """A configuration inside another."""
+
+    lunch: Meal = field(default_factory=Meal)
+    steps: int = within(0, 10, 5)
+
+
+def test_a_record_reads_back_at_every_level_and_is_checked_there():
+    day = Day(Meal(2, "stew"), 7)
+    assert from_record(Day, asdict(day)) == day
+    assert from_record(Day, {**asdict(day), "kind": "a registered name"}) == day
+    with pytest.raises(UserError, match="spoons is 9: expected 1 to 3"):
+        from_record(Day, {"lunch": {"spoons": 9}})

@@ -1,0 +1,38 @@
+"""Worker processes: what is set for them before numpy loads, and what the main process keeps."""
+
+import os
+import sys
+
+import pytest
+
+from evor_eqx.system import processes
+
+
+def state(*names):
+    return [os.environ.get(name) for name in names], "numpy" in sys.modules
+
+
+@pytest.mark.parametrize("there", [None, "NEHALEM"])
+def test_a_worker_has_one_thread_and_one_kernel_before_numpy_loads_and_the_main_process_keeps_its_own(
+    monkeypatch, there
+):
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    if there:
+        monkeypatch.setenv("OPENBLAS_CORETYPE", there)
+    before = dict(os.environ)
+    with processes.workers(1) as pool:
+        (threads, kernel), numpy_is_loaded = pool.submit(state, "OMP_NUM_THREADS", "OPENBLAS_CORETYPE").result()
+        assert dict(os.environ) == before
+    expected = processes._openblas_kernel().get("OPENBLAS_CORETYPE", there)
+    assert (threads, kernel, numpy_is_loaded) == ("1", expected, False)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"), [("fpu avx2 fma", {"OPENBLAS_CORETYPE": "HASWELL"}), ("fpu avx fma4", {}), (None, {})]
+)
+def test_the_kernel_is_chosen_only_where_the_processor_is_known_to_run_it(monkeypatch, tmp_path, flags, expected):
+    file = tmp_path / "cpuinfo"
+    if flags is not None:
+        file.write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
+    monkeypatch.setattr(processes, "_CPU_INFO", file)
+    assert processes._openblas_kernel() == expected
