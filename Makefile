@@ -40,7 +40,7 @@ faults: $(STAMP) ## tests that kill, interrupt and race whole processes, over de
 	$(PYTEST) -m fault $(ARGS)
 
 lab: $(STAMP) ## JupyterLab on notebooks/, opened at the explorer, for this machine only and with a token
-	JAX_COMPILATION_CACHE_DIR=$${JAX_COMPILATION_CACHE_DIR-$(CURDIR)/.cache/jax} $(BIN)/jupyter lab --notebook-dir=notebooks --LabApp.default_url=/lab/tree/explorer.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
+	JAX_COMPILATION_CACHE_DIR="$${JAX_COMPILATION_CACHE_DIR-$(CURDIR)/.cache/jax}" $(BIN)/jupyter lab --notebook-dir=notebooks --LabApp.default_url=/lab/tree/explorer.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 lint: $(STAMP) ## style, format, layers, types, and no outputs in notebooks
 	$(BIN)/ruff check
