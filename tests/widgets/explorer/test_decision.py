@@ -7,7 +7,7 @@ import pytest
 
 from evor_eqx.agent.agent import Agent
 from evor_eqx.agent.selection import candidate_weights
-from evor_eqx.config import FieldConfig, InferenceConfig, PolicyConfig
+from evor_eqx.config import FieldConfig, InferenceConfig, NetworkConfig, PolicyConfig
 from evor_eqx.critics.base import ReturnScale
 from evor_eqx.critics.factory import make_critic
 from evor_eqx.critics.registry import critic_config
@@ -20,8 +20,8 @@ KEY, NUM_STEPS = jax.random.key(3), 4
 
 
 def models(kind="flow"):
-    network = FieldConfig(width=16, depth=1)
-    policy = make_policy(PolicyConfig(network=network), 3, 2, key=jax.random.key(0))
+    policy = make_policy(PolicyConfig(network=FieldConfig(width=16, depth=1)), 3, 2, key=jax.random.key(0))
+    network = (FieldConfig if kind == "flow" else NetworkConfig)(width=16, depth=1)
     scale = ReturnScale(*map(jnp.asarray, (0.0, 1.0, -5.0, 5.0)))
     config = critic_config(kind)(network=network, num_members=2)
     critic = make_critic(config, 3, 2, key=jax.random.key(1), scale=scale)
