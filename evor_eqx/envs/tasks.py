@@ -145,11 +145,6 @@ class Task:
         return 1 if self.reward == "sparse" else _NUM_CONDITIONS.get(self._parts.environment, 1)
 
     @property
-    def return_range(self) -> float:
-        """The highest minus the lowest return that rewards allow, num_conditions / (1 - gamma)."""
-        return self.num_conditions / (1 - self.gamma)
-
-    @property
     def _parts(self) -> DatasetName:
         return parse_dataset(self.dataset)
 
