@@ -63,7 +63,7 @@ format: $(STAMP) ## mend what `make lint` can mend by itself
 gate: lint test faults ## everything that must hold before a commit lands
 
 lock: $(STAMP) ## choose exact versions anew, from pyproject.toml
-	$(BIN)/uv pip compile --universal --python-version 3.11 --fork-strategy fewest --extra notebooks --extra test --extra workflow --upgrade --quiet \
+	$(BIN)/uv pip compile --universal --python-version 3.11 --fork-strategy fewest --extra minari --extra notebooks --extra parquet --extra test --extra workflow --upgrade --quiet \
 		--no-header --no-annotate --no-emit-index-url pyproject.toml -o requirements.lock
 
 clean: ## remove the environment and caches (data/, runs/ and figures/ stay)

@@ -13,7 +13,10 @@ from .critics.base import CriticInputs as CriticInputs
 from .critics.base import ReturnScale as ReturnScale
 from .critics.flow_targets import register_flow_target as register_flow_target
 from .critics.registry import register_critic as register_critic
+from .data.custom import CustomTask as CustomTask
+from .data.custom import custom_task as custom_task
 from .data.dataset import OfflineDataset as OfflineDataset
+from .data.minari import minari_task as minari_task
 from .distributions import ReturnDistribution as ReturnDistribution
 from .distributions import soft_value as soft_value
 from .envs.tasks import Task as Task
@@ -24,6 +27,8 @@ from .pipeline.evaluation import evaluate as evaluate
 from .pipeline.experiment import fit as fit
 from .pipeline.experiment import train_critic as train_critic
 from .pipeline.experiment import train_policy as train_policy
+from .pipeline.offline_evaluation import OfflineEvaluation as OfflineEvaluation
+from .pipeline.offline_evaluation import evaluate_offline as evaluate_offline
 from .presets import PRESETS as PRESETS
 from .presets import preset as preset
 from .tabular.benchmark import tabular_benchmark as tabular_benchmark

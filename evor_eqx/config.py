@@ -4,11 +4,12 @@ Sizes of observations and actions come from the dataset, the discount and the re
 that only one critic has are defined with that critic, in a subclass of `CriticConfig` (see `critics.registry`).
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, get_type_hints
 
 from evor_eqx.errors import UserError
 from evor_eqx.system.checked import Checked, one_of, within
+from evor_eqx.system.code_identity import code_digest, is_own
 
 MAX_SEED = 2**31 - 1
 
@@ -170,6 +171,10 @@ class CriticConfig(Checked):
         - `scale`: the `ReturnScale` that the critic gets.
         """
 
+    def own_code(self) -> dict[str, str]:
+        """Digests, by name, of the user's code that the critic consists of; none if it comes with the package."""
+        return {self.kind: code_digest(type(self), f"critic {self.kind!r}")} if is_own(type(self)) else {}
+
     @property
     def takes_best_draw(self) -> bool:
         """Whether a backup takes the best of the bank's draws."""
@@ -243,8 +248,3 @@ class Config(Checked):
                 f"n_step is {n_step}: expected the chunk_length, {chunk_length}, for {self.critic.kind}, because the "
                 f"data's actions after the chunk are not the best of N; set critic.n_step to {chunk_length}"
             )
-
-
-def to_record(config: PolicyConfig | CriticConfig) -> dict[str, Any]:
-    """A phase's configuration as JSON values: what names its runs. A critic's has its registered name as `kind`."""
-    return asdict(config) | ({"kind": config.kind} if isinstance(config, CriticConfig) else {})

@@ -19,7 +19,6 @@ from evor_eqx.config import (
     PolicyConfig,
     TabularConfig,
     TrainConfig,
-    to_record,
 )
 from evor_eqx.critics.categorical import C51Config
 from evor_eqx.critics.ensemble import COMBINE
@@ -28,6 +27,7 @@ from evor_eqx.critics.registry import critic_config, critic_names
 from evor_eqx.errors import UserError
 from evor_eqx.nn.flow_matching import SOLVERS
 from evor_eqx.presets import PRESETS, preset, tabular_preset, with_critic
+from evor_eqx.runs.records import to_record
 from evor_eqx.system.checked import from_record
 
 CRITICS = [critic_config(name) for name in critic_names()]

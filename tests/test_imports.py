@@ -32,6 +32,14 @@ NAMES = [
     "AbstractCritic",
     "tabular_benchmark",
     "UserError",
+    "register_critic",
+    "register_flow_target",
+    "custom_task",
+    "minari_task",
+    "evaluate_offline",
+    "CriticInputs",
+    "ReturnScale",
+    "Batch",
 ]
 
 # What a user writes, with nothing but public names; each line's type is known to a strict type checker.
@@ -42,11 +50,26 @@ task: evor.Task = evor.parse_task("pointmaze-medium-navigate-task1")
 config: evor.Config = evor.preset("smoke", critic="c51", num_atoms=51)
 agent: evor.Agent = evor.fit(task, config).replace(num_candidates=8)
 found = evor.evaluate(agent, task, num_episodes=4)
-print(found.success.low, found.returns.estimate, len(found.episodes), agent.inference.tau_r, config.critic.n_step)
+if found.success is not None:
+    print(found.success.low)
+print(found.returns.estimate, len(found.episodes), agent.inference.tau_r, config.critic.n_step)
 critic: evor.AbstractCritic = evor.train_critic(task, config)
 print(evor.load_agent("pointmaze-medium-navigate-task1").chunk_length, evor.__version__, critic)
 for row in evor.tabular_benchmark(config, num_seeds=2):
     print(row.process, row.w1.high)
+
+
+def rows(num: int) -> evor.OfflineDataset:
+    return evor.OfflineDataset.from_arrays(observations=[[0.0]] * num, actions=[[0.5]] * num, rewards=[1.0] * num)
+
+
+def watch(step: int, scalars: dict[str, object], model: object) -> None:
+    print(step, scalars["loss"], model)
+
+
+own: evor.CustomTask = evor.custom_task("mine", rows(8), rows(4), gamma=0.9, bounds=(0.0, 1.0))
+other: evor.Task = evor.minari_task("some/dataset-v0")
+print(own.describe(), evor.evaluate_offline(evor.fit(own, config, watch=watch), own, config).value.low, other.name)
 """
 
 

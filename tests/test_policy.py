@@ -21,7 +21,7 @@ def two_modes(num_rows=1000):
     valids = np.ones(num_rows)
     valids[-1] = 0
     arrays = {"observations": np.zeros((num_rows, 3)), "actions": sign * np.array([0.6, -0.4]), "valids": valids}
-    return OfflineDataset.from_arrays(arrays)
+    return OfflineDataset.from_compact(arrays)
 
 
 def test_loss_is_the_flow_matching_loss_written_out():

@@ -85,13 +85,14 @@ def test_git_ignores_what_is_made_and_nothing_that_is_written():
     assert result.stdout.split() == names[:4]
 
 
-# Rooms that need an extra, and which; all others need the core alone.
+# Rooms that need extras, and which; all others need the core alone.
 EXTRAS = {
-    "widgets": "notebooks",
-    "plotting": "notebooks",
-    "reports": "notebooks",
-    "bench": "notebooks",
-    "suite": "workflow",
+    "widgets": ["notebooks"],
+    "plotting": ["notebooks"],
+    "reports": ["notebooks"],
+    "bench": ["notebooks"],
+    "suite": ["workflow"],
+    "data": ["minari", "parquet"],
 }
 
 
@@ -101,8 +102,8 @@ def test_what_a_room_imports_is_declared_for_it():
     for path in (ROOT / "evor_eqx").rglob("*.py"):
         room = path.relative_to(ROOT / "evor_eqx").with_suffix("").parts[0]
         declared = list(PROJECT["dependencies"])
-        if room in EXTRAS:
-            declared += PROJECT["optional-dependencies"][EXTRAS[room]]
+        for extra in EXTRAS.get(room, ()):
+            declared += PROJECT["optional-dependencies"][extra]
         names = {canonicalize_name(Requirement(each).name) for each in declared}
         for module in imported(path) - sys.stdlib_module_names - {"evor_eqx"}:
             providers = {canonicalize_name(name) for name in distributions[module]}

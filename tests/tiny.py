@@ -43,11 +43,11 @@ def tiny_exhibit(name: str = "tiny", chunk_length: int = CHUNK_LENGTH) -> Exhibi
         "rewards": np.where(np.arange(num_rows) > 2000, 0.0, -1.0),
         "masks": np.where(np.arange(num_rows) > 2000, 0.0, 1.0),
     }
-    agent = _untrained(2, 2, chunk_length, InferenceConfig(num_candidates=8, num_flow_steps=4))
+    agent = untrained(2, 2, chunk_length, InferenceConfig(num_candidates=8, num_flow_steps=4))
     agent = replace(agent, facts={"dataset": TASK.dataset, "origin": "made up", "fingerprint": "00000000"})
     rows = np.flatnonzero(valids > 0)[::STRIDE]
     states = States(rows, {"qpos": obs[rows], "qvel": np.zeros_like(obs[rows])})
-    return Exhibit(name, agent, TASK, OfflineDataset.from_arrays(arrays), states)
+    return Exhibit(name, agent, TASK, OfflineDataset.from_compact(arrays), states)
 
 
 def exhibit_without_data(name: str, chunk_length: int = CHUNK_LENGTH) -> Exhibit:
@@ -56,9 +56,9 @@ def exhibit_without_data(name: str, chunk_length: int = CHUNK_LENGTH) -> Exhibit
     obs_size, act_size = env.observation_space.shape[0], env.action_space.shape[0]
     env.close()
     inference = InferenceConfig(num_candidates=3, tau_r=1.0, tau_q=0.2, num_returns=4, num_flow_steps=3)
-    agent = _untrained(obs_size, act_size, chunk_length, inference)
+    agent = untrained(obs_size, act_size, chunk_length, inference)
     arrays = {"observations": np.zeros((2, obs_size)), "actions": np.zeros((2, act_size)), "valids": np.array([1, 0])}
-    return Exhibit(name, agent, task, OfflineDataset.from_arrays(arrays), States(np.zeros(0, np.int32), {}))
+    return Exhibit(name, agent, task, OfflineDataset.from_compact(arrays), States(np.zeros(0, np.int32), {}))
 
 
 def tiny_listed(name: str = "tiny") -> Listed:
@@ -66,7 +66,7 @@ def tiny_listed(name: str = "tiny") -> Listed:
     return Listed(TASK, name, lambda: tiny_exhibit(name))
 
 
-def _untrained(obs_size: int, act_size: int, chunk_length: int, inference: InferenceConfig) -> Agent:
+def untrained(obs_size: int, act_size: int, chunk_length: int, inference: InferenceConfig) -> Agent:
     """An agent with networks of one hidden layer, and their configurations."""
     network, sizes = FieldConfig(width=16, depth=1), (obs_size, act_size * chunk_length)
     policy_config = PolicyConfig(network=network, chunk_length=chunk_length)

@@ -31,7 +31,7 @@ def make_windows():
     valids[[99, 199]] = 0
     arrays = {"observations": rng.normal(size=(200, 3)), "actions": rng.uniform(-1, 1, (200, 2)), "valids": valids}
     arrays |= {"rewards": -rng.uniform(size=200), "masks": np.ones(200)}
-    return OfflineDataset.from_arrays({k: np.float32(v) for k, v in arrays.items()}).windows(gamma=0.9)
+    return OfflineDataset.from_compact({k: np.float32(v) for k, v in arrays.items()}).windows(gamma=0.9)
 
 
 def make(key):

@@ -20,6 +20,7 @@ from evor_eqx.agent.decision import Decision, Numbers, act_base_batch, act_batch
 from evor_eqx.agent.selection import SelectionRule, candidate_weights, check_weights
 from evor_eqx.config import CriticConfig, InferenceConfig, PolicyConfig
 from evor_eqx.critics.base import AbstractCritic
+from evor_eqx.data.bounds import ActionBounds
 from evor_eqx.errors import UserError
 from evor_eqx.policy import FlowPolicy
 from evor_eqx.types import AnyArray
@@ -37,6 +38,8 @@ class Agent:
     - `selection`: the rule that gives candidates their weights; see `selection`.
     - `policy_config`, `critic_config`: what the models were made from; saving needs it.
     - `facts`: what the agent comes from: task, dataset, runs.
+    - `bounds`: the environment's least and largest action, which the models' actions in [-1, 1] stand for; None: -1 and
+      1, as in OGBench.
     """
 
     policy: FlowPolicy
@@ -46,6 +49,7 @@ class Agent:
     policy_config: PolicyConfig | None = None
     critic_config: CriticConfig | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    bounds: ActionBounds | None = None
 
     @property
     def chunk_length(self) -> int:
@@ -76,10 +80,14 @@ class Agent:
         names = {each.name for each in fields(InferenceConfig)}
         if unknown := sorted(set(changes) - names - {"selection", "inference"}):
             expected = ", ".join(sorted(names | {"selection", "inference"}))
-            raise UserError(f"replace: got {', '.join(unknown)}, expected some of {expected}")
-        inference = changes.get("inference", self.inference)
+            raise UserError(f"replace: got {', '.join(unknown)}, expected some of {expected}; mend the name")
+        selection, inference = changes.get("selection", self.selection), changes.get("inference", self.inference)
+        if not callable(selection):
+            raise UserError(
+                f"selection: got {selection!r}, expected a function (value, tau_q) -> weights; give the rule itself"
+            )
         inference = replace(inference, **{name: value for name, value in changes.items() if name in names})
-        return replace(self, inference=inference, selection=changes.get("selection", self.selection))
+        return replace(self, inference=inference, selection=selection)
 
     def base_policy_agent(self) -> "Agent":
         """The agent's base policy alone (N_pi = 1), which needs no critic."""
@@ -95,21 +103,21 @@ class Agent:
 
         **Returns:**
 
-        A `Decision` with exactly N_pi candidates, on the host.
+        A `Decision` with exactly N_pi candidates, on the host. Candidates are in the environment's units.
 
         **Raises:**
 
-        UserError for an observation of another size, without a critic, and if the selection rule's weights are not
-        finite and non-negative with a sum of one.
+        UserError for an observation of another size or with nan or inf, without a critic, and if the selection rule's
+        weights are not finite and non-negative with a sum of one.
         """
-        return self._decide(obs, key, self._numbers)
+        return self._decide(self._finite(obs), key, self._numbers)
 
     def act(self, obs: Float[AnyArray, "*b obs"], *, key: Key[Array, "*keys"]) -> Float[np.ndarray, "*b h act"]:
         """Choose a chunk of h actions in the environment's units, [h, act], or [batch, h, act] for a batch.
 
         Arguments and errors are those of `decide`; the choice is the same one.
         """
-        chunks = self._act(obs, key, self._numbers)
+        chunks = self._act(self._finite(obs), key, self._numbers)
         return chunks.reshape(*chunks.shape[:-1], self.chunk_length, self.act_size)
 
     def decide_each(
@@ -147,9 +155,8 @@ class Agent:
         drawn = jax.tree.map(np.asarray, drawn)
         n = int(numbers.num_candidates)
         distribution = jax.tree.map(lambda array: array[..., :n, :], drawn.distribution)
-        decision = Decision(
-            drawn.candidates[..., :n, :], distribution, drawn.value[..., :n], drawn.weights[..., :n], drawn.index
-        )
+        candidates = self._in_env_units(drawn.candidates[..., :n, :])
+        decision = Decision(candidates, distribution, drawn.value[..., :n], drawn.weights[..., :n], drawn.index)
         if self.selection is not candidate_weights:
             check_weights(np.asarray(decision.weights))
         return decision
@@ -157,18 +164,48 @@ class Agent:
     def _act(self, obs: Any, key: Any, numbers: Numbers) -> np.ndarray:
         obs = self._checked(obs)
         if self.critic is None:
-            return np.asarray(act_base_batch(self.policy, obs, key, numbers.num_flow_steps))
+            return self._in_env_units(act_base_batch(self.policy, obs, key, numbers.num_flow_steps))
         if self.selection is candidate_weights:
-            return np.asarray(act_batch(self.policy, self.critic, self.selection, obs, key, numbers))
+            return self._in_env_units(act_batch(self.policy, self.critic, self.selection, obs, key, numbers))
         decision = self._decide(obs, key, numbers)
         return np.take_along_axis(decision.candidates, np.asarray(decision.index)[..., None, None], axis=-2)[..., 0, :]
 
+    def _in_env_units(self, chunks: AnyArray) -> Float[np.ndarray, "*b chunk"]:
+        chunks = np.asarray(chunks)
+        return chunks if self.bounds is None else self.bounds.chunks_to_env(chunks)
+
     def _checked(self, obs: Any) -> Any:
         is_ready = isinstance(obs, np.ndarray | jax.Array) and obs.dtype == np.float32
-        obs = obs if is_ready else np.asarray(obs, np.float32)
+        if not is_ready:
+            obs = _as_vector(obs)
         if obs.ndim not in (1, 2) or obs.shape[-1] != self.obs_size:
             raise UserError(
                 f"observation: got shape {obs.shape}, expected [{self.obs_size}], or [batch, {self.obs_size}]; give "
                 "what the environment of the agent's task returns"
             )
         return obs
+
+    def _finite(self, obs: Any) -> Any:
+        """As `_checked`, and finite. In a batch of rollouts, the rows of environments that rest may be anything."""
+        obs = self._checked(obs)
+        is_finite = np.isfinite(np.asarray(obs))
+        if not is_finite.all():
+            place = tuple(np.argwhere(~is_finite)[0].tolist())
+            raise UserError(
+                f"observation: got {np.asarray(obs)[place]} in coordinate {place[-1]}, expected finite numbers; mend "
+                "what it comes from"
+            )
+        return obs
+
+
+def _as_vector(obs: Any) -> np.ndarray:
+    try:
+        array = np.asarray(obs)
+        if array.dtype.kind not in "OSUMmc":  # objects, texts, times, complex numbers
+            return array.astype(np.float32)
+    except (TypeError, ValueError):
+        pass
+    raise UserError(
+        f"observation: got {type(obs).__name__}, expected an array of numbers; give what the environment of the "
+        "agent's task returns"
+    )

@@ -16,15 +16,18 @@ import jax
 import jax.numpy as jnp
 
 from evor_eqx.agent.agent import Agent
-from evor_eqx.agent.selection import candidate_weights
-from evor_eqx.config import InferenceConfig, PolicyConfig, to_record
+from evor_eqx.agent.selection import SelectionRule, candidate_weights
+from evor_eqx.config import CriticConfig, InferenceConfig, PolicyConfig
 from evor_eqx.critics.base import AbstractCritic, ReturnScale
 from evor_eqx.critics.factory import make_critic
 from evor_eqx.critics.registry import critic_config
+from evor_eqx.data.bounds import ActionBounds
 from evor_eqx.errors import UserError
 from evor_eqx.policy import FlowPolicy, make_policy
+from evor_eqx.runs.records import to_record
 from evor_eqx.system import paths
 from evor_eqx.system.checked import from_record
+from evor_eqx.system.code_identity import code_digest
 from evor_eqx.system.files import read_json, replacing, sha256, write_json
 
 RECORD, WEIGHTS = "agent.json", "weights.eqx"
@@ -41,8 +44,8 @@ def save_agent(agent: Agent, folder: Path, others: Sequence[str] = ()) -> Path:
 
     **Raises:**
 
-    UserError for an agent without a critic or without configurations, for a selection rule other than the default, and
-    for a critic that was trained together with those of other tasks, because its configuration cannot rebuild it.
+    UserError for an agent without a critic or without configurations, and for a critic that was trained together with
+    those of other tasks, because its configuration cannot rebuild it.
     """
     policy_config, config = agent.policy_config, agent.critic_config
     if agent.critic is None or policy_config is None or config is None:
@@ -50,13 +53,13 @@ def save_agent(agent: Agent, folder: Path, others: Sequence[str] = ()) -> Path:
             "this agent cannot be saved: got no critic or no configuration of a model, expected a base policy and a "
             "critic with their configurations; give `critic`, `policy_config` and `critic_config`"
         )
-    if agent.selection is not candidate_weights:
-        raise UserError("this agent cannot be saved: its selection rule is a function; save it with the default rule")
     sizes = {"obs_size": agent.obs_size, "chunk_size": agent.policy.chunk_size}
     record = {
         "policy": {"config": to_record(policy_config), "sizes": sizes},
         "critic": {"config": to_record(config), "sizes": sizes},
         "inference": asdict(agent.inference),
+        "selection": _rule_record(agent.selection),
+        "bounds": None if agent.bounds is None else asdict(agent.bounds),
         "facts": {name: value for name, value in agent.facts.items() if name != "folder"},
     }
     if jax.tree.structure(_blank(record)) != jax.tree.structure((agent.policy, agent.critic)):
@@ -67,16 +70,18 @@ def save_agent(agent: Agent, folder: Path, others: Sequence[str] = ()) -> Path:
     return folder
 
 
-def load_agent(name: str | Path) -> Agent:
+def load_agent(name: str | Path, *, selection: SelectionRule | None = None) -> Agent:
     """Load an agent by its folder, or by its name in the home folder's `agents/` or among those of the package.
 
     **Arguments:**
 
     - `name`: a folder that `Agent.save` or `evor pack` wrote, or a name, e.g. pointmaze-medium-navigate-task1.
+    - `selection`: the selection rule, if the agent was saved with one of your own.
 
     **Raises:**
 
-    UserError if there is no such agent, and for a file that is missing or does not match its checksum.
+    UserError if there is no such agent, for a file that is missing or does not match its checksum, and for a critic,
+    flow target or selection rule of your own that is not there, or whose code is not what it was saved with.
     """
     folder = find_agent(name)
     record = read_json(folder / RECORD)
@@ -87,15 +92,18 @@ def load_agent(name: str | Path) -> Agent:
                 f"damaged file {folder / file}: got SHA-256 {got}, expected {expected}; copy it again from its "
                 "source, or pack the agent again (`evor pack`; `make agents` for an agent of the package)"
             )
+    rule = _rule(record["selection"], selection)
     leaves = io.BytesIO((folder / WEIGHTS).read_bytes())
     policy, critic = eqx.tree_deserialise_leaves(leaves, eqx.filter_eval_shape(lambda: _blank(record)))
     return Agent(
         policy,
         critic,
         InferenceConfig(**record["inference"]),
+        rule,
         policy_config=from_record(PolicyConfig, record["policy"]["config"]),
         critic_config=critic_from_record(record["critic"]["config"]),
         facts={**record["facts"], "folder": str(folder)},
+        bounds=ActionBounds.from_record(record["bounds"]),
     )
 
 
@@ -114,8 +122,26 @@ def find_agent(name: str | Path) -> Path:
 
 
 def critic_from_record(record: dict[str, Any]) -> Any:
-    """A critic's configuration, of its own class. Raises UserError if no critic of its name is registered."""
-    return from_record(critic_config(record["kind"]), record)
+    """A critic's configuration, of its own class.
+
+    Raises UserError if the user's code that it was made by is not registered, or is not the same any more.
+    """
+    own = record.get("code", {})
+    try:
+        config = from_record(critic_config(record["kind"]), record)
+    except UserError as error:
+        if not own:
+            raise
+        raise UserError(
+            f"this critic was made by your own {' and '.join(own)}: got none of that name ({error}); run the code that "
+            "registers it first"
+        ) from None
+    if config.own_code() != own:
+        raise UserError(
+            f"this critic was made by other code of {' and '.join(own) or record['kind']}: got {config.own_code()}, "
+            f"expected {own}; run the code that it was made by, or train it again"
+        )
+    return config
 
 
 def blank_policy(record: dict[str, Any], sizes: dict[str, Any]) -> FlowPolicy:
@@ -123,13 +149,38 @@ def blank_policy(record: dict[str, Any], sizes: dict[str, Any]) -> FlowPolicy:
     return make_policy(from_record(PolicyConfig, record), **sizes, key=jax.random.key(0))
 
 
-def blank_critic(record: dict[str, Any], sizes: dict[str, Any]) -> AbstractCritic:
-    """As `blank_policy`, for a critic."""
+def blank_critic(config: CriticConfig, sizes: dict[str, Any]) -> AbstractCritic:
+    """As `blank_policy`, for a critic, by its configuration."""
     with jax.ensure_compile_time_eval():  # numbers also where only shapes are asked for: histograms check their range
         scale = ReturnScale(*map(jnp.asarray, (0.0, 1.0, -1.0, 1.0)))
-    return make_critic(critic_from_record(record), **sizes, key=jax.random.key(0), scale=scale)
+    return make_critic(config, **sizes, key=jax.random.key(0), scale=scale)
+
+
+def _rule_record(rule: SelectionRule) -> dict[str, str] | None:
+    """What is noted of a selection rule of the user's own; None for EVOR's."""
+    if rule is candidate_weights:
+        return None
+    name = getattr(rule, "__qualname__", repr(rule))
+    return {"name": name, "code": code_digest(rule, f"selection rule {name}")}
+
+
+def _rule(record: dict[str, str] | None, given: SelectionRule | None) -> SelectionRule:
+    """The rule that an agent was saved with. Raises UserError if another one is given, or none where one is needed."""
+    if given is not None and not callable(given):
+        raise UserError(
+            f"selection: got {given!r}, expected a function (value, tau_q) -> weights; give the rule itself"
+        )
+    got = None if given is None else _rule_record(given)
+    if record is not None and record != got:
+        said = "none" if got is None else f"{got['name']} with code {got['code']}"
+        raise UserError(
+            f"this agent was saved with the selection rule {record['name']} with code {record['code']}: got {said}; "
+            f"give load_agent(..., selection={record['name']})"
+        )
+    return given or candidate_weights
 
 
 def _blank(record: dict[str, Any]) -> tuple[FlowPolicy, AbstractCritic]:
     policy, critic = record["policy"], record["critic"]
-    return blank_policy(policy["config"], policy["sizes"]), blank_critic(critic["config"], critic["sizes"])
+    config = critic_from_record(critic["config"])
+    return blank_policy(policy["config"], policy["sizes"]), blank_critic(config, critic["sizes"])

@@ -57,9 +57,26 @@ def selection_weights(
     **Returns:**
 
     The rule's weights, and 0 for the candidates that do not count.
+
+    **Raises:**
+
+    UserError if the rule does not run, or gives something else than one weight for each candidate.
     """
     counts = jnp.arange(len(value)) < num_candidates
-    return jnp.where(counts, rule(jnp.where(counts, value, -jnp.inf), jnp.asarray(tau_q, value.dtype)), 0.0)
+    try:
+        weights = rule(jnp.where(counts, value, -jnp.inf), jnp.asarray(tau_q, value.dtype))
+    except Exception as error:
+        said = str(error).partition("\n")[0]
+        raise UserError(
+            f"selection rule: got {type(error).__name__} ({said}), expected it to run on JAX arrays; mend the rule"
+        ) from error
+    if getattr(weights, "shape", None) != value.shape:
+        got = getattr(weights, "shape", type(weights).__name__)
+        raise UserError(
+            f"weights of the selection rule: got {got}, expected an array of shape {value.shape}, one weight for each "
+            "candidate; mend the rule"
+        )
+    return jnp.where(counts, weights, 0.0)
 
 
 def check_weights(weights: Float[np.ndarray, "*b cand"]) -> None:

@@ -18,12 +18,14 @@ from evor_eqx.critics.base import AbstractCritic, ReturnScale
 from evor_eqx.critics.factory import make_critic
 from evor_eqx.critics.flow import FlowConfig
 from evor_eqx.critics.multitask import make_multitask_flow
-from evor_eqx.data.dataset import OfflineDataset, of_tasks
+from evor_eqx.data.custom import custom_task
+from evor_eqx.data.dataset import OfflineDataset
+from evor_eqx.data.pieces import of_tasks
 from evor_eqx.data.windows import HostWindows, Windows
 from evor_eqx.envs.tasks import NUM_TASKS, parse_task
 from evor_eqx.policy import FlowPolicy, make_policy
 from evor_eqx.presets import preset
-from evor_eqx.suite.methods import METHODS
+from evor_eqx.suite.methods import find_method
 from evor_eqx.training.compilation import initialised
 from evor_eqx.training.loop import run_block
 from evor_eqx.training.phases import critic_windows
@@ -66,21 +68,35 @@ def run_training(width: int = 512, depth: int = 4, batch_size: int = 256, num_ro
     return interleave(cases, num_rounds)
 
 
-def run_methods(names: Sequence[str] = ("evor", "evor_best4", "qc1", "qc5", "ifql"), num_rounds: int = 5) -> list[Row]:
-    """Time updates of the suite's methods on an arm, each with its laptop configuration."""
+METHODS = ("evor", "evor_best4", "qc1", "qc5", "ifql")
+
+
+def run_methods(names: Sequence[str] = METHODS, num_rounds: int = 5) -> list[Row]:
+    """Time updates of the suite's methods on an arm, each with its laptop configuration, and of the first on own data.
+
+    Names may be those of your own critics and flow targets. Own data are as large, and come through `custom_task`.
+    """
     config, dataset = preset("laptop"), random_dataset(NUM_ROWS // 10)
-    return interleave([method_case(name, config, dataset) for name in names], num_rounds)
+    cases = [method_case(name, config, dataset) for name in names]
+    return interleave([*cases, method_case(names[0], config, as_own_data(dataset), ", own data")], num_rounds)
 
 
-def method_case(name: str, config: Config, dataset: OfflineDataset) -> Case:
+def as_own_data(dataset: OfflineDataset) -> OfflineDataset:
+    """The rows of a dataset as those of a task of one's own."""
+    arrays = dataset.to_compact()
+    rows = OfflineDataset.from_arrays(**arrays)
+    return custom_task("bench", rows, rows, bounds=(-1.0, 1.0)).source.rows["train"]
+
+
+def method_case(name: str, config: Config, dataset: OfflineDataset, label: str = "") -> Case:
     """20 updates of the critic of one of the suite's methods, with random chunks in place of a base policy's draws."""
     task = parse_task("cube-single-play-task1")
-    config = METHODS[name].configure(config, task, seed=0)
+    config = find_method(name).configure(config, task, seed=0)
     chunk_size, num_draws = config.policy.chunk_length * ACT_SIZE, config.critic.num_bank_draws
     bank = np.random.default_rng(0).uniform(-1, 1, (num_draws, len(dataset.obs), chunk_size)).astype(np.float32)
     windows = critic_windows(dataset, task.gamma, config, bank)
     return update_case(
-        f"suite, {name}", bench_critic(config.critic, chunk_size), windows, config.critic.train.batch_size, 20
+        f"suite, {name}{label}", bench_critic(config.critic, chunk_size), windows, config.critic.train.batch_size, 20
     )
 
 
@@ -138,4 +154,4 @@ def random_dataset(num_rows: int) -> OfflineDataset:
         "rewards": -np.ones(num_rows),
         "masks": np.ones(num_rows),
     }
-    return OfflineDataset.from_arrays(arrays)
+    return OfflineDataset.from_compact(arrays)

@@ -21,6 +21,9 @@ class Bench:
     """Hidden layers; 1 to 6."""
     batch_size: int = 256
     """Windows per update; 64 to 1024."""
+    methods: tuple[str, ...] = ()
+    """Methods of the suite whose updates are timed, or your own critics and flow targets (mine.py:laplace); five if not
+    given."""
     num_rounds: int = 5
     """Rounds of all updates, 1 to 10; decisions take eight times as many."""
     physics: bool = True
@@ -33,7 +36,7 @@ class Bench:
         from evor_eqx.system.files import write_json
 
         rows = updates.run_training(self.width, self.depth, self.batch_size, self.num_rounds)
-        rows += updates.run_methods(num_rounds=self.num_rounds)
+        rows += updates.run_methods(self.methods or updates.METHODS, self.num_rounds)
         _print_updates(rows)
         results: dict[str, Any] = {"updates": [vars(row) for row in rows]}
         results["decisions"] = decisions.run_decisions(self.width, self.depth, num_rounds=8 * self.num_rounds)

@@ -1,17 +1,23 @@
 """`evor data`: the files of a dataset."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from evor_eqx.system import own_files
+
 
 @dataclass(frozen=True)
 class Data:
-    """Find, generate or download an OGBench dataset."""
+    """Find, generate or download an OGBench dataset, or describe any data."""
 
     dataset: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="DATASET")]]
-    """For example pointmaze-medium-navigate or cube-single-play."""
+    """For example pointmaze-medium-navigate or cube-single-play. With --describe also a task (cube-single-play-task2),
+    a task of your own (mine.py:swing), or a file or folder of your own data."""
+    describe: bool = False
+    """Print a table of what the data hold: episodes, steps, returns, bounds."""
     num_episodes: int | None = None
     """Training episodes to generate (validation: a tenth); as many as the published set has if not given."""
     seed: int = 0
@@ -22,16 +28,36 @@ class Data:
     """Fetch the published files instead of generating."""
 
     def run(self) -> int:
-        """Print what was found or made, and where it lies."""
+        """Print what was found or made, and where it lies, or the table."""
+        if own_files.is_own(self.dataset) or Path(self.dataset).exists():
+            print(_own(self.dataset))
+            return 0
         from evor_eqx.data.sources import find_or_make
-        from evor_eqx.envs.tasks import dataset_name
+        from evor_eqx.envs.tasks import is_task, parse_task
 
+        task = parse_task(self.dataset)
         source = find_or_make(
-            dataset_name(self.dataset),
+            task.dataset,
             num_episodes=self.num_episodes,
             seed=self.seed,
             num_workers=self.num_workers,
             download=self.download,
         )
         print(f"{source.dataset}: {source.origin}, fingerprint {source.fingerprint}\n{source.path}")
+        if self.describe:
+            from evor_eqx.data.loading import describe_source
+
+            print(describe_source(source, task if is_task(self.dataset) else None))
         return 0
+
+
+def _own(name: str) -> object:
+    """The table of a task of your own, or of a file or folder."""
+    if own_files.is_own(name):
+        from evor_eqx.data.custom import CustomTask
+
+        return own_files.load(name, CustomTask, "task").describe()
+    from evor_eqx.data.dataset import OfflineDataset
+    from evor_eqx.data.description import describe
+
+    return describe({"all rows": OfflineDataset.from_file(name)}, Path(name).name, {})

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from evor_eqx.pipeline.evaluation import Evaluation
 
 _GRID = ("num_candidates", "tau_r", "tau_q")
-_HEADER = ("N_pi", "tau_R", "tau_Q", "success", "95 % interval", "return", "95 % interval", "episodes")
+_HEADER = ("N_pi", "tau_R", "tau_Q", "success", "95 % interval", "return", "95 % interval", "score", "episodes")
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Evaluate(Experiment):
     """
 
     task: TaskName
-    """For example cube-single-play-task2."""
+    """For example cube-single-play-task2, or mine.py:swing, a task of your own."""
     num_candidates: tuple[int, ...] = ()
     """Values of N_pi, 1 to 128 each; --inference.num-candidates if not given."""
     tau_r: tuple[float, ...] = ()
@@ -54,8 +54,13 @@ class Evaluate(Experiment):
 
 
 def table(results: Iterable["Evaluation"]) -> str:
-    """A header and a row for each setting, in columns that are aligned to the right."""
+    """A header and a row for each setting, in columns that are aligned to the right.
+
+    Success is left out if the environment does not say, and the score without the task's reference returns.
+    """
     rows = [_HEADER, *map(_cells, results)]
+    kept = [index for index, column in enumerate(zip(*rows[1:], strict=True)) if any(column)]
+    rows = [tuple(row[index] for index in kept) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.rjust, row, widths)) for row in rows)
 
@@ -66,9 +71,10 @@ def _cells(result: "Evaluation") -> tuple[str, ...]:
         f"{setting.num_candidates}",
         f"{setting.tau_r:g}",
         f"{setting.tau_q:g}",
-        f"{success.estimate:.0%}",
-        f"{success.low:.0%} to {success.high:.0%}",
+        f"{success.estimate:.0%}" if success else "",
+        f"{success.low:.0%} to {success.high:.0%}" if success else "",
         f"{returns.estimate:.1f}",
         f"{returns.low:.1f} to {returns.high:.1f}",
+        "" if result.score is None else f"{result.score:.1f}",
         f"{len(result.episodes)}",
     )

@@ -1,4 +1,4 @@
-"""`evor data | train | evaluate | suite | study | figures | course | pack | runs | bench`: the pipeline as a command.
+"""`evor data | train | evaluate | suite | study | figures | course | pack | runs | bench | doctor`: all in one command.
 
 Exit codes: 0, done. 1, a figure or a job failed. 2, bad input, with one line that says what to do. 130 and 143, stopped
 by SIGINT (Ctrl-C) or SIGTERM. A training stops at the end of its block and is saved there. A second signal stops it at
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from evor_eqx.cli.bench import Bench
 from evor_eqx.cli.course import Course
 from evor_eqx.cli.data import Data
+from evor_eqx.cli.doctor import Doctor
 from evor_eqx.cli.evaluate import Evaluate
 from evor_eqx.cli.figures import Figures
 from evor_eqx.cli.pack import Pack
@@ -35,6 +36,7 @@ COMMANDS = {
     "pack": Pack,
     "runs": Runs,
     "bench": Bench,
+    "doctor": Doctor,
 }
 _EXTRAS: dict[object, str] = {Figures: "notebooks", Course: "notebooks", Bench: "bench", Study: "workflow"}
 _COMPUTING = (Train, Evaluate, Suite, Pack, Bench)  # these compile programs in this process

@@ -1,8 +1,8 @@
 """What is read from a command line before tyro reads the rest, and how tyro reads a `Config`.
 
-`--preset` and `--critic` are read first, because they decide which settings there are and where they start. Then tyro
-parses the command, with that preset's configuration of that critic. So a command has exactly the chosen critic's own
-settings as flags.
+`FILE.py:NAME`, `--preset` and `--critic` are read first, because they decide which settings there are and where they
+start. The files are executed, so that what they register counts. Then tyro parses the command, with that preset's
+configuration of that critic. So a command has exactly the chosen critic's own settings as flags.
 """
 
 import contextlib
@@ -22,6 +22,7 @@ from evor_eqx.config import Config, CriticConfig
 from evor_eqx.critics.registry import critic_names
 from evor_eqx.errors import UserError
 from evor_eqx.presets import PRESETS, preset
+from evor_eqx.system import own_files
 
 if TYPE_CHECKING:
     PresetName = str
@@ -35,6 +36,7 @@ _HELP = {
     "critic": "The representation of the return distribution. It decides which critic settings there are.",
     "num_devices": "Devices (GPUs) that each batch of a training is spread over; 1 to 8.",
 }
+_REGISTERED = ("--critic", "--critic.target", "--methods")  # flags whose values are registered names
 PRESET, CRITIC = "laptop", "flow"  # where no flag names others
 NO_EXPERIMENT = Config(critic=CriticConfig())  # for commands that are only listed: no critic's class, and so no JAX
 
@@ -52,7 +54,8 @@ def parse(commands: Mapping[str, type], arguments: Sequence[str], description: s
     **Arguments:**
 
     - `commands`: the commands' classes by name.
-    - `arguments`: the command's name and what follows it.
+    - `arguments`: the command's name and what follows it. FILE.py:NAME is a task of your own where a task is
+      expected; elsewhere it is a name that the file registers.
     - `description`: what `evor --help` says first.
 
     **Returns:**
@@ -66,6 +69,8 @@ def parse(commands: Mapping[str, type], arguments: Sequence[str], description: s
     name = arguments[0] if arguments else ""
     if name and not name.startswith("-") and name not in commands:
         raise UserError(f"unknown command {name!r}: expected one of {', '.join(commands)}")
+    if name in commands:
+        arguments = list(_with_own_files(arguments))
     registry = ConstructorRegistry()
     registry.struct_rule(_experiment_flags)
     if name not in commands:
@@ -103,6 +108,20 @@ def check_critic_settings(arguments: Sequence[str], critic: CriticConfig) -> Non
                 f"the critic {critic.kind} has no setting {flag}: expected some of {', '.join(flags)}; --critic NAME "
                 "chooses another critic"
             )
+
+
+def _with_own_files(arguments: Sequence[str]) -> Iterator[str]:
+    """The arguments after the files in them were executed. The file of a critic, target or method is taken off."""
+    flag = ""
+    for argument in arguments:
+        value = argument
+        if argument.startswith("--"):
+            flag, _, value = argument.partition("=")
+        if own_files.is_own(value):
+            file, name = own_files.split(value)
+            own_files.execute(file)
+            argument = argument.replace(value, name) if flag in _REGISTERED else argument
+        yield argument
 
 
 def _start(command: type, arguments: Sequence[str]) -> Config:

@@ -7,7 +7,7 @@ from evor_eqx.errors import UserError
 
 @dataclass(frozen=True)
 class Runs:
-    """List the run folders, each with its status and its number of updates."""
+    """List the run folders, each with its status and its number of updates, and your own code that took part."""
 
     def run(self) -> int:
         """Print a line for each run."""
@@ -16,7 +16,9 @@ class Runs:
         for run in all_runs():
             try:
                 steps = run.metrics().get("step", [0])
-                print(f"{run.manifest.get('status', 'empty'):9s} {steps[-1]:>9,} updates  {run.name}")
+                code = run.config.get("critic", {}).get("code", {})
+                own = "".join(f"  own {name} {digest[:6]}" for name, digest in code.items())
+                print(f"{run.manifest.get('status', 'empty'):9s} {steps[-1]:>9,} updates  {run.name}{own}")
             except UserError as error:
                 print(f"{'damaged':27s}  {run.name}: {error}")
         return 0

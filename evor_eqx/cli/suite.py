@@ -10,9 +10,11 @@ class Suite:
     """Success of every method on every task, into figures/results/. Goes on where it stopped; prints what is left."""
 
     tasks: tuple[str, ...] = ()
-    """Tasks (cube-single-play-task2) or datasets (cube-single-play: all five tasks); the suite's 25 if not given."""
+    """Tasks (cube-single-play-task2), datasets (cube-single-play: all five tasks) or FILE:NAME (mine.py:swing), a task
+    of your own; the suite's 25 if not given."""
     methods: tuple[str, ...] = ()
-    """Methods, such as base, evor or c51; all if not given."""
+    """Methods, such as base, evor or c51, or the name of a critic or flow target that a file registers
+    (mine.py:laplace); all if not given."""
     seeds: tuple[int, ...] = (0,)
     """Seeds of base policies and critics; 0 to 2^31 - 1 each."""
     preset: PresetName = "laptop"

@@ -13,7 +13,8 @@ class Train(Experiment):
     """Train what is missing: the base policy of a dataset, or also the critic of one of its tasks."""
 
     name: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="NAME")]]
-    """A dataset (cube-single-play: base policy) or a task (cube-single-play-task2: base policy and critic)."""
+    """A dataset (cube-single-play: base policy), a task (cube-single-play-task2: base policy and critic), or FILE:NAME
+    (mine.py:swing), a task of your own."""
     all_tasks: bool = False
     """Train a multi-task critic: all tasks of the dataset in one run, on one encoder."""
 
@@ -27,6 +28,6 @@ class Train(Experiment):
         elif is_task(self.name):
             trained = stages.ensure_critic(parse_task(self.name), self.config)
         else:
-            trained = stages.ensure_policy(self.name, self.config)
+            trained = stages.ensure_policy(parse_task(self.name), self.config)
         print(trained.run.path)
         return 0

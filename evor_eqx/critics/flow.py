@@ -29,6 +29,7 @@ from evor_eqx.nn import flow_matching
 from evor_eqx.nn.factory import make_field
 from evor_eqx.nn.fields import AbstractField
 from evor_eqx.system.checked import one_of, within
+from evor_eqx.system.code_identity import code_digest, is_own
 from evor_eqx.types import Batch, Metrics
 
 
@@ -52,6 +53,12 @@ class FlowConfig(CriticConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         flow_target(self.target)
+
+    def own_code(self) -> dict[str, str]:
+        """As `CriticConfig.own_code`, with the code of a target that the user registered."""
+        target = flow_target(self.target)
+        own = {self.target: code_digest(target, f"flow target {self.target!r}")} if is_own(target) else {}
+        return super().own_code() | own
 
     def make(self, inputs: CriticInputs, scale: ReturnScale, *, key: PRNGKeyArray) -> "FlowCritic":
         """A field with one coordinate, the return; see `CriticConfig.make`."""

@@ -22,6 +22,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from evor_eqx.errors import UserError
 from evor_eqx.nn import flow_matching
+from evor_eqx.system.code_identity import is_own, versioned
+from evor_eqx.system.registration import check_name, check_spelling
 
 ReturnState = Float[Array, " z"]
 PathPoint = tuple[ReturnState, ReturnState]  # (z_t, velocity to regress on)
@@ -42,13 +44,14 @@ Target = TypeVar("Target", bound=FlowTarget)
 TARGETS: dict[str, FlowTarget] = {}  # by name
 
 
-def register_flow_target(name: str) -> Callable[[Target], Target]:
+def register_flow_target(name: str, *, version: str | None = None) -> Callable[[Target], Target]:
     """Register a flow-TD target under a name: `--critic.target NAME`, `preset(..., target=NAME)`.
 
     **Arguments:**
 
     - `name`: the name; no other function may have it. The same function, defined again (a notebook's cell that is run
       again), takes the place of the earlier one.
+    - `version`: stands for the function's code if its source cannot be read. Runs with the same version are the same.
 
     **Returns:**
 
@@ -60,21 +63,44 @@ def register_flow_target(name: str) -> Callable[[Target], Target]:
     UserError if the name is taken.
     """
 
+    check_spelling("flow target", name)  # here as well, for a decorator without a name
+
     def register(target: Target) -> Target:
-        known = TARGETS.get(name)
-        if known is not None and (known.__module__, known.__qualname__) != (target.__module__, target.__qualname__):
-            raise UserError(f"flow target {name!r}: there is one of this name already; choose another name")
-        TARGETS[name] = target
+        if not callable(target):
+            raise UserError(f"flow target {name!r}: got {target!r}, expected a function(step, z_0, t, *, key); mend it")
+        check_name("flow target", name, target, TARGETS.get(name))
+        TARGETS[name] = versioned(target, version)
         return target
 
     return register
 
 
 def flow_target(name: str) -> FlowTarget:
-    """The flow target of a name. Raises UserError for an unknown one."""
+    """The flow target of a name. Raises UserError for an unknown one, and for one of your own that gives no pair."""
     if name not in TARGETS:
-        raise UserError(f"target is {name!r}: expected one of {', '.join(TARGETS)}")
+        raise UserError(f"target is {name!r}: expected one of {', '.join(TARGETS)}; register it, or choose another")
+    if is_own(TARGETS[name]):
+        _check_pair(name, TARGETS[name])
     return TARGETS[name]
+
+
+def _check_pair(name: str, target: FlowTarget) -> None:
+    """Trace a target, which computes nothing, and look at the shapes of what it gives."""
+    z, t = jnp.zeros(1), jnp.zeros(())
+    step = BellmanStep(lambda z, t: z, lambda z_0, end=1.0: z_0, lambda z: z, z, 0.0)
+    try:
+        found = jax.eval_shape(lambda z_0, t, key: target(step, z_0, t, key=key), z, t, jax.random.key(0))
+    except Exception as error:
+        said = str(error).partition("\n")[0]
+        raise UserError(
+            f"flow target {name!r}: got {type(error).__name__} ({said}), expected it to run on JAX arrays; mend it"
+        ) from error
+    is_pair = isinstance(found, tuple | list) and len(found) == 2
+    if not (is_pair and all(getattr(each, "shape", None) == (1,) and each.dtype == z.dtype for each in found)):
+        got = jax.tree.map(lambda leaf: f"{leaf.dtype} {leaf.shape}", found)
+        raise UserError(
+            f"flow target {name!r}: got {got}, expected a pair (z_t, velocity) of {z.dtype} (1,) each; mend it"
+        )
 
 
 @register_flow_target("velocity")

@@ -10,6 +10,8 @@ from typing import TypeVar
 
 from evor_eqx.config import CriticConfig
 from evor_eqx.errors import UserError
+from evor_eqx.system.code_identity import versioned
+from evor_eqx.system.registration import check_name, check_spelling
 
 Class = TypeVar("Class", bound=type[CriticConfig])
 _BUILT_IN = {
@@ -26,13 +28,14 @@ _BUILT_IN = {
 _classes: dict[str, type[CriticConfig]] = {}
 
 
-def register_critic(name: str) -> Callable[[Class], Class]:
+def register_critic(name: str, *, version: str | None = None) -> Callable[[Class], Class]:
     """Register a critic's configuration class under a name: `--critic NAME`, `preset(..., critic=NAME)`.
 
     **Arguments:**
 
     - `name`: the name; no other class may have it. The same class, defined again (a notebook's cell that is run
       again), takes the place of the earlier one.
+    - `version`: stands for the critic's code if its source cannot be read. Runs with the same version are the same.
 
     **Returns:**
 
@@ -43,15 +46,24 @@ def register_critic(name: str) -> Callable[[Class], Class]:
     UserError if the name is taken, or if what is decorated is no such class.
     """
 
+    check_spelling("critic", name)  # here as well, for a decorator without a name
+
     def register(cls: Class) -> Class:
-        if not (isinstance(cls, type) and issubclass(cls, CriticConfig) and cls.make is not CriticConfig.make):
-            raise UserError(f"critic {name!r}: got {cls!r}, expected a subclass of CriticConfig that defines `make`")
-        known, own_module = _classes.get(name), f"evor_eqx.critics.{_BUILT_IN.get(name)}"
-        is_other = known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__)
-        if is_other or (name in _BUILT_IN and cls.__module__ != own_module):
-            raise UserError(f"critic {name!r}: there is one of this name already; choose another name")
+        is_config = isinstance(cls, type) and issubclass(cls, CriticConfig)
+        if not (is_config and cls.make is not CriticConfig.make and callable(cls.make)):
+            raise UserError(
+                f"critic {name!r}: got {cls!r}, expected a subclass of CriticConfig that defines `make`; define it"
+            )
+        if "__dataclass_fields__" not in vars(cls):  # is_dataclass would find those of a base class
+            raise UserError(f"critic {name!r}: got {cls.__name__}, expected a dataclass; add @dataclass(frozen=True)")
+        if name in _BUILT_IN and cls.__module__ != f"evor_eqx.critics.{_BUILT_IN[name]}":
+            raise UserError(
+                f"critic {name!r}: there is one of this name already, in the package, expected a new name; choose "
+                "another name"
+            )
+        check_name("critic", name, cls, _classes.get(name))
         cls.kind = name
-        _classes[name] = cls
+        _classes[name] = versioned(cls, version)
         return cls
 
     return register
@@ -67,5 +79,5 @@ def critic_config(name: str) -> type[CriticConfig]:
     if name not in _classes and name in _BUILT_IN:
         importlib.import_module(f"evor_eqx.critics.{_BUILT_IN[name]}")
     if name not in _classes:
-        raise UserError(f"unknown critic {name!r}: expected one of {', '.join(critic_names())}")
+        raise UserError(f"unknown critic {name!r}: expected one of {', '.join(critic_names())}; register it first")
     return _classes[name]

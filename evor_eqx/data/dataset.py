@@ -11,16 +11,19 @@ Three flags mean three different things:
 - A window is `valid` if it lies inside one episode.
 """
 
-import itertools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
+from evor_eqx.data.pieces import cut
+from evor_eqx.data.returns import discounted_returns, n_step_rewards
 from evor_eqx.data.windows import HostWindows, Windows
 from evor_eqx.errors import UserError
 
@@ -40,14 +43,49 @@ class OfflineDataset:
     reward: Float[np.ndarray, "*tasks rows"]
     mask: Float[np.ndarray, "*tasks rows"]
     last_row: Int[np.ndarray, " rows"]  # the last row of the row's episode
+    ended: Bool[np.ndarray, " rows"] | None = None  # whether the task ended at the end of the row's episode; None: no
+    given_row: Int[np.ndarray, " rows"] | None = None  # its number in the arrays that were given; None: the same
+    files: tuple[tuple[int, str], ...] = ()  # the first row from each file, and the file's name
 
     @classmethod
-    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> "OfflineDataset":
-        """A dataset from arrays in OGBench's compact layout.
+    def from_arrays(cls, **arrays: Any) -> "OfflineDataset":
+        """Your own arrays as a dataset: one row for each recorded step, in the order of time.
 
         **Arguments:**
 
-        - `arrays`: observations, actions, valids (0 at an episode's last row) and, for a task, rewards and masks.
+        - `observations` [rows, obs], `actions` [rows, act] in the environment's units, `rewards` [rows].
+        - What ends an episode, arrays [rows] of 0 and 1. Either `terminals` (the task ended) and `timeouts` (a time
+          limit cut the recording), as D4RL has them. Or `terminals` (the last step of an episode) and `masks` (0 where
+          the task ended), as OGBench has them. Or `valids`, its compact layout; see `data.arrays`.
+        - `next_observations` [rows, obs]: the state after each step, if you have it.
+
+        **Raises:**
+
+        UserError that names the array, its row and value, for anything that a dataset cannot be made of.
+        """
+        from evor_eqx.data.arrays import rows_from_arrays
+
+        return cls(**rows_from_arrays(arrays)._asdict())
+
+    @classmethod
+    def from_file(cls, path: str | Path, *, validation: bool = False) -> "OfflineDataset":
+        """Arrays as in `from_arrays` from a file (.npz, .hdf5, .parquet), or from all files of a folder.
+
+        In a folder, files whose names end in `-val` are left out or, with `validation`, are the only ones.
+        """
+        from evor_eqx.data.files import rows_from_files
+
+        rows, files = rows_from_files(Path(path).expanduser(), validation)
+        return cls(**rows._asdict(), files=files)
+
+    @classmethod
+    def from_compact(cls, arrays: dict[str, np.ndarray]) -> "OfflineDataset":
+        """A dataset from the arrays of one of OGBench's own datasets, in its compact layout.
+
+        **Arguments:**
+
+        - `arrays`: observations, actions, valids (0 at an episode's last row) and, for a task, rewards and masks; those
+          of an own task also have `ended`.
 
         **Raises:** UserError if the last row does not end an episode.
         """
@@ -64,7 +102,20 @@ class OfflineDataset:
             reward=np.asarray(arrays.get("rewards", np.zeros(len(valids))), np.float32),
             mask=np.asarray(arrays.get("masks", np.ones(len(valids))), np.float32),
             last_row=ends[np.searchsorted(ends, np.arange(len(valids)))].astype(np.int32),
+            ended=arrays.get("ended"),
         )
+
+    def to_compact(self) -> dict[str, np.ndarray]:
+        """The inverse of `from_compact`."""
+        arrays = {"observations": self.obs, "actions": self.act, "rewards": self.reward, "masks": self.mask}
+        arrays["valids"] = (np.arange(len(self.obs)) < self.last_row).astype(np.float32)
+        return arrays if self.ended is None else arrays | {"ended": self.ended}
+
+    def where(self, row: int) -> str:
+        """A row's number in the arrays that it came from, and their file if there is one: for errors."""
+        number = row if self.given_row is None else int(self.given_row[row])
+        names = [name for first, name in self.files if first <= row]
+        return f"row {number}" + (f" of {names[-1]}" if names else "")
 
     @property
     def num_bytes(self) -> int:
@@ -80,20 +131,9 @@ class OfflineDataset:
     def pieces(self) -> list["OfflineDataset"]:
         """The dataset in pieces of about four million rows, cut between episodes.
 
-        Computing piece by piece needs little memory for intermediate results.
+        Computing piece by piece needs little memory.
         """
-        ends = np.unique(self.last_row) + 1
-        cuts = ends[np.flatnonzero(np.diff(ends // PIECE_ROWS, append=-1))].tolist()  # the last end in each stretch
-        return [self._part(first, end) for first, end in itertools.pairwise([0, *cuts])] if len(cuts) > 1 else [self]
-
-    def _part(self, first: int, end: int) -> "OfflineDataset":
-        rows = slice(first, end)
-        scalars = {
-            "reward": self.reward[..., rows],
-            "mask": self.mask[..., rows],
-            "last_row": self.last_row[rows] - first,
-        }
-        return OfflineDataset(self.obs[rows], self.act[rows], **scalars)
+        return cut(self, PIECE_ROWS)
 
     def _piecewise(self, function: Callable[["OfflineDataset"], tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
         """Apply the function to each piece and join its results along the rows."""
@@ -130,7 +170,7 @@ class OfflineDataset:
     ) -> tuple[Float[np.ndarray, "*tasks rows"], Float[np.ndarray, "*tasks rows"], Int[np.ndarray, " rows"]]:
         """The discounted n-step rewards of all rows.
 
-        Near an episode's end n shrinks, so that the chunk after the n steps still lies inside the episode.
+        Near the end of an episode that was cut, n shrinks, so that the chunk after the n steps still lies inside.
 
         **Arguments:**
 
@@ -140,8 +180,20 @@ class OfflineDataset:
 
         **Returns:** the rewards, the masks (0 if the task ended within the n steps), and the rows to bootstrap from.
         """
-        reward, mask, steps = self._piecewise(lambda piece: _n_step(piece, num_steps, gamma, chunk_length))
+        reward, mask, steps = self._piecewise(lambda piece: n_step_rewards(piece, num_steps, gamma, chunk_length))
         return reward, mask, np.arange(len(self.obs), dtype=np.int32) + steps
+
+    def window_starts(self, chunk_length: int) -> Bool[np.ndarray, " rows"]:
+        """The rows that a window with chunks of this length can start at. Raises UserError if there are none."""
+        rows = np.arange(len(self.obs))
+        valid = rows + 2 * chunk_length - 1 <= self.last_row
+        if self.ended is not None:  # a chunk that goes on after the task's end is executed up to there
+            valid |= self.ended & (rows < self.last_row)
+        if not valid.any():
+            raise UserError(
+                f"no episode holds two chunks of {chunk_length} actions, expected at least one; use shorter chunks"
+            )
+        return valid
 
     def windows(
         self,
@@ -177,12 +229,7 @@ class OfflineDataset:
             )
         if all_draws and bank is None:
             raise UserError("all_draws is True, bank is None: expected draws of the base policy; give the bank")
-        rows = np.arange(len(self.obs), dtype=np.int32)
-        valid = rows + 2 * chunk_length - 1 <= self.last_row
-        if not valid.any():
-            raise UserError(
-                f"no episode holds two chunks of {chunk_length} actions, expected at least one: use shorter chunks"
-            )
+        rows, valid = np.arange(len(self.obs), dtype=np.int32), self.window_starts(chunk_length)
         reward, mask, next_row = self.n_step(num_steps, gamma, chunk_length)
         arrays = {
             "obs": self.obs,
@@ -195,56 +242,9 @@ class OfflineDataset:
             "valid": valid,
             "starts": np.flatnonzero(valid).astype(np.int32),
             "bank": bank,
+            "last_row": None if self.ended is None else self.last_row,
         }
         too_large = sum(array.nbytes for array in arrays.values() if array is not None) > device_bytes
         if too_large or isinstance(self.obs, np.memmap):
             return HostWindows(Windows(chunk_length=chunk_length, all_draws=all_draws, **arrays))
         return Windows(chunk_length=chunk_length, all_draws=all_draws, **jax.tree.map(jnp.asarray, arrays))
-
-
-def of_tasks(datasets: Sequence[OfflineDataset]) -> OfflineDataset:
-    """Join the same rows under several tasks' rewards into one dataset, with a leading axis of tasks."""
-    reward, mask = (np.stack([getattr(each, name) for each in datasets]) for name in ("reward", "mask"))
-    return replace(datasets[0], reward=reward, mask=mask)
-
-
-def discounted_returns(
-    reward: Float[np.ndarray, "*tasks rows"],
-    mask: Float[np.ndarray, "*tasks rows"],
-    last_row: Int[np.ndarray, " rows"],
-    gamma: float,
-) -> tuple[Float[np.ndarray, "*tasks rows"], Float[np.ndarray, "*tasks rows"]]:
-    """The return G_t = r_t + gamma m_t G_{t+1} of every row, and the weight of what lies after the recording's end.
-
-    **Arguments:**
-
-    - `reward`, `mask`: those of the transition that starts at the row; the last row of an episode starts none.
-    - `last_row`: the last row of the row's episode.
-    - `gamma`: the discount per step.
-
-    **Returns:**
-
-    Returns and weights in double precision; 0 and 1 at the last row of an episode.
-    """
-    returns, weights = np.zeros(reward.shape), np.ones(reward.shape)
-    last_rows, num_rows = np.unique(last_row, return_counts=True)
-    for distance in range(1, num_rows.max()):  # from the episodes' ends, all of them at once
-        row = last_rows[num_rows > distance] - distance
-        returns[..., row] = reward[..., row] + gamma * mask[..., row] * returns[..., row + 1]
-        weights[..., row] = gamma * mask[..., row] * weights[..., row + 1]
-    return returns, weights
-
-
-def _n_step(
-    dataset: OfflineDataset, num_steps: int, gamma: float, chunk_length: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Compute `OfflineDataset.n_step` for all rows at once, with the number of steps instead of the row to reach."""
-    rows = np.arange(len(dataset.obs))
-    next_row = np.clip(rows + num_steps, rows, np.maximum(dataset.last_row - chunk_length + 1, rows))
-    reward, alive = np.zeros(dataset.reward.shape), np.ones(dataset.reward.shape)
-    for step in range(num_steps):
-        row = np.minimum(rows + step, dataset.last_row)
-        inside = rows + step < next_row
-        reward += np.where(inside, gamma**step * alive * dataset.reward[..., row], 0.0)
-        alive *= np.where(inside, dataset.mask[..., row], 1.0)
-    return reward.astype(np.float32), alive.astype(np.float32), (next_row - rows).astype(np.int32)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pooch
 
-from evor_eqx.envs.tasks import dataset_name
+from evor_eqx.envs.dataset_names import dataset_name
 from evor_eqx.errors import UserError
 from evor_eqx.system import paths
 from evor_eqx.system.files import read_json, replacing, sha256, write_json

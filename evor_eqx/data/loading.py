@@ -7,30 +7,34 @@ from pathlib import Path
 
 import numpy as np
 
+from evor_eqx.data.custom import OwnRows
 from evor_eqx.data.dataset import DEVICE_BYTES, OfflineDataset
+from evor_eqx.data.description import Description, describe
 from evor_eqx.data.mapped import mapped
 from evor_eqx.data.sources import Source, Split, check_size
 from evor_eqx.envs.ogbench import sparse_reward
-from evor_eqx.envs.tasks import Task
+from evor_eqx.envs.tasks import OgbenchTask, Task
 from evor_eqx.errors import UserError
 from evor_eqx.system import paths
 from evor_eqx.system.locks import lock
 
 
 def load_dataset(source: Source, task: Task | None, split: Split) -> OfflineDataset:
-    """The rows of a split as an `OfflineDataset`.
+    """The rows of a split as an `OfflineDataset`. Its actions are in [-1, 1], as models see them.
 
     Rows are memory-mapped from files in the data folder if they come from many files or are too large for the device.
 
     **Arguments:**
 
-    - `source`: the files.
+    - `source`: the files, or the rows of an own task, which have its rewards already.
     - `task`: the task that gives rewards and masks; None: rewards are 0 and masks are 1.
     - `split`: train or val.
 
     **Raises:** UserError as `load_arrays` does.
     """
-    parts = map(OfflineDataset.from_arrays, load_parts(source, task, split))
+    if isinstance(source, OwnRows):
+        return source.rows[split]
+    parts = map(OfflineDataset.from_compact, load_parts(source, task, split))
     folder = paths.data_dir() / f"{source.dataset}-{source.fingerprint}.rows" / split
     if len(source.files(split)) == 1:
         (dataset,) = parts
@@ -39,6 +43,13 @@ def load_dataset(source: Source, task: Task | None, split: Split) -> OfflineData
         parts = [dataset]
     with lock(folder):
         return mapped(parts, folder)
+
+
+def describe_source(source: Source, task: Task | None) -> Description:
+    """The table of a dataset of OGBench, with the rewards of a task if one is given."""
+    splits = {"training": load_dataset(source, task, "train"), "validation": load_dataset(source, task, "val")}
+    facts = {} if task is None else {"discount": f"{task.gamma:g} per step"}
+    return describe(splits, source.dataset if task is None else task.short_name, facts)
 
 
 _KEYS = ("observations", "actions", "terminals", "valids", "rewards", "masks", "qpos", "qvel", "button_states")
@@ -69,7 +80,7 @@ def load_parts(source: Source, task: Task | None, split: Split) -> Iterator[dict
     for file in source.files(split):
         check_size(file, source.details)
         arrays = _read(file)
-        if task is not None:
+        if isinstance(task, OgbenchTask):
             _add_rewards(arrays, task)
         yield {key: arrays[key] for key in _KEYS if key in arrays}
 
@@ -94,7 +105,7 @@ def _read(file: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _add_rewards(arrays: dict[str, np.ndarray], task: Task) -> None:
+def _add_rewards(arrays: dict[str, np.ndarray], task: OgbenchTask) -> None:
     from ogbench.relabel_utils import relabel_dataset
 
     env = task.make_env()

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -30,7 +30,8 @@ def mapped(parts: Iterable[OfflineDataset], folder: Path) -> OfflineDataset:
         num_rows += len(part.obs)
         sizes = {name: getattr(part, name).shape[1] for name in files}
     maps = {name: np.memmap(file, np.float32, "r", shape=(num_rows, sizes[name])) for name, file in files.items()}
-    return OfflineDataset(**maps, **{name: np.concatenate(arrays, axis=-1) for name, arrays in small.items()})
+    joined: dict[str, Any] = {name: np.concatenate(arrays, axis=-1) for name, arrays in small.items()}
+    return OfflineDataset(**maps, **joined)
 
 
 def _written(parts: Iterable[OfflineDataset], files: dict[str, Path]) -> Iterator[OfflineDataset]:

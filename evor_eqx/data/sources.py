@@ -19,23 +19,24 @@ from typing import Any, Literal, get_args
 
 from evor_eqx.data import download as downloads
 from evor_eqx.data.generation.collect import find_generated, generate, val_path, versions
-from evor_eqx.envs.tasks import dataset_name
+from evor_eqx.envs.dataset_names import dataset_name
 from evor_eqx.errors import UserError
 from evor_eqx.system import paths
 from evor_eqx.system.files import read_json, sha256, short_hash, write_json
 from evor_eqx.system.locks import lock
 
-Origin = Literal["generated", "ogbench", "downloaded", "folder"]
+Origin = Literal["generated", "ogbench", "downloaded", "folder", "own"]
 Split = Literal["train", "val"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 @dataclass(frozen=True)
 class Source:
-    """The training and validation files of one origin."""
+    """The training and validation data of one origin: files, or `OwnRows`."""
 
     dataset: str  # full name, e.g. cube-single-play-v0
-    origin: Origin  # generated here, found in OGBench's folder, downloaded by this project, or a folder that was given
+    # Generated here, found in OGBench's folder, downloaded by this project, a folder that was given, or own arrays.
+    origin: Origin
     path: Path  # the training file, or the folder of many
     fingerprint: str  # eight hexadecimal characters from the SHA-256 of all files
     details: dict[str, Any] = field(hash=False)  # files with size and SHA-256; if generated: recipe, seed, versions

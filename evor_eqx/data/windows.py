@@ -34,6 +34,7 @@ class Windows(eqx.Module):
     valid: Bool[AnyArray, " rows"]
     starts: Int[AnyArray, " starts"]
     bank: Float[AnyArray, "*seeds draws rows chunk"] | None
+    last_row: Int[AnyArray, " rows"] | None  # only if chunks may go on after the task's end: they repeat its action
     chunk_length: int = eqx.field(static=True)
     all_draws: bool = eqx.field(static=True, default=False)  # whether batches hold `next_draws`
 
@@ -87,7 +88,8 @@ class Windows(eqx.Module):
         return Batch(**jax.tree.map(jnp.asarray, arrays))
 
     def _chunk(self, rows):
-        steps = (rows[..., None] + np.arange(self.chunk_length)).clip(max=len(self.act) - 1)
+        end = len(self.act) - 1 if self.last_row is None else self.last_row[rows][..., None]
+        steps = (rows[..., None] + np.arange(self.chunk_length)).clip(max=end)
         return self.act[steps].reshape(*rows.shape, self.chunk_length * self.act.shape[1])
 
 

@@ -12,7 +12,8 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 from jaxtyping import Float
 
-from evor_eqx.envs.tasks import SLIP, SLIPPERY, Task
+from evor_eqx.envs.dataset_names import SLIP, SLIPPERY
+from evor_eqx.envs.tasks import Task
 from evor_eqx.errors import UserError
 
 

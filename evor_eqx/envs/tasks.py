@@ -1,16 +1,18 @@
-"""The task suite: names of OGBench's state-based datasets, their tasks, discount, rewards and environments.
+"""Tasks: what all have in common, and those of OGBench: names of datasets, discount, rewards and environments.
 
-A dataset (`cube-single-play-v0`) has no reward. Each of its five tasks (`cube-single-play-singletask-task2-v0`) adds
-one. This module imports OGBench only when an environment is made: mujoco is slow to import, and it reads `MUJOCO_GL`
-then.
+A dataset of OGBench (`cube-single-play-v0`) has no reward. Each of its five tasks
+(`cube-single-play-singletask-task2-v0`) adds one. This module imports OGBench only when an environment is made: mujoco
+is slow to import, and it reads `MUJOCO_GL` then. Your own tasks are in `data.custom`.
 """
 
-import difflib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
+from evor_eqx.envs.dataset_names import DatasetName, dataset_name, parse_dataset
 from evor_eqx.errors import UserError
+from evor_eqx.system import own_files
 
 if TYPE_CHECKING:
     import gymnasium
@@ -18,32 +20,7 @@ if TYPE_CHECKING:
 RewardTiming = Literal["pre", "post"]
 RewardVariant = Literal["dense", "sparse"]
 NUM_TASKS = 5
-
-_MAZES = ("medium", "large", "giant", "teleport")
-ARM_ENVIRONMENTS = ("cube-single", "cube-double", "cube-triple", "scene", "puzzle-3x3", "puzzle-4x4")
-# `slippery` is this project's: the same maze, but every action is executed with noise that the data do not show.
-SLIPPERY = "-slippery"
-SLIP = 1.0  # standard deviation of that noise, in units of the action
 _SPARSE = "-sparse"
-# What can be collected here: OGBench ships these controllers. The controller of the ants is a trained network that it
-# does not ship, so those datasets can only be downloaded.
-GENERATED = tuple(
-    f"{env}-{kind}-v0"
-    for envs, kinds in (
-        ([f"pointmaze-{maze}" for maze in _MAZES], ("navigate", "stitch")),
-        ([f"pointmaze-medium{SLIPPERY}"], ("navigate",)),
-        (ARM_ENVIRONMENTS, ("play", "noisy")),
-    )
-    for env in envs
-    for kind in kinds
-)
-PUBLISHED_ONLY = tuple(
-    f"antmaze-{maze}-{kind}-v0"
-    for maze in _MAZES
-    for kind in ("navigate", "stitch", "explore")
-    if (maze, kind) != ("giant", "explore")
-)
-DATASETS = GENERATED + PUBLISHED_ONLY
 
 # The task that OGBench means by a name without a number (a test asks OGBench).
 _DEFAULT_TASK = {"pointmaze": 1, "antmaze": 1, "cube": 2, "scene": 2, "puzzle": 4}
@@ -53,20 +30,59 @@ _LONG = ("cube-double", "cube-triple", "pointmaze-giant", "antmaze-giant")
 _NUM_CONDITIONS = {"cube-double": 2, "cube-triple": 3, "scene": 5, "puzzle-3x3": 9, "puzzle-4x4": 16}
 
 
-class DatasetName(NamedTuple):
-    """The parts of a dataset's name."""
+class Task:
+    """What an agent is to do: data with rewards, a discount, and an environment to try it in.
 
-    environment: str  # e.g. cube-single
-    kind: str  # who collected it, e.g. play
+    `parse_task` gives one of OGBench's tasks by its name, `custom_task` and `minari_task` give one of your own.
+    """
+
+    name: str  # in run folders and results
+    dataset: str  # the name of its data
+    gamma: float  # discount per environment step
+    reward_timing: str  # which state rewards are read from; part of a result's identity
+    make_env: Callable[..., "gymnasium.Env[Any, Any]"]  # makes an environment, also in a worker process
+    has_env: bool = True  # whether there is an environment at all
+    task_id: int = 1
+    reference_returns: tuple[float, float] | None = None  # returns of an episode that are normalised to 0 and 100
+
+    @property
+    def short_name(self) -> str:
+        """A short name, which the command line understands."""
+        return self.name
+
+    @property
+    def group(self) -> str:
+        """The common part of the names of a dataset's tasks with the same reward."""
+        return self.name
+
+    @property
+    def environment(self) -> str:
+        """What the task's results are grouped by."""
+        return self.name
 
     @property
     def family(self) -> str:
-        """The family of the environment, e.g. cube."""
-        return family(self.environment)
+        """The family of OGBench's environment; empty for others."""
+        return ""
+
+    @property
+    def is_maze(self) -> bool:
+        """Whether a body walks through a maze; else an arm moves objects, or it is no task of OGBench."""
+        return self.family in ("pointmaze", "antmaze")
+
+    @property
+    def is_pointmaze(self) -> bool:
+        """Whether the body in the maze is a point. If so, the observation is its position."""
+        return self.family == "pointmaze"
+
+    @property
+    def num_conditions(self) -> int:
+        """The conditions of the goal that a reward counts; 1 for a task that is not OGBench's."""
+        return 1
 
 
 @dataclass(frozen=True)
-class Task:
+class OgbenchTask(Task):
     """One reward on one dataset. Results are only comparable for the same reward and the same reward timing.
 
     **Arguments:**
@@ -82,8 +98,8 @@ class Task:
       Success is the same in both.
     """
 
-    dataset: str  # full name, e.g. cube-single-play-v0
-    task_id: int  # 1 to 5
+    dataset: str
+    task_id: int
     reward_timing: RewardTiming = "pre"
     reward: RewardVariant = "dense"
 
@@ -125,16 +141,6 @@ class Task:
         return self._parts.family
 
     @property
-    def is_maze(self) -> bool:
-        """Whether a body walks through a maze; else an arm moves objects."""
-        return self.family in ("pointmaze", "antmaze")
-
-    @property
-    def is_pointmaze(self) -> bool:
-        """Whether the body in the maze is a point. If so, the observation is its position."""
-        return self.family == "pointmaze"
-
-    @property
     def gamma(self) -> float:
         """Discount per environment step."""
         return 0.995 if self._parts.environment in _LONG else 0.99
@@ -153,41 +159,23 @@ class Task:
         return _SPARSE if self.reward == "sparse" else ""
 
 
-def dataset_name(name: str) -> str:
-    """Full name of a known dataset: `-v0` is added if it is missing.
-
-    **Raises:** UserError for an unknown dataset, with the most similar names.
-    """
-    full = name.removesuffix("-v0") + "-v0"
-    if full in DATASETS:
-        return full
-    close = difflib.get_close_matches(full, DATASETS, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(close)}?" if close else "pointmaze-medium-navigate and cube-single-play are some"
-    raise UserError(f"unknown dataset {name!r}; {hint} (known: {len(DATASETS)} datasets, evor_eqx.envs.tasks.DATASETS)")
-
-
-def parse_dataset(name: str) -> DatasetName:
-    """Split a dataset's name into its parts, e.g. cube-single-play-v0 into cube-single and play."""
-    environment, _, kind = name.removesuffix("-v0").rpartition("-")
-    return DatasetName(environment, kind)
-
-
-def family(environment: str) -> str:
-    """The family of an environment, e.g. cube for cube-single or cube-single-v0."""
-    return environment.removesuffix("-v0").partition("-")[0]
-
-
 def parse_task(name: str, reward_timing: str = "pre") -> Task:
     """The task of a name.
 
     **Arguments:**
 
     - `name`: `cube-single-play-singletask-task2-v0`, `cube-single-play-task2`, or `cube-single-play` for the default
-      task. With sparse reward it is `scene-play-sparse-task2`.
-    - `reward_timing`: `pre` or `post`; see `Task`.
+      task. With sparse reward it is `scene-play-sparse-task2`. `mine.py:swing` is your own: the file is executed, and
+      NAME in it is a task, or a function that returns one.
+    - `reward_timing`: `pre` or `post`, for a task of OGBench; see `OgbenchTask`.
 
-    **Raises:** UserError for an unknown dataset, a task outside 1 to 5, or a wrong timing.
+    **Raises:** UserError for an unknown dataset, a task outside 1 to 5, a wrong timing, or a file without such a task.
     """
+    return own_files.load(name, Task, "task") if own_files.is_own(name) else ogbench_task(name, reward_timing)
+
+
+def ogbench_task(name: str, reward_timing: str = "pre") -> OgbenchTask:
+    """`parse_task` for a name of OGBench."""
     if reward_timing not in get_args(RewardTiming):
         raise UserError(f"reward_timing is {reward_timing!r}, expected 'pre' (ogbench >= 1.2) or 'post' (the papers)")
     match = re.fullmatch(rf"(.*?)({_SPARSE})?(?:-singletask)?(?:-task(\d+))?", name.removesuffix("-v0"))
@@ -195,15 +183,17 @@ def parse_task(name: str, reward_timing: str = "pre") -> Task:
     dataset = dataset_name(stem)
     task_id = int(number) if number else _DEFAULT_TASK[parse_dataset(dataset).family]
     if not 1 <= task_id <= NUM_TASKS:
-        raise UserError(f"task {task_id} of {dataset}: expected 1 to {NUM_TASKS}, e.g. {Task(dataset, 1).name}")
-    return Task(dataset, task_id, cast(RewardTiming, reward_timing), "sparse" if sparse else "dense")
+        raise UserError(f"task {task_id} of {dataset}: expected 1 to {NUM_TASKS}, e.g. {OgbenchTask(dataset, 1).name}")
+    return OgbenchTask(dataset, task_id, cast(RewardTiming, reward_timing), "sparse" if sparse else "dense")
 
 
 def all_tasks(task: Task) -> list[Task]:
-    """The five tasks of a task's dataset, with its reward and timing."""
+    """All tasks of a task's dataset: OGBench's five with the same reward and timing, or your own alone."""
+    if not isinstance(task, OgbenchTask):
+        return [task]
     return [replace(task, task_id=task_id) for task_id in range(1, NUM_TASKS + 1)]
 
 
 def is_task(name: str) -> bool:
-    """Whether a name is that of a task (cube-single-play-task2), not of a dataset (cube-single-play)."""
-    return re.search(r"-singletask|-task\d+", name) is not None
+    """Whether a name is that of a task (cube-single-play-task2, mine.py:swing), not of a dataset (cube-single-play)."""
+    return own_files.is_own(name) or re.search(r"-singletask|-task\d+", name) is not None

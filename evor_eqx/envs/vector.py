@@ -15,26 +15,29 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box, Dict, Space, flatdim
+from gymnasium.spaces import Box, Dict, flatdim
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from jaxtyping import Float, Int
 
+from evor_eqx.envs.checks import flat_box
 from evor_eqx.errors import UserError
 from evor_eqx.system.processes import blank_main, num_cores
 
 MAX_SEED = 2**32 - 1  # the largest seed that numpy's global generator takes
+UNKNOWN = -1  # success where no step's info said whether there was one; else 0 or 1
 
 
 class ChunkEnv(gymnasium.Wrapper):
     """An environment whose action is a chunk: h actions, flattened, executed one by one until the episode ends.
 
     Observations become float32, and actions are clipped to the action space. A step returns the sum of the rewards. Its
-    `info` holds `success` (at any of the steps) and `num_steps` (environment steps taken). Before the first reset and
-    after the end of an episode a step does nothing, so idle environments cost nothing.
+    `info` holds `success` (see `UNKNOWN`; 1 if it was said at any of the steps) and `num_steps` (environment steps
+    taken). Before the first reset and after the end of an episode a step does nothing, so idle environments cost
+    nothing.
 
     **Arguments:**
 
-    - `env`: an environment whose `info` has `success`.
+    - `env`: an environment. Its `info` may have `success` or `is_success`.
     - `horizon`: h, the actions in a chunk.
 
     **Raises:** UserError unless observations and actions are flat boxes.
@@ -42,7 +45,7 @@ class ChunkEnv(gymnasium.Wrapper):
 
     def __init__(self, env: gymnasium.Env, horizon: int):
         super().__init__(env)
-        obs, self._act = _flat_box("observation", env.observation_space), _flat_box("action", env.action_space)
+        obs, self._act = flat_box("observation", env.observation_space), flat_box("action", env.action_space)
         self.observation_space = _unbounded(*obs.shape)
         self.action_space = _unbounded(horizon * self._act.shape[0])
         self._obs = np.zeros(obs.shape, np.float32)
@@ -51,17 +54,17 @@ class ChunkEnv(gymnasium.Wrapper):
     def reset(self, *, seed=None, options=None):
         obs, _ = self.env.reset(seed=seed, options=options)
         self._obs, self._terminated, self._truncated = np.asarray(obs, np.float32), False, False
-        return self._obs, {"success": False, "num_steps": 0}
+        return self._obs, {"success": UNKNOWN, "num_steps": 0}
 
     def step(self, action):
-        rewards, success, num_steps = 0.0, False, 0
+        rewards, success, num_steps = 0.0, UNKNOWN, 0
         acts = np.reshape(action, (-1, *self._act.shape))
         for act in np.clip(acts, self._act.low, self._act.high).astype(self._act.dtype):
             if self._terminated or self._truncated:
                 break
             obs, reward, self._terminated, self._truncated, info = self.env.step(act)
             self._obs = np.asarray(obs, np.float32)
-            rewards, success, num_steps = rewards + float(reward), success or bool(info.get("success")), num_steps + 1
+            rewards, success, num_steps = rewards + float(reward), max(success, _success(info)), num_steps + 1
         return self._obs, rewards, self._terminated, self._truncated, {"success": success, "num_steps": num_steps}
 
 
@@ -204,7 +207,7 @@ def open_envs(
 
     **Arguments:**
 
-    - `make_env`: makes an environment whose `info` has `success`; must be picklable, e.g. `Task.make_env`.
+    - `make_env`: makes an environment; it travels to the processes, e.g. `Task.make_env`.
     - `horizon`: h, the actions in a chunk.
     - `num_envs`: default: four per process. It is rounded up to a multiple of the number of processes.
     - `num_processes`: default: one per core.
@@ -225,14 +228,14 @@ def open_envs(
     envs.close()
 
 
-def _flat_box(name: str, space: Space[Any]) -> Box:
-    if not (isinstance(space, Box) and len(space.shape) == 1):
-        raise UserError(f"{name} space: got {space}, expected a flat Box; use a state-based environment")
-    return space
-
-
 def _unbounded(*shape: int) -> Box:
     return Box(-np.inf, np.inf, shape, np.float32)
+
+
+def _success(info: dict[str, Any]) -> int:
+    """What a step's info says of success."""
+    said = [info[name] for name in ("success", "is_success") if info.get(name) is not None]
+    return max((int(bool(np.any(each))) for each in said), default=UNKNOWN)
 
 
 def _begin(env: ChunkEnv, seed: int) -> tuple:

@@ -21,7 +21,8 @@ def known_rows(dataset: OfflineDataset, gamma: float, tolerance: float = 0.01) -
     """The transitions whose return is known, because little of its weight lies after the end of the recording.
 
     They are chosen by time alone. Late rows from which the task was solved are left out too: with them, the choice
-    would depend on the outcome, and recorded returns would look better than they are.
+    would depend on the outcome, and recorded returns would look better than they are. Only where the task ended every
+    episode are all returns known.
 
     **Arguments:**
 
@@ -29,6 +30,8 @@ def known_rows(dataset: OfflineDataset, gamma: float, tolerance: float = 0.01) -
     - `gamma`: the discount per step.
     - `tolerance`: the largest weight gamma^k of what follows the recording.
     """
+    if dataset.ended is not None and dataset.ended.all():
+        return dataset.transitions
     remaining = dataset.last_row[dataset.transitions] - dataset.transitions
     return dataset.transitions[gamma**remaining <= tolerance]
 

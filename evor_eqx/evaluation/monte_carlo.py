@@ -19,8 +19,9 @@ from evor_eqx.envs.physics import place
 from evor_eqx.envs.tasks import Task
 from evor_eqx.envs.vector import LocalEnvs, global_generator_kept
 from evor_eqx.errors import UserError
+from evor_eqx.evaluation.episodes import Episode
 from evor_eqx.evaluation.recording import check_fits
-from evor_eqx.evaluation.rollout import Episode, run_episodes
+from evor_eqx.evaluation.rollout import run_episodes
 
 _NO_LIMIT = 10**9  # steps, instead of the task's own time limit
 Physics = Mapping[str, np.ndarray]  # `qpos`, `qvel` and, where there are buttons, `button_states` of one row

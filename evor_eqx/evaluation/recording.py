@@ -4,6 +4,7 @@
 the same, and each chunk is executed to its end. Batches of another size may round differently.
 """
 
+import inspect
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,13 +14,15 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from evor_eqx.agent.agent import Agent
-from evor_eqx.data.dataset import discounted_returns
+from evor_eqx.data.returns import discounted_returns
 from evor_eqx.envs import rendering
 from evor_eqx.envs.ogbench import MazeLayout, maze_layout
-from evor_eqx.envs.tasks import Task
+from evor_eqx.envs.tasks import OgbenchTask, Task
 from evor_eqx.envs.vector import LocalEnvs, global_generator_kept
 from evor_eqx.errors import UserError
-from evor_eqx.evaluation.rollout import Episode, run_episodes
+from evor_eqx.evaluation.episodes import Episode
+from evor_eqx.evaluation.projection import principal_plane
+from evor_eqx.evaluation.rollout import run_episodes
 
 FRAME_SIZE = 240  # pixels of a frame's side
 KNOWN = 0.2  # a realised return counts as known if at most this weight lies behind a cut
@@ -40,8 +43,10 @@ class Recording:
     atoms: Float[np.ndarray, "decisions atoms"]  # the distribution of the one that was picked
     distribution_weights: Float[np.ndarray, "decisions atoms"]
     reward: Float[np.ndarray, " steps"]
-    path: Float[np.ndarray, "states dim"]  # T + 1 places: (x, y) in a maze, (x, y, z) of the gripper (m)
-    goals: Float[np.ndarray, "goals 2"]  # (x, y) of the goal or of the cubes' targets; none for buttons
+    terminated: bool  # whether the task ended the episode; else a time limit did
+    # T + 1 places: (x, y) in a maze, (x, y, z) of the gripper (m); on an own task the principal plane of the states.
+    path: Float[np.ndarray, "states dim"]
+    goals: Float[np.ndarray, "goals 2"]  # (x, y) of the goal or of the cubes' targets; none for buttons, own tasks
     frames: UInt8[np.ndarray, "decisions height width 3"] | None  # the state of each decision
     layout: MazeLayout | None
     act_size: int
@@ -71,8 +76,8 @@ class Recording:
 
     @property
     def weight_behind(self) -> Float[np.ndarray, " decisions"]:
-        """gamma^(T - step), the weight of what follows a time limit, which `return_to_go` leaves out; 0 at success."""
-        cut = 0.0 if self.episode.success else 1.0
+        """gamma^(T - step), the weight of what follows a time limit, which `return_to_go` leaves out; else 0."""
+        cut = 0.0 if self.terminated else 1.0
         return cut * self.task.gamma ** (len(self.reward) - self.step)
 
 
@@ -83,22 +88,21 @@ def record(agent: Agent, task: Task, seed: int, frames: bool = True) -> Recordin
 
     - `agent`, `task`: who acts, and on what.
     - `seed`: the episode's seed, in [0, 2^32).
-    - `frames`: whether to take pictures, where `rendering.prepare` finds a way.
+    - `frames`: whether to take pictures, where `rendering.prepare` finds a way, or an own environment has
+      `render_mode` rgb_array.
 
     **Raises:**
 
     UserError for a seed out of range, and for an agent that was not made for the task.
     """
-    draws = frames and not rendering.prepare()
     with global_generator_kept():
-        tape = _Tape(task.make_env(width=FRAME_SIZE, height=FRAME_SIZE) if draws else task.make_env(), draws)
+        tape = (_ogbench_tape if isinstance(task, OgbenchTask) else _own_tape)(task, frames)
         layout = maze_layout(task) if task.is_maze else None
     try:
         check_fits(agent, tape, task)
         envs = LocalEnvs(lambda: tape, agent.chunk_length, 1)
         recorder = _Recorder(agent, tape)
         run = run_episodes(envs, recorder, [agent.inference], [seed], reward_timing=task.reward_timing, quiet=True)
-        goals = _goals(tape.unwrapped)
     finally:
         _close(tape)
     return Recording(
@@ -106,9 +110,10 @@ def record(agent: Agent, task: Task, seed: int, frames: bool = True) -> Recordin
         episode=run.episodes[0],
         **{name: np.stack(values) for name, values in recorder.rows.items()},
         reward=np.array(tape.rewards),
-        path=np.stack(tape.path),
-        goals=goals,
-        frames=np.stack(recorder.frames) if draws else None,
+        terminated=tape.terminated,
+        path=tape.places(),
+        goals=tape.goals(),
+        frames=np.stack(recorder.frames) if tape.draws else None,
         layout=layout,
         act_size=agent.act_size,
     )
@@ -127,30 +132,83 @@ def check_fits(agent: Agent, env: gymnasium.Env, task: Task) -> None:
 
 
 class _Tape(gymnasium.Wrapper):
-    """Notes each step's reward and place, and takes pictures."""
+    """Notes each step's reward and state, and takes pictures."""
 
     def __init__(self, env: gymnasium.Env, draws: bool):
         super().__init__(env)
-        self.draws, self.rewards, self.path = draws, [], []
-        world: Any = env.unwrapped
-        if draws:  # shadows take nine tenths of a picture's time where there is no GPU: 153 ms of 161 in a maze
-            world.model.vis.quality.shadowsize = 0
+        self.draws, self.rewards, self.states, self.terminated = draws, [], [], False
+        self.world: Any = env.unwrapped
 
     def reset(self, *, seed=None, options=None):
         outcome = self.env.reset(seed=seed, options=options)
-        self.rewards, self.path = [], [_place(self.unwrapped)]
+        self.rewards, self.states = [], [self.state(outcome[0])]
         return outcome
 
     def step(self, action):
         outcome = self.env.step(action)
         self.rewards.append(float(outcome[1]))
-        self.path.append(_place(self.unwrapped))
+        self.terminated = bool(outcome[2])
+        self.states.append(self.state(outcome[0]))
         return outcome
 
+    def state(self, obs: np.ndarray) -> np.ndarray:
+        """What is noted of a state: the observation."""
+        return np.array(obs, np.float64)
+
+    def places(self) -> np.ndarray:
+        """The path of the episode's states, in the plane in which they differ most."""
+        states = np.stack(self.states)
+        return principal_plane(states).project(states)
+
+    def goals(self) -> np.ndarray:
+        """Where the task wants something to be, as far as that is a place."""
+        return np.zeros((0, 2))
+
     def picture(self) -> np.ndarray:
-        """The present state, from OGBench's camera."""
-        world: Any = self.unwrapped
-        return world.render()
+        """The present state, from the environment's own camera."""
+        return self.world.render()
+
+
+class _OgbenchTape(_Tape):
+    """A tape that notes places in a maze, or of the gripper."""
+
+    def state(self, obs: np.ndarray) -> np.ndarray:
+        """(x, y) in a maze, (x, y, z) of the gripper's fingertips on an arm."""
+        world = self.world
+        return np.array(world.get_xy() if hasattr(world, "get_xy") else world.data.site_xpos[world._pinch_site_id])
+
+    def places(self) -> np.ndarray:
+        """The path as it is."""
+        return np.stack(self.states)
+
+    def goals(self) -> np.ndarray:
+        """The maze's goal, or the cubes' targets."""
+        world = self.world
+        if hasattr(world, "cur_goal_xy"):
+            return np.array(world.cur_goal_xy)[None]
+        return world.data.mocap_pos[:, :2].copy()
+
+
+def _ogbench_tape(task: Task, frames: bool) -> _Tape:
+    draws = frames and not rendering.prepare()
+    tape = _OgbenchTape(task.make_env(width=FRAME_SIZE, height=FRAME_SIZE) if draws else task.make_env(), draws)
+    if draws:  # shadows take nine tenths of a picture's time where there is no GPU: 153 ms of 161 in a maze
+        tape.world.model.vis.quality.shadowsize = 0
+    return tape
+
+
+def _own_tape(task: Task, frames: bool) -> _Tape:
+    """A tape that takes pictures if the environment gives any: it may need a library that is not there."""
+    asks = frames and "render_mode" in inspect.signature(task.make_env).parameters
+    env = task.make_env(render_mode="rgb_array") if asks else task.make_env()
+    tape = _Tape(env, frames and env.render_mode == "rgb_array")
+    if tape.draws:
+        env.reset(seed=0)
+        try:
+            tape.picture()
+        except gymnasium.error.DependencyNotInstalled:
+            tape.draws = False
+    return tape
 
 
 @dataclass
@@ -181,16 +239,6 @@ class _Recorder:
         if self.tape.draws:
             self.frames.append(self.tape.picture())
         return decision.candidates[[decision.index]]
-
-
-def _place(world: Any) -> np.ndarray:
-    """(x, y) in a maze, (x, y, z) of the gripper's fingertips on an arm."""
-    return np.array(world.get_xy() if hasattr(world, "get_xy") else world.data.site_xpos[world._pinch_site_id])
-
-
-def _goals(world: Any) -> np.ndarray:
-    """Where the task wants something to be, as far as that is a place: the maze's goal, or the cubes' targets."""
-    return np.array(world.cur_goal_xy)[None] if hasattr(world, "cur_goal_xy") else world.data.mocap_pos[:, :2].copy()
 
 
 def _close(env: gymnasium.Env) -> None:

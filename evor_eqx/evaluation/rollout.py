@@ -14,7 +14,7 @@ import dataclasses
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import gymnasium
 import jax
@@ -22,45 +22,12 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key, UInt32
 
 from evor_eqx.config import InferenceConfig
-from evor_eqx.envs.vector import MAX_SEED, EnvProcess, LocalEnvs, ParallelEnvs, open_envs
+from evor_eqx.envs.vector import MAX_SEED, UNKNOWN, EnvProcess, LocalEnvs, ParallelEnvs, open_envs
 from evor_eqx.errors import UserError
+from evor_eqx.evaluation.episodes import Episode, Rollout
 from evor_eqx.system.progress import bar
 
-
-@dataclasses.dataclass(frozen=True)
-class Episode:
-    """What happened in one episode."""
-
-    inference: InferenceConfig
-    seed: int
-    ret: float  # undiscounted sum of rewards
-    success: bool  # the environment reported success at any step
-    length: int  # environment steps
-    reward_timing: str  # reward and success from the state before ("pre") or after ("post") the action
-
-    def to_row(self) -> dict[str, Any]:
-        """One flat record, the inference settings first."""
-        return {**dataclasses.asdict(self.inference), **{n: v for n, v in vars(self).items() if n != "inference"}}
-
-    @classmethod
-    def from_row(cls, row: dict[str, Any]) -> "Episode":
-        """The inverse of `to_row`."""
-        names = [field.name for field in dataclasses.fields(InferenceConfig)]
-        return cls(InferenceConfig(**{name: row.pop(name) for name in names}), **row)
-
-
-@dataclasses.dataclass(frozen=True)
-class Rollout:
-    """Episodes, ordered by settings and then by seeds, and their cost without the making of environments."""
-
-    episodes: list[Episode]
-    wall_seconds: float
-    act_seconds: float  # the part of `wall_seconds` spent in the agent, its compilation included
-
-    @property
-    def env_steps(self) -> int:
-        """Environment steps of all episodes."""
-        return sum(episode.length for episode in self.episodes)
+MAX_STEPS = 100_000  # of an episode
 
 
 @runtime_checkable
@@ -149,11 +116,12 @@ class _Slot:
     idle: bool = False
     decision: int = -1  # 0 once the environment has begun the episode
     ret: float = 0.0
-    success: bool = False
+    success: int = UNKNOWN
     length: int = 0
 
     def record(self, reward_timing: str) -> Episode:
-        return Episode(self.inference, self.seed, self.ret, self.success, self.length, reward_timing)
+        success = None if self.success == UNKNOWN else bool(self.success)
+        return Episode(self.inference, self.seed, self.ret, success, self.length, reward_timing)
 
 
 def _run_group(
@@ -225,8 +193,13 @@ def _update(slots: list[_Slot], outcome: dict[str, np.ndarray]) -> list[_Slot]:
     for index, slot in busy:
         slot.decision += 1
         slot.ret += float(outcome["ret"][index])
-        slot.success |= bool(outcome["success"][index])
+        slot.success = max(slot.success, int(outcome["success"][index]))
         slot.length += int(outcome["num_steps"][index])
+        if slot.length > MAX_STEPS:
+            raise UserError(
+                f"episode with seed {slot.seed}: got no end within {MAX_STEPS:,} steps, expected one; give the "
+                "environment a time limit, e.g. gymnasium.make(..., max_episode_steps=1000)"
+            )
         slot.idle = bool(outcome["ended"][index])
     return [slot for _, slot in busy if slot.idle]
 

@@ -13,14 +13,17 @@ import numpy as np
 from jaxtyping import Float
 
 from evor_eqx.agent.agent import Agent
-from evor_eqx.agent.selection import candidate_weights
+from evor_eqx.agent.selection import SelectionRule, candidate_weights
 from evor_eqx.config import EvaluationConfig, InferenceConfig
-from evor_eqx.envs.tasks import Task
+from evor_eqx.data.custom import CustomTask
+from evor_eqx.envs.tasks import OgbenchTask, Task
 from evor_eqx.envs.vector import ParallelEnvs, open_envs
-from evor_eqx.evaluation.rollout import Episode, counts_of, run_episodes
+from evor_eqx.evaluation.episodes import Episode
+from evor_eqx.evaluation.rollout import counts_of, run_episodes
 from evor_eqx.evaluation.statistics import Interval, bootstrap_interval, wilson_interval
 from evor_eqx.runs.run import Run
-from evor_eqx.system.files import read_lines, write_lines
+from evor_eqx.system.code_identity import code_digest
+from evor_eqx.system.files import read_lines, short_hash, write_lines
 from evor_eqx.system.locks import lock
 
 
@@ -30,29 +33,43 @@ class Evaluation:
 
     inference: InferenceConfig
     episodes: list[Episode]
+    reference_returns: tuple[float, float] | None = None  # returns of an episode with the scores 0 and 100
 
     @property
     def outcomes(self) -> Float[np.ndarray, " episodes"]:
-        """1 where an episode succeeded, else 0, in their order: settings on the same seeds compare in pairs."""
-        return np.array([episode.success for episode in self.episodes], float)
+        """1 where an episode succeeded, else 0, in their order: settings on the same seeds compare in pairs.
+
+        Nan where the environment did not say.
+        """
+        return np.array([np.nan if episode.success is None else episode.success for episode in self.episodes], float)
 
     @cached_property
-    def success(self) -> Interval:
-        """Success rate, 0 to 1, with Wilson's interval."""
-        return wilson_interval(int(self.outcomes.sum()), len(self.episodes))
+    def success(self) -> Interval | None:
+        """Success rate, 0 to 1, with Wilson's interval; None if no step's info had `success` or `is_success`."""
+        said = self.outcomes[np.isfinite(self.outcomes)]
+        return wilson_interval(int(said.sum()), len(said)) if len(said) else None
 
     @cached_property
     def returns(self) -> Interval:
         """Mean undiscounted return of an episode, with a percentile bootstrap."""
         return bootstrap_interval(np.array([episode.ret for episode in self.episodes]), seed=0)
 
+    @property
+    def score(self) -> float | None:
+        """The mean return, normalised to 0 to 100 by the task's reference returns; None if it has none."""
+        if self.reference_returns is None:
+            return None
+        low, high = self.reference_returns
+        return 100 * (self.returns.estimate - low) / (high - low)
+
     def __str__(self) -> str:
-        """One line: success, return and the setting."""
+        """One line: success if it is known, return and the setting."""
         success, returns, setting = self.success, self.returns, self.inference
+        known = f"success {success.estimate:.0%} ({success.low:.0%} to {success.high:.0%}), " if success else ""
         return (
-            f"success {success.estimate:.0%} ({success.low:.0%} to {success.high:.0%}), return {returns.estimate:.1f} "
-            f"({returns.low:.1f} to {returns.high:.1f}) in {len(self.episodes)} episodes with N_pi "
-            f"{setting.num_candidates}, N {setting.num_returns}, tau_R {setting.tau_r:g}, tau_Q {setting.tau_q:g}"
+            f"{known}return {returns.estimate:.1f} ({returns.low:.1f} to {returns.high:.1f}) in "
+            f"{len(self.episodes)} episodes with N_pi {setting.num_candidates}, N {setting.num_returns}, tau_R "
+            f"{setting.tau_r:g}, tau_Q {setting.tau_q:g}"
         )
 
 
@@ -81,16 +98,31 @@ def evaluate_settings(
     agent: Agent, task: Task, config: EvaluationConfig, settings: Sequence[InferenceConfig]
 ) -> list[Evaluation]:
     """`evaluate` at several inference settings, on the same episodes: one `Evaluation` per setting, in their order."""
-    run = agent.facts.get("run") if agent.selection is candidate_weights else None
-    path = None if run is None else results_path(Run.named(run), task)
+    run = agent.facts.get("run")
+    path = None if run is None else results_path(Run.named(run), task, selection=agent.selection)
     with Evaluator(task, config, agent.chunk_length) as evaluator:
         return evaluator.evaluate(agent, settings, path)
 
 
-def results_path(run: Run, task: Task, step: int | None = None) -> Path:
-    """The file of a run folder that keeps the episodes of its agent, or of its snapshot after `step` updates."""
+def results_path(run: Run, task: Task, step: int | None = None, selection: SelectionRule = candidate_weights) -> Path:
+    """The file of a run folder that keeps the episodes of its agent.
+
+    **Arguments:**
+
+    - `run`: the agent's run.
+    - `task`: the task. The name, the discount and the environment of an own task count.
+    - `step`: updates of the agent, if it is a snapshot.
+    - `selection`: its selection rule. The code of a rule of your own counts.
+    """
     model = "" if step is None else f"-after{step}"
-    return run.path / "results" / f"{task.name}-{task.reward_timing}-ogbench{version('ogbench')}{model}.jsonl"
+    own: dict[str, Any] = {}
+    if isinstance(task, CustomTask):
+        own |= {"environment": task.env_identity, "gamma": task.gamma}
+    if selection is not candidate_weights:
+        own |= {"selection": code_digest(selection, f"selection rule {getattr(selection, '__name__', selection)}")}
+    makers = f"{task.reward_timing}-ogbench{version('ogbench')}" if isinstance(task, OgbenchTask) else "own"
+    mine = f"-{short_hash(own)}" if own else ""
+    return run.path / "results" / f"{task.name}-{makers}{mine}{model}.jsonl"
 
 
 class Evaluator(contextlib.ExitStack):
@@ -127,7 +159,8 @@ class Evaluator(contextlib.ExitStack):
                     episodes |= {(episode.inference, episode.seed): episode for episode in rollout.episodes}
                     if path is not None:
                         write_lines(path, [episode.to_row() for episode in episodes.values()])
-        return [Evaluation(each, [episodes[each, seed] for seed in seeds]) for each in settings]
+        reference = self.task.reference_returns
+        return [Evaluation(each, [episodes[each, seed] for seed in seeds], reference) for each in settings]
 
     @cached_property
     def _envs(self) -> ParallelEnvs:

@@ -32,7 +32,7 @@ def train_policy(task: Task, config: Config, *, watch: Watch = unwatched) -> Flo
     UserError for data that cannot be found or made, and if training diverges.
     """
     keep_compiled()
-    return ensure_policy(task.dataset, config, watch=watch).model
+    return ensure_policy(task, config, watch=watch).model
 
 
 def train_critic(task: Task, config: Config, *, watch: Watch = unwatched) -> AbstractCritic:

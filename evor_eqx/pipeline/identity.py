@@ -1,27 +1,46 @@
 """What names a run: the data, the configuration, and the runs that it builds on."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from evor_eqx.config import Config, to_record
+from evor_eqx.config import Config
+from evor_eqx.data.custom import CustomTask, OwnRows
 from evor_eqx.data.sources import Source, find, find_or_make
-from evor_eqx.envs.tasks import GENERATED, Task, dataset_name
+from evor_eqx.envs.dataset_names import GENERATED
+from evor_eqx.envs.tasks import Task
+from evor_eqx.errors import UserError
+from evor_eqx.runs.records import to_record
 from evor_eqx.runs.run import Run
 
 
-def find_source(dataset: str, config: Config) -> Source | None:
-    """The dataset's files if they are there, without making them."""
-    return find(dataset_name(dataset), **_data_arguments(dataset, config))
+def find_source(task: Task, config: Config) -> Source | None:
+    """The data of a task if they are there, without making them."""
+    return task.source if isinstance(task, CustomTask) else find(task.dataset, **_data_arguments(task, config))
 
 
-def ensure_source(dataset: str, config: Config) -> Source:
-    """The dataset's files: found, or generated; what cannot be generated has the published number of episodes."""
-    return find_or_make(dataset_name(dataset), **_data_arguments(dataset, config))
+def ensure_source(task: Task, config: Config) -> Source:
+    """The data of a task: found, or generated; what cannot be generated has the published number of episodes.
+
+    Raises UserError for an own task whose episodes are too short for the chunks, before anything is written.
+    """
+    if not isinstance(task, CustomTask):
+        return find_or_make(task.dataset, **_data_arguments(task, config))
+    if config.data.folder is not None:
+        raise UserError(
+            f"data.folder is {config.data.folder!r}: expected none for {task.name}, because a task of your own brings "
+            "its data along; give them to custom_task"
+        )
+    for rows in task.source.rows.values():
+        rows.window_starts(config.policy.chunk_length)
+    return task.source
 
 
 def policy_run(source: Source, config: Config) -> Run:
     """The run folder of a dataset's base policy, whether it is there or not."""
     definition = {**_data_identity(source), "policy": to_record(config.policy), "seed": config.policy.seed}
+    if isinstance(source, OwnRows):
+        definition["bounds"] = asdict(source.bounds)
     return Run.of(source.dataset, "policy", definition)
 
 
@@ -54,10 +73,10 @@ def _critic_identity(source: Source, config: Config) -> dict[str, Any]:
     }
 
 
-def _data_arguments(dataset: str, config: Config) -> dict[str, Any]:
+def _data_arguments(task: Task, config: Config) -> dict[str, Any]:
     if config.data.folder is not None:
         return {"folder": Path(config.data.folder)}
-    num_episodes = config.data.num_episodes if dataset_name(dataset) in GENERATED else None
+    num_episodes = config.data.num_episodes if task.dataset in GENERATED else None
     return {"num_episodes": num_episodes, "seed": config.data.seed}
 
 

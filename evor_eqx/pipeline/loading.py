@@ -1,11 +1,10 @@
 """Models and agents of finished runs."""
 
-from typing import Any
-
 from evor_eqx.agent.agent import Agent
 from evor_eqx.agent.saving import blank_critic, blank_policy, critic_from_record
-from evor_eqx.config import InferenceConfig, PolicyConfig
+from evor_eqx.config import CriticConfig, InferenceConfig, PolicyConfig
 from evor_eqx.critics.base import AbstractCritic
+from evor_eqx.data.bounds import ActionBounds
 from evor_eqx.errors import UserError
 from evor_eqx.policy import FlowPolicy
 from evor_eqx.runs.run import Run
@@ -23,14 +22,23 @@ def load_policy(run: Run, step: int | None = None) -> Trained[FlowPolicy]:
     return Trained(moving_average(run, lambda: init_state(blank_policy(record, sizes), train), step), run)
 
 
-def load_critic(run: Run, step: int | None = None) -> Trained[AbstractCritic]:
-    """The critic of a finished run, or its snapshot after `step` updates. Raises UserError if it is not there."""
-    record, sizes = run.config["critic"], run.manifest["sizes"]
-    train = critic_from_record(record).train
-    return Trained(moving_average(run, lambda: init_state(blank_critic(record, sizes), train), step), run)
+def load_critic(run: Run, step: int | None = None, config: CriticConfig | None = None) -> Trained[AbstractCritic]:
+    """The critic of a finished run, or its snapshot after `step` updates.
+
+    `config` is its configuration, if it is known to be the run's. Raises UserError if the critic is not there, or if it
+    was made by other code of the user's.
+    """
+    made_by: CriticConfig = config or critic_from_record(run.config["critic"])
+    sizes = run.manifest["sizes"]
+    return Trained(moving_average(run, lambda: init_state(blank_critic(made_by, sizes), made_by.train), step), run)
 
 
-def load_run_agent(run: Run, inference: InferenceConfig | None = None, step: int | None = None) -> Agent:
+def load_run_agent(
+    run: Run,
+    inference: InferenceConfig | None = None,
+    step: int | None = None,
+    config: CriticConfig | None = None,
+) -> Agent:
     """The agent of a critic's run folder, with the base policy that the critic learned from.
 
     **Arguments:**
@@ -38,6 +46,7 @@ def load_run_agent(run: Run, inference: InferenceConfig | None = None, step: int
     - `run`: the critic's run.
     - `inference`: the agent's inference settings; the defaults if not given.
     - `step`: updates of the critic, one of its snapshots; its end if not given.
+    - `config`: as in `load_critic`.
 
     **Raises:**
 
@@ -46,16 +55,22 @@ def load_run_agent(run: Run, inference: InferenceConfig | None = None, step: int
     if not run.complete:
         status = run.manifest.get("status", "empty")
         raise UserError(f"run {run.name} is {status}, expected a complete one: `evor train` with its settings ends it")
-    config: dict[str, Any] = run.config
-    policy = load_policy(Run.named(config["policy_run"]))
+    critic_config = config or critic_from_record(run.config["critic"])
+    policy = load_policy(Run.named(run.config["policy_run"]))
     return Agent(
         policy.model,
-        load_critic(run, step).model,
+        load_critic(run, step, critic_config).model,
         inference or InferenceConfig(),
         policy_config=from_record(PolicyConfig, policy.run.config["policy"]),
-        critic_config=critic_from_record(config["critic"]),
+        critic_config=critic_config,
         facts=facts_of(run),
+        bounds=bounds_of(policy.run),
     )
+
+
+def bounds_of(policy_run: Run) -> ActionBounds | None:
+    """The action bounds of the data that a base policy learned from; None for OGBench's, which are -1 and 1."""
+    return ActionBounds.from_record(policy_run.config.get("bounds"))
 
 
 def facts_of(run: Run) -> dict[str, str]:

@@ -10,13 +10,15 @@ from collections.abc import Sequence
 from evor_eqx.agent.agent import Agent
 from evor_eqx.config import Config
 from evor_eqx.critics.base import AbstractCritic
+from evor_eqx.critics.checks import check_critic
 from evor_eqx.critics.multitask import check_multitask
 from evor_eqx.data.loading import load_dataset
 from evor_eqx.data.sources import SPLITS, Source
 from evor_eqx.envs.tasks import Task, all_tasks
 from evor_eqx.pipeline.identity import critic_run, ensure_source, multi_seed_run, multitask_run, policy_run
-from evor_eqx.pipeline.loading import facts_of, load_critic, load_policy, load_run_agent
+from evor_eqx.pipeline.loading import bounds_of, facts_of, load_critic, load_policy, load_run_agent
 from evor_eqx.policy import FlowPolicy
+from evor_eqx.runs.run import Run
 from evor_eqx.system.locks import lock
 from evor_eqx.training import phases
 from evor_eqx.training.action_bank import bank_path, ensure_bank
@@ -25,9 +27,9 @@ from evor_eqx.training.loop import Watch, unwatched
 from evor_eqx.training.multi_seed import fit_critics, remove_handed_out
 
 
-def ensure_policy(dataset: str, config: Config, *, watch: Watch = unwatched) -> Trained[FlowPolicy]:
-    """Phase 1: the base policy of a dataset, shared by all of its tasks."""
-    source = ensure_source(dataset, config)
+def ensure_policy(task: Task, config: Config, *, watch: Watch = unwatched) -> Trained[FlowPolicy]:
+    """Phase 1: the base policy of a task's dataset, shared by all tasks of it."""
+    source = ensure_source(task, config)
     run = policy_run(source, config).open()
     if not run.complete:
         with lock(run.path):
@@ -42,9 +44,9 @@ def has_banks(source: Source, config: Config) -> bool:
     return not config.critic.num_bank_draws or all(bank_path(run, split, config.critic).exists() for split in SPLITS)
 
 
-def ensure_banks(dataset: str, config: Config) -> None:
-    """The draws of the base policy at a dataset's rows, for the critics of all its tasks."""
-    source, policy = ensure_source(dataset, config), ensure_policy(dataset, config)
+def ensure_banks(task: Task, config: Config) -> None:
+    """The draws of the base policy at the rows of a task's dataset, for the critics of all tasks of it."""
+    source, policy = ensure_source(task, config), ensure_policy(task, config)
     for split in SPLITS if not has_banks(source, config) else ():
         ensure_bank(policy, load_dataset(source, None, split).obs, split, config.critic)
 
@@ -54,14 +56,22 @@ def ensure_critic(task: Task, config: Config, *, watch: Watch = unwatched) -> Tr
 
     `watch` is called while the critic trains, but not while the base policy does.
     """
-    source = ensure_source(task.dataset, config)
-    policy = ensure_policy(task.dataset, config)
+    source = ensure_source(task, config)
+    _check_own_critic(critic_run(task, source, config), source, config)
+    policy = ensure_policy(task, config)
     run = critic_run(task, source, config).open()
     if not run.complete:
         with lock(run.path):
             if not run.complete:
                 phases.fit_critic(run, source, task, policy, config, watch)
-    return load_critic(run)
+    return load_critic(run, config=config.critic)
+
+
+def _check_own_critic(run: Run, source: Source, config: Config) -> None:
+    """Raise UserError for a critic of the user's own that could not be trained, before anything is."""
+    if config.critic.own_code() and not run.complete:
+        rows = load_dataset(source, None, "val")
+        check_critic(config.critic, rows.obs.shape[1], rows.act.shape[1] * config.policy.chunk_length)
 
 
 def ensure_critics(task: Task, configs: Sequence[Config]) -> list[Trained[AbstractCritic]]:
@@ -71,13 +81,14 @@ def ensure_critics(task: Task, configs: Sequence[Config]) -> list[Trained[Abstra
     on the device together. Otherwise they train one after the other.
     """
     first = configs[0]
-    source = ensure_source(task.dataset, first)
+    source = ensure_source(task, first)
+    _check_own_critic(critic_run(task, source, first), source, first)
     runs = {critic_run(task, source, config).open(): config for config in configs}
     # An interrupted training of all seeds continues with all of them, even if some seeds were already handed out.
     begun = multi_seed_run(task, source, first, list(runs)).path.exists()
     members = {run: config for run, config in runs.items() if begun or not run.complete}
     if len(members) > 1 and len(members) % first.num_devices == 0:
-        policies = [ensure_policy(task.dataset, config) for config in members.values()]
+        policies = [ensure_policy(task, config) for config in members.values()]
         together = multi_seed_run(task, source, first, list(members)).open()
         with lock(together.path):
             if not all(run.complete for run in members):
@@ -92,8 +103,8 @@ def ensure_multitask_critic(task: Task, config: Config) -> Trained[AbstractCriti
     Raises UserError as `critics.multitask.check_multitask`, before anything is trained.
     """
     check_multitask(config.critic)
-    source, tasks = ensure_source(task.dataset, config), all_tasks(task)
-    policy = ensure_policy(task.dataset, config)
+    source, tasks = ensure_source(task, config), all_tasks(task)
+    policy = ensure_policy(task, config)
     run = multitask_run(tasks, source, config).open()
     if not run.complete:
         with lock(run.path):
@@ -104,17 +115,20 @@ def ensure_multitask_critic(task: Task, config: Config) -> Trained[AbstractCriti
 
 def ensure_agent(task: Task, config: Config, *, watch: Watch = unwatched) -> Agent:
     """The agent of a task: base policy and critic, with the configuration's inference settings."""
-    return load_run_agent(ensure_critic(task, config, watch=watch).run, config.inference)
+    run = ensure_critic(task, config, watch=watch).run
+    return load_run_agent(run, config.inference, config=config.critic)
 
 
 def ensure_base_agent(task: Task, config: Config) -> Agent:
     """The base policy of a task's dataset as an agent, which needs no critic (N_pi = 1)."""
-    policy = ensure_policy(task.dataset, config)
-    return Agent(policy.model, None, config.inference, facts={"run": policy.run.name}).base_policy_agent()
+    policy = ensure_policy(task, config)
+    facts = {"run": policy.run.name}
+    return Agent(policy.model, None, config.inference, facts=facts, bounds=bounds_of(policy.run)).base_policy_agent()
 
 
 def ensure_multitask_agent(task: Task, config: Config) -> Agent:
     """As `ensure_agent`, with the critic that was trained together with those of the dataset's other tasks."""
     critic = ensure_multitask_critic(task, config)
-    policy = ensure_policy(task.dataset, config)
-    return Agent(policy.model, critic.model, config.inference, facts=facts_of(critic.run) | {"task": task.name})
+    policy = ensure_policy(task, config)
+    facts = facts_of(critic.run) | {"task": task.name}
+    return Agent(policy.model, critic.model, config.inference, facts=facts, bounds=bounds_of(policy.run))

@@ -1,11 +1,14 @@
 """Curves from the results: success against one setting or against training, for each environment and over `all`.
 
-The episodes of all tasks and training seeds of an environment are pooled. Wilson's intervals count each episode once.
-They do not cover the variation between training seeds.
+For tasks whose success is unknown they show the return, with the mean of the rows' intervals. The episodes of all tasks
+and training seeds of an environment are pooled. Wilson's intervals count each episode once. They do not cover the
+variation between training seeds.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+
+import numpy as np
 
 from evor_eqx.evaluation.statistics import Interval, wilson_interval
 from evor_eqx.suite.results import Row
@@ -82,8 +85,9 @@ def _pooled(rows: Sequence[Row], name: str) -> dict[str, dict[float, Interval]]:
     for row in rows:
         groups[row.case.environment][float(getattr(row.case, name))].append(row)
     places = sorted(groups)
-    for value in set.intersection(*map(set, groups.values())) if places else ():
-        groups[ALL][value] = [row for place in places for row in groups[place][value]]
+    known = [place for place in places if all(row.success is not None for of in groups[place].values() for row in of)]
+    for value in set.intersection(*(set(groups[place]) for place in known)) if known else ():
+        groups[ALL][value] = [row for place in known for row in groups[place][value]]
     return {
         place: {value: _share(groups[place][value]) for value in sorted(groups[place])}
         for place in (*places, ALL)
@@ -92,5 +96,10 @@ def _pooled(rows: Sequence[Row], name: str) -> dict[str, dict[float, Interval]]:
 
 
 def _share(rows: Sequence[Row]) -> Interval:
-    num_successes = round(sum(row.success * row.case.episodes for row in rows))
+    successes = [row.success * row.case.episodes for row in rows if row.success is not None]
+    if len(successes) < len(rows):
+        return Interval(
+            *(float(np.mean([getattr(row, name) for row in rows])) for name in ("ret", "ret_low", "ret_high"))
+        )
+    num_successes = round(sum(successes))
     return wilson_interval(num_successes, sum(row.case.episodes for row in rows))

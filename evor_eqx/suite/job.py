@@ -8,17 +8,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from evor_eqx.agent.agent import Agent
 from evor_eqx.config import Config, InferenceConfig, TrainConfig
 from evor_eqx.data.sources import Source
 from evor_eqx.envs.tasks import Task
 from evor_eqx.pipeline import identity, stages
-from evor_eqx.pipeline.evaluation import Evaluator, results_path
-from evor_eqx.pipeline.loading import load_policy, load_run_agent
+from evor_eqx.pipeline.evaluation import Evaluation, Evaluator, results_path
+from evor_eqx.pipeline.loading import bounds_of, load_policy, load_run_agent
 from evor_eqx.runs.run import Run
-from evor_eqx.suite.methods import METHODS
+from evor_eqx.suite.methods import find_method
 from evor_eqx.suite.results import SETTINGS, Case, Row, put_rows
 from evor_eqx.system.progress import listening
 from evor_eqx.system.signals import Deadline
@@ -47,11 +47,12 @@ class Job:
     seed: int
     config: Config  # its inference settings are the reported ones
     options: str  # further options of the `evor suite` command
+    task_name: str  # the task's name on the command line
 
     def command(self, seeds: Sequence[int] = ()) -> str:
         """The command that does this job. With `seeds`, it does the jobs of this task and method with these seeds."""
         chosen = " ".join(map(str, seeds or [self.seed]))
-        return f"evor suite --tasks {self.task.short_name} --methods {self.method} --seeds {chosen} {self.options}"
+        return f"evor suite --tasks {self.task_name} --methods {self.method} --seeds {chosen} {self.options}"
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -76,7 +77,7 @@ class Job:
     @property
     def trains_critic(self) -> bool:
         """Whether a critic is trained. Without one, the base policy alone is evaluated."""
-        return METHODS[self.method].trains_critic
+        return find_method(self.method).trains_critic
 
     @property
     def train(self) -> TrainConfig:
@@ -85,7 +86,7 @@ class Job:
 
     def source(self) -> Source | None:
         """The data, or None if they are missing."""
-        return identity.find_source(self.task.dataset, self.config)
+        return identity.find_source(self.task, self.config)
 
     def run(self, source: Source) -> Run:
         """The run that is evaluated. Its folder may not exist yet."""
@@ -100,7 +101,7 @@ class Job:
 
     def settings(self) -> dict[int | None, list[InferenceConfig]]:
         """The inference settings to evaluate by number of updates (None: all of them), the reported ones first."""
-        first, method = self.config.inference, METHODS[self.method]
+        first, method = self.config.inference, find_method(self.method)
         early = self.train.ends_of_blocks(method.early_percent) if method.early_percent else ()
         steps = self.train.snapshot_steps if self.in_depth else (*early, *self.train.late_steps)
         return {**{step: [first] for step in steps}, None: method.settings(first, self.in_depth)}
@@ -164,17 +165,17 @@ class Job:
             return self._evaluate(results, deadline)
         with listening(deadline.check, draw=True):
             if what == "data":
-                identity.ensure_source(self.task.dataset, self.config)
+                identity.ensure_source(self.task, self.config)
             elif what == "policy":
-                stages.ensure_policy(self.task.dataset, self.config)
+                stages.ensure_policy(self.task, self.config)
             elif what == "bank":
-                stages.ensure_banks(self.task.dataset, self.config)
+                stages.ensure_banks(self.task, self.config)
             else:
                 stages.ensure_critics(self.task, [self.config, *(job.config for job in other_seeds)])
 
     def _evaluate(self, results: Path, deadline: Deadline) -> None:
         """Run the episodes, checkpoint by checkpoint, then write the rows. Episodes in the run folder are reused."""
-        source, rows = identity.ensure_source(self.task.dataset, self.config), []
+        source, rows = identity.ensure_source(self.task, self.config), []
         run = self.run(source)
         speed = (run.updates_per_second() or float("nan")) * run.manifest.get("num_seeds", 1)
         with Evaluator(self.task, self.config.evaluation, self.config.policy.chunk_length) as evaluator:
@@ -182,12 +183,21 @@ class Job:
                 deadline.check()
                 found = evaluator.evaluate(self._agent(run, step), settings, results_path(run, self.task, step))
                 for case, evaluation in zip(self.cases(source, step), found, strict=True):
-                    success = (round(share, 4) for share in evaluation.success)
-                    rows.append(Row(case, *success, wall_s=round(case.step / speed, 1), command=self.command()))
+                    row = {**_outcome(evaluation), "wall_s": round(case.step / speed, 1), "command": self.command()}
+                    rows.append(Row(case, **row))
         put_rows(results, rows, self.config.evaluation.seed)
 
     def _agent(self, run: Run, step: int | None) -> Agent:
         """The agent at a step: with the job's critic or, if it trains none, with the base policy alone."""
         if self.trains_critic:
             return load_run_agent(run, self.config.inference, step)
-        return Agent(load_policy(run, step).model, None, self.config.inference)
+        return Agent(load_policy(run, step).model, None, self.config.inference, bounds=bounds_of(run))
+
+
+def _outcome(evaluation: Evaluation) -> dict[str, Any]:
+    """Success and return with their intervals, and the normalised score, as in a row of the results."""
+    success: Sequence[float | None] = evaluation.success or (None, None, None)
+    rounded = [None if share is None else round(share, 4) for share in success]
+    rounded += [round(value, 3) for value in evaluation.returns]
+    score = None if evaluation.score is None else round(evaluation.score, 2)
+    return dict(zip(("success", "low", "high", "ret", "ret_low", "ret_high", "score"), (*rounded, score), strict=True))

@@ -5,11 +5,15 @@ share the inference settings. figures/results/TRIALS.md says what was tuned, and
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from evor_eqx.config import Config, InferenceConfig, PolicyConfig
-from evor_eqx.envs.tasks import Task
+from evor_eqx.critics.flow_targets import TARGETS
+from evor_eqx.critics.registry import critic_names
+from evor_eqx.envs.tasks import OgbenchTask, Task
+from evor_eqx.errors import UserError
 from evor_eqx.presets import with_critic
 
 # The values on EVOR's curves: of N_pi and, for jobs in depth, of either temperature.
@@ -31,14 +35,18 @@ class Method:
     early_percent: int | None = None  # every task is also evaluated after this percentage of the updates
 
     def configure(self, config: Config, task: Task, seed: int) -> Config:
-        """The configuration on a task. `seed` trains base policy and critic; `inference` has the reported settings."""
-        chunk_length, common = self.chunk_length or config.policy.chunk_length, recipe(task)
-        network = replace(config.critic.network, **common.network)
+        """The configuration on a task. `seed` trains base policy and critic; `inference` has the reported settings.
+
+        A task of your own has no recipe: it starts from the preset as it is.
+        """
+        chunk_length = self.chunk_length or config.policy.chunk_length
+        if isinstance(task, OgbenchTask):
+            config = _by_recipe(config, task)
         config = replace(
             config,
-            policy=replace(common.policy(config.policy), chunk_length=chunk_length, seed=seed),
-            critic=replace(config.critic, network=network, seed=seed, **common.critic),
-            inference=replace(config.inference, **(temperatures(task) | self.inference)),
+            policy=replace(config.policy, chunk_length=chunk_length, seed=seed),
+            critic=replace(config.critic, seed=seed),
+            inference=replace(config.inference, **self.inference),
         )
         return with_critic(config, self.critic, **self.critic_fields)
 
@@ -101,6 +109,17 @@ TEMPERATURES = {
 }
 
 
+def _by_recipe(config: Config, task: OgbenchTask) -> Config:
+    """A preset's configuration, changed by the recipe of a task's environment."""
+    common = recipe(task)
+    return replace(
+        config,
+        policy=common.policy(config.policy),
+        critic=replace(config.critic, network=replace(config.critic.network, **common.network), **common.critic),
+        inference=replace(config.inference, **temperatures(task)),
+    )
+
+
 def temperatures(task: Task) -> dict[str, float]:
     """Both temperatures for a task's environment, in units of return."""
     others = MAZE_TEMPERATURES if recipe(task) is MAZES else ARM_TEMPERATURES
@@ -140,3 +159,26 @@ METHODS = {
     "qc5": _q_chunking(5, 32, early_percent=40),
     "ifql": Method(critic="expectile", critic_fields={"num_members": 2, "combine": "min"}, inference=_best_of(32)),
 }
+
+
+def find_method(name: str) -> Method:
+    """A method of the table, or one that has a registered critic or a registered flow target in place of EVOR's.
+
+    Raises UserError for an unknown name.
+    """
+    if name in METHODS:
+        return METHODS[name]
+    if name in critic_names():
+        return Method(critic=name)
+    if name in TARGETS:
+        return Method(critic_fields={"target": name})
+    raise UserError(
+        f"unknown method {name!r}: expected some of {', '.join(METHODS)}, or the name of a critic or flow target that "
+        "you registered"
+    )
+
+
+def in_order(methods: Iterable[str]) -> list[str]:
+    """Methods in the order of the table, those that are not in it last."""
+    names = list(METHODS)
+    return sorted(methods, key=lambda method: (names.index(method) if method in METHODS else len(names), method))

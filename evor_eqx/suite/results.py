@@ -8,11 +8,12 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from evor_eqx.config import EvaluationConfig
-from evor_eqx.envs.tasks import parse_task
+from evor_eqx.envs.tasks import OgbenchTask, is_task, ogbench_task
 from evor_eqx.errors import UserError
 from evor_eqx.runs.provenance import data_origins
 from evor_eqx.system.files import replacing
@@ -46,8 +47,17 @@ class Case:
 
     @property
     def environment(self) -> str:
-        """The environment of its task, such as cube-single or scene-sparse."""
-        return parse_task(self.task).environment
+        """The environment of its task, such as cube-single or scene-sparse; the name of a task of your own."""
+        return self._ogbench.environment if self._ogbench else self.task
+
+    @property
+    def dataset(self) -> str:
+        """The name of its task's data."""
+        return self._ogbench.dataset if self._ogbench else self.task
+
+    @cached_property
+    def _ogbench(self) -> OgbenchTask | None:
+        return ogbench_task(self.task) if is_task(self.task) else None
 
     @property
     def job(self) -> tuple[str, str, int]:
@@ -65,17 +75,22 @@ class Row:
     """One evaluation and its outcome."""
 
     case: Case
-    success: float  # share of the episodes, 0 to 1
-    low: float  # Wilson's 95 % interval
-    high: float
+    success: float | None  # share of the episodes, 0 to 1; None if the environment does not say
+    low: float | None  # Wilson's 95 % interval
+    high: float | None
     # Seconds of training up to the step, at the run's median speed, without evaluation, bank and pauses. If several
     # seeds were trained side by side, one seed's share.
     wall_s: float
     command: str
+    ret: float | None = None  # mean undiscounted return of an episode; None in rows from before it was noted
+    ret_low: float | None = None  # 95 % bootstrap interval
+    ret_high: float | None = None
+    score: float | None = None  # the return, normalised to 0 to 100 by the task's reference returns, if it has any
 
 
 _CASE: dict[str, Any] = {field.name: field.type for field in fields(Case)}
 _OUTCOME: dict[str, Any] = {field.name: field.type for field in fields(Row) if field.name != "case"}
+_OPTIONAL = {name for name, kind in _OUTCOME.items() if kind == float | None}
 COLUMNS = (*_CASE, *_OUTCOME)
 
 
@@ -145,7 +160,7 @@ def datasets_of(rows: Sequence[Row]) -> dict[str, str]:
     machine without AVX2.
     """
     cases = [row.case for row in rows]
-    facts = {(parse_task(case.task).dataset, case.dataset_origin, case.dataset_fingerprint) for case in cases}
+    facts = {(case.dataset, case.dataset_origin, case.dataset_fingerprint) for case in cases}
     names = ("dataset", "origin", "fingerprint")
     return data_origins(dict(zip(names, values, strict=True)) for values in sorted(facts))
 
@@ -156,18 +171,26 @@ def _outcome(row: Row) -> dict[str, object]:
 
 def _parse(values: dict[str, str]) -> Row:
     """Parse the texts of a row. Raises ValueError if they do not fit the columns."""
-    if "more" in values or "" in values.values():
-        raise ValueError(f"expected {len(COLUMNS)} values, none of them empty")
-    case = Case(**{name: kind(values[name]) for name, kind in _CASE.items()})
-    return Row(case, **{name: kind(values[name]) for name, kind in _OUTCOME.items()})
+    if "more" in values or any(value == "" for name, value in values.items() if name not in _OPTIONAL):
+        raise ValueError(f"expected {len(COLUMNS)} values, and only outcomes may be empty")
+    outcome: dict[str, Any] = {name: float(text) if (text := values[name]) else None for name in _OPTIONAL}
+    outcome |= {name: kind(values[name]) for name, kind in _OUTCOME.items() if name not in _OPTIONAL}
+    return Row(Case(**{name: kind(values[name]) for name, kind in _CASE.items()}), **outcome)
 
 
 def _check(row: Row, evaluation_seed: int) -> None:
     """Raise UserError for impossible values, and for episodes that do not belong in these results."""
     case = row.case
-    if not 0 <= row.low <= row.success <= row.high <= 1:
+    if row.success is None:
+        is_known = row.low is None and row.high is None and row.ret is not None
+    else:
+        is_known = row.low is not None and row.high is not None and 0 <= row.low <= row.success <= row.high <= 1
+    if not is_known:
         interval = f"{row.low} to {row.high}"
-        raise UserError(f"success is {row.success} with interval {interval}: expected 0 <= low <= success <= high <= 1")
+        raise UserError(
+            f"success is {row.success} with interval {interval}: expected 0 <= low <= success <= high <= 1, or none of "
+            "them and a return"
+        )
     if case.episodes < 1 or case.reported not in (0, 1):
         raise UserError(
             f"episodes is {case.episodes} and reported {case.reported}: expected episodes >= 1 and reported 0 or 1"

@@ -4,27 +4,25 @@ Each call of `evor suite` does unfinished jobs until its time is up. Then it pri
 that takes, from the times of earlier stages in `runs/<results>.jsonl`.
 """
 
-import contextlib
 import itertools
 import math
-import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from evor_eqx.config import Config, TrainConfig
-from evor_eqx.envs.tasks import DATASETS, Task, all_tasks, is_task, parse_task
+from evor_eqx.config import TrainConfig
+from evor_eqx.envs.dataset_names import DATASETS
+from evor_eqx.envs.tasks import OgbenchTask, Task, all_tasks, is_task, parse_task
 from evor_eqx.errors import UserError
 from evor_eqx.presets import preset as named_preset
-from evor_eqx.suite.job import STATIONS, Job, Station
-from evor_eqx.suite.methods import METHODS
+from evor_eqx.suite.job import STATIONS, Job
+from evor_eqx.suite.methods import METHODS, find_method, in_order
 from evor_eqx.suite.results import TUNING_SEED, Case, Row, datasets_of, read_results
+from evor_eqx.suite.times import time_left, timed, timing
 from evor_eqx.system import paths
-from evor_eqx.system.files import read_lines, write_lines
-from evor_eqx.system.locks import lock
 from evor_eqx.system.progress import duration
 from evor_eqx.system.signals import Deadline, TimeUp
 
@@ -71,19 +69,22 @@ class Suite:
         UserError for unknown names and numbers out of range.
         """
         for method in methods:
-            if method not in METHODS:
-                raise UserError(f"unknown method {method!r}: expected some of {', '.join(METHODS)}")
+            find_method(method)
         base = named_preset(preset)
-        if base.data.num_episodes is not None and (episodes_of_data or math.inf) > base.data.num_episodes:
-            base = replace(base, critic=replace(base.critic, train=_for_more_data(base.critic.train)))
+        has_more = base.data.num_episodes is not None and (episodes_of_data or math.inf) > base.data.num_episodes
         base = replace(base, data=replace(base.data, num_episodes=episodes_of_data), num_devices=num_devices)
         if tuning:
             base = replace(base, evaluation=replace(base.evaluation, seed=TUNING_SEED))
         options = f"--preset {preset}"
         options += "" if episodes_of_data is None else f" --episodes-of-data {episodes_of_data}"
         options += " --tuning" if tuning else ""
-        chosen = itertools.product(_tasks(tasks or SUITE), {*methods} or METHODS, {*seeds})
-        jobs = [_job(task, method, seed, base, options) for task, method, seed in chosen]
+        more = replace(base, critic=replace(base.critic, train=_for_more_data(base.critic.train)))
+        jobs = []
+        for task, name in _tasks(tasks or SUITE).items():
+            start = more if has_more and isinstance(task, OgbenchTask) else base
+            for method, seed in itertools.product({*methods} or METHODS, {*seeds}):
+                config = find_method(method).configure(start, task, seed)
+                jobs.append(Job(task, method, seed, config, options, name))
         words = ["suite", preset, episodes_of_data and f"{episodes_of_data}episodes", tuning and "tuning"]
         results = paths.figures_dir() / "results" / f"{'-'.join(word for word in words if word)}.csv"
         return cls(sorted(jobs, key=_order), results, base.evaluation.seed)
@@ -102,7 +103,7 @@ class Suite:
             for job in self.left():
                 try:
                     self._do(job, deadline, until)
-                    done = f"{self._value(job):.0%}" if until == STATIONS[-1] else f"{until} made"
+                    done = self._value(job) if until == STATIONS[-1] else f"{until} made"
                     print(f"{job.name}: {done}", flush=True)
                 except (UserError, RuntimeError) as error:  # RuntimeError: a device's memory ran out, a worker failed
                     print(f"{job.name}: failed, {error}", flush=True)
@@ -178,7 +179,7 @@ class Suite:
             for other in others:
                 self._do(other, deadline, "bank")
             deadline.check()
-            with _timing([station, *(other.station("critic") for other in others)], self._times):
+            with timing([station, *(other.station("critic") for other in others)], self._times):
                 job.make(station.what, self.results, deadline, others)
 
     def _other_seeds(self, job: Job) -> list[Job]:
@@ -186,47 +187,13 @@ class Suite:
         same = [other for other in self.left() if (other.task, other.method) == (job.task, job.method)]
         return [other for other in same if other != job and other.station("critic") in other.left()]
 
-    def _value(self, job: Job) -> float:
-        return float(np.mean([row.success for row in self.rows() if row.case.job == job.key and row.case.reported]))
-
-
-def timed(path: Path) -> dict[Station, float]:
-    """The seconds that each finished stage took, summed over all calls, from the file of times."""
-    sums: dict[Station, float] = defaultdict(float)
-    finished = set()
-    for row in read_lines(path):
-        station = Station(*row["station"])
-        sums[station] += row["seconds"]
-        if row["finished"]:
-            finished.add(station)
-    return {station: sums[station] for station in finished}
-
-
-def time_left(stations: set[Station], seconds: dict[Station, float]) -> tuple[float, int]:
-    """Estimate how many seconds stages will take; also returns the number of stages without an estimate.
-
-    The estimate is the median time of the same kind and method on the same dataset or, if there is none, on others.
-    """
-    kinds: dict[tuple[str, ...], list[float]] = defaultdict(list)
-    for station, value in seconds.items():
-        kinds[station.what, station.method, station.dataset].append(value)
-        kinds[station.what, station.method].append(value)
-    known = [kinds.get((s.what, s.method, s.dataset)) or kinds.get((s.what, s.method)) for s in stations]
-    return float(sum(np.median(values) for values in known if values)), known.count(None)
-
-
-@contextlib.contextmanager
-def _timing(stations: Sequence[Station], path: Path) -> Iterator[None]:
-    """Write down the time spent on stages, in equal shares if they are made together, and whether they finished."""
-    start, finished = time.monotonic(), False
-    try:
-        yield
-        finished = True
-    finally:
-        seconds = round((time.monotonic() - start) / len(stations), 2)
-        rows = [{"station": station, "finished": finished, "seconds": seconds} for station in stations]
-        with lock(path):
-            write_lines(path, [*read_lines(path), *rows])
+    def _value(self, job: Job) -> str:
+        """A job's success or, where it is unknown, its return."""
+        rows = [row for row in self.rows() if row.case.job == job.key and row.case.reported]
+        successes = [row.success for row in rows if row.success is not None]
+        return (
+            f"{np.mean(successes):.0%}" if successes else f"return {np.mean([row.ret or np.nan for row in rows]):.1f}"
+        )
 
 
 def _for_more_data(train: TrainConfig) -> TrainConfig:
@@ -234,15 +201,17 @@ def _for_more_data(train: TrainConfig) -> TrainConfig:
     return replace(train, num_updates=train.num_updates * 6 // 5, learning_rate=1e-3)
 
 
-def _tasks(names: Sequence[str]) -> set[Task]:
-    """The tasks of names of tasks and datasets, each once."""
-    return {task for name in names for task in ([parse_task(name)] if is_task(name) else all_tasks(parse_task(name)))}
-
-
-def _job(task: Task, method: str, seed: int, base: Config, options: str) -> Job:
-    return Job(task, method, seed, METHODS[method].configure(base, task, seed), options)
+def _tasks(names: Sequence[str]) -> dict[Task, str]:
+    """The tasks of names of tasks and datasets, each once, with the name that the command line understands."""
+    found: dict[Task, str] = {}
+    for name in names:
+        task = parse_task(name)
+        for each in [task] if is_task(name) else all_tasks(task):
+            found[each] = each.short_name if isinstance(each, OgbenchTask) else name
+    return found
 
 
 def _order(job: Job) -> tuple[int | str, ...]:
-    task = job.task
-    return DATASETS.index(task.dataset), task.reward, job.seed, list(METHODS).index(job.method), task.task_id
+    task, methods = job.task, in_order({*METHODS, job.method})
+    place = DATASETS.index(task.dataset) if task.dataset in DATASETS else len(DATASETS)
+    return place, task.group, job.seed, methods.index(job.method), task.task_id

@@ -6,7 +6,7 @@ same episodes, so they are not independent. An interval counts each episode once
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,8 +15,8 @@ from jaxtyping import Float
 
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.statistics import Interval, bootstrap_interval, iqm
-from evor_eqx.suite.methods import METHODS
-from evor_eqx.suite.results import Row
+from evor_eqx.suite.methods import METHODS, in_order
+from evor_eqx.suite.results import Case, Row
 
 ALL = "all"
 JobKey = tuple[str, str, int]  # task, method, seed
@@ -56,10 +56,35 @@ def markdown(rows: Sequence[Row]) -> str:
     """Success in percent as a Markdown table: a row for each environment, a column for each method.
 
     A cell has the mean over tasks with its interval as in `summary`, then the value of each task. The last rows are
-    over all tasks. The header says how many training seeds there are. Raises UserError as `outcomes` does.
+    over all tasks. The header says how many training seeds there are. Tasks whose success is unknown are in a table of
+    their own, `returns`. Raises UserError as `outcomes` does.
     """
+    known, others = ([row for row in rows if (row.success is None) == unknown] for unknown in (False, True))
+    found = ([_success(known)] if known or not others else []) + ([returns(others)] if others else [])
+    return "\n\n".join(found)
+
+
+def returns(rows: Sequence[Row]) -> str:
+    """Mean return of an episode as a Markdown table: a row for each task, a column for each method.
+
+    A cell has the mean over training seeds and the reported checkpoints, the mean of their intervals, and the
+    normalised score if the task has reference returns.
+    """
+    methods = in_order({row.case.method for row in rows})
+    cells: dict[str, dict[str, str]] = defaultdict(dict)
+    for (task, method, _), group in _grouped(rows, lambda case: (case.task, case.method, 0)).items():
+        ret, low, high = (np.mean([getattr(row, name) for row in group]) for name in ("ret", "ret_low", "ret_high"))
+        scores = [row.score for row in group if row.score is not None]
+        cells[task][method] = f"**{ret:.1f}** ({low:.1f} to {high:.1f})" + (
+            f", score {np.mean(scores):.1f}" if scores else ""
+        )
+    lines = [[task, *(cells[task].get(method, "") for method in methods)] for task in sorted(cells)]
+    return _table([["return", *methods], *lines])
+
+
+def _success(rows: Sequence[Row]) -> str:
     means, iqms, values, places = summary(rows), summary(rows, iqm), outcomes(rows), _places(rows)
-    methods, num_seeds = _in_order(means), len({row.case.seed for row in rows})
+    methods, num_seeds = in_order(means), len({row.case.seed for row in rows})
     table = [["environment" if num_seeds == 1 else f"environment, {num_seeds} seeds", *methods]]
     for place in dict.fromkeys(places.tolist()):
         each = {method: 100 * values[method].mean(axis=(0, 1))[places == place] for method in methods}
@@ -80,7 +105,7 @@ def by_method(rows: Sequence[Row]) -> str:
     means = summary(rows)
     places = list(next(iter(means.values())))
     header = ["method", *places[:-1], f"mean of {len({row.case.task for row in rows})} tasks"]
-    return _table([header, *([method, *map(_percent, means[method].values())] for method in _in_order(means))])
+    return _table([header, *([method, *map(_percent, means[method].values())] for method in in_order(means))])
 
 
 def outcomes(rows: Sequence[Row]) -> dict[str, Float[np.ndarray, "seeds episodes tasks"]]:
@@ -94,6 +119,10 @@ def outcomes(rows: Sequence[Row]) -> dict[str, Float[np.ndarray, "seeds episodes
     UserError unless every method has all tasks and seeds at all of its checkpoints, with the same number of episodes
     in all rows.
     """
+    if any(row.success is None for row in rows):
+        raise UserError(
+            "results: got rows without success, expected success in all; `returns` compares these by return"
+        )
     if not rows:
         raise UserError("results: got no rows, expected those of finished jobs; make them with `evor suite`")
     jobs, counts = _finished(rows), {row.case.episodes for row in rows}
@@ -128,7 +157,8 @@ def at_equal_time(rows: Sequence[Row]) -> list[Row]:
     last = {case.method: case.step for case in sorted((row.case for row in rows), key=lambda case: case.step)}
     kept = []
     for row in rows:
-        case, percent = row.case, METHODS[row.case.method].early_percent
+        case = row.case
+        percent = METHODS[case.method].early_percent if case.method in METHODS else None
         if percent is None:
             kept.append(row)
         elif percent - 5 < 100 * case.step / last[case.method] <= percent:  # the last end of a block before it
@@ -154,18 +184,20 @@ def _axes(rows: Sequence[Row]) -> tuple[list[str], list[str], list[int]]:
 
 def _finished(rows: Sequence[Row]) -> dict[JobKey, list[Row]]:
     """The reported rows of each finished job: one with as many of them as any job of its method."""
-    jobs: dict[JobKey, list[Row]] = defaultdict(list)
-    for row in rows:
-        if row.case.reported:
-            jobs[row.case.job].append(row)
+    jobs = _grouped(rows, lambda case: case.job)
     most: dict[str, int] = defaultdict(int)
     for (_, method, _), group in jobs.items():
         most[method] = max(most[method], len(group))
     return {job: group for job, group in jobs.items() if len(group) == most[job[1]]}
 
 
-def _in_order(methods: Iterable[str]) -> list[str]:
-    return sorted(methods, key=list(METHODS).index)
+def _grouped(rows: Sequence[Row], key: Callable[[Case], JobKey]) -> dict[JobKey, list[Row]]:
+    """The reported rows by a key of theirs."""
+    groups: dict[JobKey, list[Row]] = defaultdict(list)
+    for row in rows:
+        if row.case.reported:
+            groups[key(row.case)].append(row)
+    return groups
 
 
 def _table(lines: list[list[str]]) -> str:
@@ -182,7 +214,7 @@ def _percent(interval: Interval) -> str:
 def _episodes(row: Row) -> Float[np.ndarray, " episodes"]:
     """A one for each success, then a zero for each failure."""
     num = row.case.episodes
-    return (np.arange(num) < round(row.success * num)).astype(float)
+    return (np.arange(num) < round((row.success or 0.0) * num)).astype(float)
 
 
 def _interval(values: Float[np.ndarray, "seeds episodes tasks"], statistic: Callable[..., Any], seed: int) -> Interval:

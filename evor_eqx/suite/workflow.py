@@ -4,7 +4,7 @@
 cluster does the same as `evor suite` does on one machine, in the same folders.
 """
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -145,11 +145,29 @@ STUDIES = {
 }
 
 
-def write_study(name: str, path: Path) -> Path:
-    """Write one of `STUDIES` to a YAML file; returns the path. Raises UserError for an unknown name."""
-    if name not in STUDIES:
-        raise UserError(f"unknown study {name!r}: expected one of {', '.join(STUDIES)}")
-    record = asdict(STUDIES[name])
+def named_study(name: str, **changes: Any) -> Study:
+    """One of `STUDIES` or, with tasks, a new one of this name.
+
+    **Arguments:**
+
+    - `name`: the name.
+    - `changes`: fields of the study. An empty one leaves that of the named study, or the default.
+
+    **Raises:**
+
+    UserError for an unknown name without tasks, and for unknown tasks, methods and presets.
+    """
+    if name not in STUDIES and not changes.get("tasks"):
+        raise UserError(f"unknown study {name!r}: expected one of {', '.join(STUDIES)}, or --tasks for one of your own")
+    given = {key: value for key, value in changes.items() if value}
+    study = replace(STUDIES.get(name, Study(name=name)), **given)
+    study.suite()  # raises for unknown names
+    return study
+
+
+def write_study(study: Study, path: Path) -> Path:
+    """Write a study to a YAML file; returns the path."""
+    record = asdict(study)
     record |= {key: list(value) for key, value in record.items() if isinstance(value, tuple)}  # YAML has no tuples
     with replacing(path) as temporary:
         temporary.write_text(yaml.safe_dump(record, sort_keys=False))

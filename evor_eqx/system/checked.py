@@ -35,7 +35,8 @@ class Checked:
 def from_record(kind: type[Checkable], record: dict[str, Any]) -> Checkable:
     """The configuration of class `kind`, back from what `to_record` made of it."""
     hints, values = get_type_hints(kind), dict(record)
-    values.pop("kind", None)
+    for name in ("kind", "code"):
+        values.pop(name, None)
     for name, value in values.items():
         if isinstance(value, dict):
             values[name] = from_record(hints[name], value)

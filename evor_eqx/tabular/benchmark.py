@@ -15,13 +15,14 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from evor_eqx import distributions
-from evor_eqx.config import Config, CriticConfig, to_record
+from evor_eqx.config import Config, CriticConfig
 from evor_eqx.critics.base import AbstractCritic
 from evor_eqx.critics.factory import make_critic
 from evor_eqx.distributions import ReturnDistribution
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.statistics import Interval, bootstrap_interval
 from evor_eqx.presets import tabular_preset
+from evor_eqx.runs.records import to_record
 from evor_eqx.runs.run import Run
 from evor_eqx.system.locks import lock
 from evor_eqx.tabular.processes import PROCESSES

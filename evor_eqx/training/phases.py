@@ -12,8 +12,9 @@ from evor_eqx.config import Config, CriticConfig
 from evor_eqx.critics.base import AbstractCritic, ReturnScale
 from evor_eqx.critics.factory import make_critic
 from evor_eqx.critics.multitask import MultiTaskFlow, make_multitask_flow
-from evor_eqx.data.dataset import OfflineDataset, of_tasks
+from evor_eqx.data.dataset import OfflineDataset
 from evor_eqx.data.loading import load_dataset
+from evor_eqx.data.pieces import of_tasks
 from evor_eqx.data.sources import SPLITS, Source, Split
 from evor_eqx.data.windows import HostWindows, Windows
 from evor_eqx.envs.tasks import Task
@@ -72,14 +73,22 @@ class CriticTraining:
         splits: dict[Split, OfflineDataset] = {name: load_dataset(source, task, name) for name in SPLITS}
         dataset, gamma = splits["train"], task.gamma
         sizes = {"obs_size": dataset.obs.shape[1], "chunk_size": policy.model.chunk_size}
-        scale = return_statistics(dataset, gamma)
-        config.critic.check_returns(dataset.mc_returns(gamma)[0], scale)
-        units = {"statistics": observation_statistics(dataset), "scale": scale}
-
-        def make(key):
-            return make_critic(config.critic, **sizes, key=key, **units)
-
+        make = untrained_critic(dataset, gamma, config.critic, sizes)
         return cls(splits, sizes, make, HeldOut.of(splits["val"], gamma, config.policy.chunk_length))
+
+
+def untrained_critic(
+    dataset: OfflineDataset, gamma: float, config: CriticConfig, sizes: dict[str, int]
+) -> Callable[[Key[Array, ""]], AbstractCritic]:
+    """What makes a critic from a key, in the units of the data. Raises UserError if their returns do not suit it."""
+    scale = return_statistics(dataset, gamma)
+    config.check_returns(dataset.mc_returns(gamma)[0], scale)
+    units = {"statistics": observation_statistics(dataset), "scale": scale}
+
+    def make(key):
+        return make_critic(config, **sizes, key=key, **units)
+
+    return make
 
 
 def critic_keys(config: Config) -> Key[Array, " 2"]:

@@ -54,11 +54,14 @@ def open_run(run: Run) -> Exhibit:
 
 
 def _task_in(path: Path) -> Task | None:
-    """The task that a record is about; None if it is about none (a critic of a tabular process), or cannot be read."""
+    """The task that a record is about; None if it is about none (a critic of a tabular process), or cannot be read.
+
+    Also None for a task of your own, which a name does not bring back: `explore(agent, task)` opens it.
+    """
     try:
         record = read_json(path)
         record = record.get("facts", record)
-        return parse_task(record["task"]) if "task" in record else None
+        return parse_task(record["task"]) if "task" in record and record.get("origin") != "own" else None
     except UserError as error:
         note(f"left out: {error}")
         return None

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from evor_eqx.agent.agent import Agent
 from evor_eqx.agent.saving import load_agent, save_agent
 from evor_eqx.config import Config
+from evor_eqx.data.custom import CustomTask
 from evor_eqx.data.dataset import OfflineDataset
 from evor_eqx.data.loading import load_arrays
 from evor_eqx.data.sources import by_fingerprint
@@ -58,12 +59,13 @@ class Exhibit:
                 arrays = dict(file)
         else:
             arrays = _held_out(agent, task)
-        dataset, thin = OfflineDataset.from_arrays(arrays), arrays if "state_rows" in arrays else _thinned(arrays)
+        dataset, thin = OfflineDataset.from_compact(arrays), arrays if "state_rows" in arrays else _thinned(arrays)
         name = name or str(agent.facts.get("run", task.short_name))
-        if agent.obs_size != dataset.obs.shape[1]:
+        got, expected = (agent.obs_size, agent.act_size), (dataset.obs.shape[1], dataset.act.shape[1])
+        if got != expected:
             raise UserError(
-                f"{name} expects observations of size {agent.obs_size}, but its dataset has {dataset.obs.shape[1]}: "
-                f"choose an agent of {task.dataset}"
+                f"{name}: got an agent for observations and actions of sizes {got}, expected {expected}, those of its "
+                f"data; choose an agent of {task.dataset}"
             )
         states = States(thin["state_rows"], {key: thin[key] for key in _PHYSICS if key in thin})
         return cls(name, agent, task, dataset, states)
@@ -91,7 +93,9 @@ def pack(task: Task, config: Config, folder: Path) -> Path:
 
 
 def _held_out(agent: Agent, task: Task) -> dict[str, np.ndarray]:
-    """All held-out rows of the data that an agent was trained on."""
+    """All held-out rows of the data that an agent was trained on, with actions as models see them."""
+    if isinstance(task, CustomTask):
+        return task.source.rows["val"].to_compact()
     if "fingerprint" not in agent.facts:
         raise UserError("this agent does not name its data: expected an agent from a run folder, or a packed one")
     return load_arrays(by_fingerprint(agent.facts["dataset"], agent.facts["fingerprint"]), task, "val")

@@ -132,7 +132,6 @@ def several_tasks():
 @pytest.mark.parametrize(
     ("make", "named"),
     [
-        (lambda: agent_of().replace(selection=lambda value, tau_q: value), "its selection rule is a function"),
         (lambda: agent_of().base_policy_agent(), "expected a base policy and a critic with their configurations"),
         (lambda: dataclasses.replace(agent_of(), critic_config=None), "with their configurations"),
         (lambda: dataclasses.replace(agent_of(), policy_config=None), "with their configurations"),

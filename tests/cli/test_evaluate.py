@@ -8,7 +8,7 @@ from evor_eqx.cli.evaluate import table
 from evor_eqx.cli.main import COMMANDS
 from evor_eqx.cli.parsing import parse
 from evor_eqx.config import InferenceConfig
-from evor_eqx.evaluation.rollout import Episode
+from evor_eqx.evaluation.episodes import Episode
 from evor_eqx.pipeline import evaluation, stages
 from evor_eqx.pipeline.evaluation import Evaluation
 

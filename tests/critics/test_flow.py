@@ -143,7 +143,7 @@ def chain(num_episodes=400):
         "rewards": np.where(row == 1, np.repeat(coin, 3), 0.0),
         "masks": np.where(row == 1, 0.0, 1.0),
     }
-    return OfflineDataset.from_arrays(arrays).windows(gamma=0.9)
+    return OfflineDataset.from_compact(arrays).windows(gamma=0.9)
 
 
 def learned_distribution(target):

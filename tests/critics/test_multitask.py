@@ -16,7 +16,8 @@ from evor_eqx.critics.categorical import C51Config
 from evor_eqx.critics.ensemble import pick
 from evor_eqx.critics.flow import FlowConfig
 from evor_eqx.critics.multitask import make_multitask_flow
-from evor_eqx.data.dataset import OfflineDataset, of_tasks
+from evor_eqx.data.dataset import OfflineDataset
+from evor_eqx.data.pieces import of_tasks
 from evor_eqx.errors import UserError
 from evor_eqx.pipeline import evaluation, stages
 from evor_eqx.training import update
@@ -37,7 +38,7 @@ def dataset_of(task):
     obs, act = rng.normal(size=(40, 2)), rng.normal(size=(40, 1))
     arrays = {"observations": obs, "actions": act, "valids": valids}
     arrays |= {"rewards": np.full(40, task + 1.0), "masks": np.arange(40) % (task + 5) > 0}
-    return OfflineDataset.from_arrays(arrays)
+    return OfflineDataset.from_compact(arrays)
 
 
 def windows_of(dataset, **options):

@@ -11,6 +11,7 @@ import scipy.stats
 
 from evor_eqx.data.dataset import OfflineDataset
 from evor_eqx.data.mapped import mapped
+from evor_eqx.data.pieces import part
 from evor_eqx.data.windows import HostWindows
 from evor_eqx.errors import UserError
 from evor_eqx.training.statistics import observation_statistics
@@ -34,7 +35,7 @@ def make_arrays(ended_at=(4, None, 8)):
     }
 
 
-DATASET = OfflineDataset.from_arrays(make_arrays())
+DATASET = OfflineDataset.from_compact(make_arrays())
 
 
 def naive_return(dataset, row, num_steps):
@@ -141,7 +142,7 @@ def test_rows_on_the_disk_are_written_once_and_then_compared(tmp_path, damage):
     mapped([DATASET], tmp_path)
     file = tmp_path / "act.float32"
     written = file.stat().st_mtime_ns
-    parts = [DATASET._part(0, LENGTHS[0]), DATASET._part(LENGTHS[0], sum(LENGTHS))]
+    parts = [part(DATASET, 0, LENGTHS[0]), part(DATASET, LENGTHS[0], sum(LENGTHS))]
     again = mapped(parts, tmp_path)
     assert file.stat().st_mtime_ns == written
     for name in ("obs", "act", "reward", "mask", "last_row"):
@@ -158,7 +159,7 @@ def test_what_is_computed_piece_by_piece_is_what_is_computed_at_once(monkeypatch
     whole = DATASET.windows(gamma=GAMMA, chunk_length=2, num_steps=3)
     statistics = observation_statistics(DATASET)
     monkeypatch.setattr("evor_eqx.data.dataset.PIECE_ROWS", 8)
-    again = OfflineDataset.from_arrays(make_arrays())
+    again = OfflineDataset.from_compact(make_arrays())
     assert [len(piece.obs) for piece in again.pieces] == [7, 3, 12]
     jax.tree.map(np.testing.assert_array_equal, again.windows(gamma=GAMMA, chunk_length=2, num_steps=3), whole)
     for one, other in zip(again.mc_returns(GAMMA), DATASET.mc_returns(GAMMA), strict=True):
@@ -172,7 +173,7 @@ def test_statistics_of_what_hardly_varies_are_those_of_double_precision():
     noise = rng.normal(size=(2, num_rows))
     obs = np.stack([-1.57 + 3e-4 * noise[0], np.full(num_rows, 0.3), noise[1]], axis=1)
     valids = np.arange(num_rows) % 1000 < 999
-    dataset = OfflineDataset.from_arrays({"observations": obs, "actions": obs[:, :1], "valids": valids})
+    dataset = OfflineDataset.from_compact({"observations": obs, "actions": obs[:, :1], "valids": valids})
     mean, std = observation_statistics(dataset)
     exact = dataset.obs.astype(np.float64)
     np.testing.assert_allclose(mean, exact.mean(axis=0), rtol=1e-6, atol=1e-8)
@@ -200,7 +201,7 @@ def test_a_block_of_many_windows_is_drawn_from_one_segment_and_all_windows_are_a
 
 def test_data_without_a_task_never_end_and_pay_nothing():
     arrays = make_arrays()
-    dataset = OfflineDataset.from_arrays({k: arrays[k] for k in ("observations", "actions", "valids")})
+    dataset = OfflineDataset.from_compact({k: arrays[k] for k in ("observations", "actions", "valids")})
     assert (dataset.reward == 0).all() and (dataset.mask == 1).all()
 
 
@@ -212,4 +213,4 @@ def test_bad_requests_are_named():
     with pytest.raises(UserError, match="give the bank"):
         DATASET.windows(gamma=GAMMA, all_draws=True)
     with pytest.raises(UserError, match="cut short"):
-        OfflineDataset.from_arrays({**make_arrays(), "valids": np.ones(sum(LENGTHS))})
+        OfflineDataset.from_compact({**make_arrays(), "valids": np.ones(sum(LENGTHS))})

@@ -350,7 +350,7 @@ def test_training_on_many_files_is_training_on_their_rows(folders):
         train = TrainConfig(num_updates=20, batch_size=16, log_every=10, checkpoint_every=20)
         smoke = preset("smoke")
         config = replace(smoke, data=DataConfig(folder=str(folder)), policy=replace(smoke.policy, train=train))
-        return stages.ensure_policy(MAZE, config).run.metrics()["loss"]
+        return stages.ensure_policy(parse_task(MAZE), config).run.metrics()["loss"]
 
     many, one = shards(folders / "many", 0, 1), folders / "one"
     one.mkdir()

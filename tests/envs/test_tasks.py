@@ -10,8 +10,9 @@ import pytest
 
 from evor_eqx.data.generation.collect import make_collector
 from evor_eqx.data.generation.recipes import RECIPES
+from evor_eqx.envs.dataset_names import ARM_ENVIRONMENTS, DATASETS, dataset_name
 from evor_eqx.envs.ogbench import SlipperyActions, maze_layout
-from evor_eqx.envs.tasks import ARM_ENVIRONMENTS, DATASETS, NUM_TASKS, Task, all_tasks, dataset_name, parse_task
+from evor_eqx.envs.tasks import NUM_TASKS, OgbenchTask, all_tasks, parse_task
 from evor_eqx.errors import UserError
 
 
@@ -123,7 +124,7 @@ def test_ogbench_registers_every_task_and_no_sixth():
     import ogbench  # noqa: F401
 
     published = [dataset for dataset in DATASETS if "slippery" not in dataset]
-    env_ids = {Task(dataset, task_id).env_id for dataset in published for task_id in range(1, NUM_TASKS + 1)}
+    env_ids = {OgbenchTask(dataset, task_id).env_id for dataset in published for task_id in range(1, NUM_TASKS + 1)}
     assert env_ids <= set(gymnasium.registry)
     assert "cube-single-singletask-task6-v0" not in gymnasium.registry
 

@@ -21,7 +21,7 @@ def dataset(num_rows=200, ended_at=50):
     valids[-1], masks[ended_at] = 0, 0
     obs = rng.normal(size=(num_rows, 2)) * np.array([1.0, 100.0])
     arrays = {"observations": obs, "actions": rng.uniform(-1, 1, (num_rows, 1)), "valids": valids}
-    return OfflineDataset.from_arrays({**arrays, "rewards": -np.ones(num_rows), "masks": masks})
+    return OfflineDataset.from_compact({**arrays, "rewards": -np.ones(num_rows), "masks": masks})
 
 
 @pytest.mark.parametrize("ended_at", [50, 190])
@@ -108,7 +108,7 @@ def episodes(*lengths):
     valids = np.concatenate([np.r_[np.ones(length - 1), 0] for length in lengths])
     rows = np.arange(len(valids), dtype=np.float32)[:, None]
     arrays = {"observations": rows, "actions": rows / 1000, "valids": valids, "masks": np.ones(len(valids))}
-    return OfflineDataset.from_arrays({**arrays, "rewards": -np.ones(len(valids))})
+    return OfflineDataset.from_compact({**arrays, "rewards": -np.ones(len(valids))})
 
 
 def test_probes_are_early_middle_and_late_among_the_known_rows_of_one_episode():

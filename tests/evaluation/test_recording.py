@@ -13,8 +13,9 @@ from evor_eqx.envs.ogbench import maze_layout
 from evor_eqx.envs.tasks import parse_task
 from evor_eqx.envs.vector import open_envs
 from evor_eqx.errors import UserError
+from evor_eqx.evaluation.episodes import Episode
 from evor_eqx.evaluation.recording import Recording, record
-from evor_eqx.evaluation.rollout import Episode, decision_keys, run_episodes
+from evor_eqx.evaluation.rollout import decision_keys, run_episodes
 
 MAZE, ARM = "pointmaze-medium-navigate-task1", "cube-single-play-task2"
 
@@ -71,6 +72,7 @@ def example(reward, success):
         candidates=np.zeros((2, 1, 2)),
         index=np.zeros(2, int),
         reward=np.array(reward),
+        terminated=success,
         path=np.zeros((len(reward) + 1, 2)),
         goals=np.zeros((1, 2)),
         **{name: np.zeros((2, 1)) for name in ("obs", "value", "weights", "atoms", "distribution_weights")},

@@ -18,7 +18,8 @@ from evor_eqx.config import InferenceConfig
 from evor_eqx.envs.tasks import parse_task
 from evor_eqx.envs.vector import ChunkEnv, open_envs
 from evor_eqx.errors import UserError
-from evor_eqx.evaluation.rollout import Acts, Episode, decision_keys, rollout, run_episodes
+from evor_eqx.evaluation.episodes import Episode
+from evor_eqx.evaluation.rollout import Acts, decision_keys, rollout, run_episodes
 
 HORIZON = 4
 TIME_LIMIT = 11

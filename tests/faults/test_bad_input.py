@@ -22,7 +22,8 @@ from evor_eqx.config import CriticConfig, FieldConfig, InferenceConfig, NetworkC
 from evor_eqx.critics.flow import FlowConfig
 from evor_eqx.data.loading import load_arrays
 from evor_eqx.data.sources import Source
-from evor_eqx.envs.tasks import DATASETS, Task, dataset_name, parse_task
+from evor_eqx.envs.dataset_names import DATASETS, dataset_name
+from evor_eqx.envs.tasks import Task, parse_task
 from evor_eqx.errors import UserError
 from evor_eqx.presets import PRESETS, preset
 from evor_eqx.reports.parameters import check_parameters, parse_parameters

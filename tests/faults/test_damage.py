@@ -32,7 +32,7 @@ KINDS = (
 
 def everything() -> list[np.ndarray]:
     """All numbers that the files stand for: rows, draws, weights, metrics, episodes."""
-    source, policy = identity.ensure_source(TASK.dataset, CONFIG), stages.ensure_policy(TASK.dataset, CONFIG)
+    source, policy = identity.ensure_source(TASK, CONFIG), stages.ensure_policy(TASK, CONFIG)
     datasets = {split: loading.load_dataset(source, TASK, split) for split in SPLITS}
     critic = stages.ensure_critic(TASK, CONFIG)
     critic.run.config, policy.run.config  # noqa: B018  they are read

@@ -33,7 +33,7 @@ def run(folder: Path, *arguments: str, **options) -> subprocess.CompletedProcess
 
 @pytest.mark.fault
 def test_a_study_runs_is_killed_goes_on_and_is_done(module_home, tmp_path):
-    write_study("small", tmp_path / "study.yaml")
+    write_study(STUDIES["small"], tmp_path / "study.yaml")
     policy = paths.runs_dir() / "pointmaze-medium-navigate-v0"
     with subprocess.Popen(snakemake(tmp_path), start_new_session=True) as process:
         while not list(policy.glob("policy-*/checkpoint.eqx")):  # in the middle of a training
@@ -67,7 +67,7 @@ def marks(home: Path, study: str = "small") -> set[str]:
 @pytest.mark.fault
 def test_a_step_that_fails_fails_the_study_names_its_log_and_keeps_the_others(module_home, tmp_path):
     """After the study above: one damaged checkpoint stops its own critic's episodes, not those of the other task."""
-    write_study("small", tmp_path / "study.yaml")
+    write_study(STUDIES["small"], tmp_path / "study.yaml")
     (checkpoint,) = paths.runs_dir().glob(
         "pointmaze-medium-navigate-singletask-task1-v0/critic-scalar-*/checkpoint.eqx"
     )
@@ -119,7 +119,7 @@ def test_the_slurm_profile_runs_a_study_on_one_node(module_home, tmp_path):
 @pytest.mark.fault
 def test_the_kubernetes_profile_plans_a_study(home, tmp_path):
     """No cluster here: a dry run reads the profile, its plugin's options and the plan."""
-    write_study("small", tmp_path / "study.yaml")
+    write_study(STUDIES["small"], tmp_path / "study.yaml")
     planned = run(tmp_path, "--dry-run", profile="kubernetes")
     assert planned.returncode == 0, planned.stderr
     assert "total" in planned.stdout + planned.stderr

@@ -10,7 +10,7 @@ from evor_eqx.reports.course import lessons
 from evor_eqx.reports.parameters import declared_parameters
 
 NAMES = [path.stem for path in NOTEBOOKS]
-COURSE = [path for path in NOTEBOOKS if path.stem < "10"]
+COURSE = [path for path in NOTEBOOKS if path.stem < "10" or path.stem == "bring_your_own"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
@@ -26,9 +26,10 @@ def test_notebook_has_the_form_that_readers_and_papermill_expect(path):
     assert notebook.cells[-1].cell_type == "markdown" and notebook.cells[-1].source.startswith("## Notes")
 
 
-def test_the_course_is_the_notebooks_00_to_09():
+def test_the_course_is_the_notebooks_00_to_09_and_bring_your_own():
     assert list(lessons()) == [path.stem for path in COURSE]
-    assert [path.stem[:2] for path in COURSE] == [f"{number:02d}" for number in range(10)]
+    *numbered, last = [path.stem for path in COURSE]
+    assert [name[:2] for name in numbered] == [f"{number:02d}" for number in range(10)] and last == "bring_your_own"
 
 
 @pytest.mark.parametrize("path", COURSE, ids=[path.stem for path in COURSE])

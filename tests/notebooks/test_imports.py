@@ -13,7 +13,7 @@ DEEPER = {
     "bench.decisions.time_decisions": "times decisions",
     "bench.timing": "times updates, case by case",
     "bench.updates": "makes the updates that are timed",
-    "config.to_record": "names a run folder of the notebook's own",
+    "runs.records.to_record": "names a run folder of the notebook's own",
     "critics.factory.make_critic": "makes untrained critics",
     "critics.flow_targets.TARGETS": "goes through all targets, and compares one with a derivation by hand",
     "critics.registry.critic_config": "asks which critics evaluate the base policy",

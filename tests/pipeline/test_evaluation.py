@@ -10,7 +10,7 @@ import tiny
 
 from evor_eqx.config import EvaluationConfig, InferenceConfig
 from evor_eqx.envs.vector import ParallelEnvs
-from evor_eqx.evaluation.rollout import Episode, Rollout
+from evor_eqx.evaluation.episodes import Episode, Rollout
 from evor_eqx.pipeline import evaluation
 from evor_eqx.pipeline.evaluation import Evaluation, Evaluator
 

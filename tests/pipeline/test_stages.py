@@ -19,7 +19,7 @@ from evor_eqx.training import loop
 @pytest.mark.slow
 def test_every_station_is_made_once_and_then_found(module_home, monkeypatch):
     critic = stages.ensure_critic(TASK, CONFIG)
-    assert critic.run.complete and stages.ensure_policy(TASK.dataset, CONFIG).run.complete
+    assert critic.run.complete and stages.ensure_policy(TASK, CONFIG).run.complete
 
     def refuse(*_, **__):
         raise AssertionError("trained again")
@@ -47,10 +47,10 @@ def test_every_critic_goes_the_same_way(module_home, kind):
 @pytest.mark.slow
 def test_a_run_says_what_made_it(module_home):
     run = stages.ensure_critic(TASK, CONFIG).run
-    source = identity.ensure_source(TASK.dataset, CONFIG)
+    source = identity.ensure_source(TASK, CONFIG)
     assert run.config["fingerprint"] == source.fingerprint and run.config["origin"] == "generated"
     assert run.config["task"] == TASK.name and run.config["gamma"] == 0.99
-    assert run.config["policy_run"] == stages.ensure_policy(TASK.dataset, CONFIG).run.name
+    assert run.config["policy_run"] == stages.ensure_policy(TASK, CONFIG).run.name
     manifest = run.manifest
     assert {"ogbench", "mujoco", "jax"} <= set(manifest["versions"]) and manifest["device"]
     assert manifest["fingerprint"] == source.fingerprint and manifest["seed"] == 0
@@ -80,13 +80,13 @@ def test_reward_timing_keeps_its_own_records(module_home):
     task, agent = parse_task(TASK.name, "post"), stages.ensure_base_agent(TASK, CONFIG)
     (result,) = evaluate_settings(agent, task, CONFIG.evaluation, [agent.inference])
     assert {episode.reward_timing for episode in result.episodes} == {"post"}
-    names = [path.stem for path in (stages.ensure_policy(TASK.dataset, CONFIG).run.path / "results").iterdir()]
+    names = [path.stem for path in (stages.ensure_policy(TASK, CONFIG).run.path / "results").iterdir()]
     assert sorted(name.split("-")[-2] for name in names) == ["post", "pre"]
 
 
 @pytest.mark.slow
 def test_a_finished_run_without_its_checkpoint_is_named(module_home):
-    run = stages.ensure_policy(TASK.dataset, CONFIG).run
+    run = stages.ensure_policy(TASK, CONFIG).run
     checkpoint = run.path / "checkpoint.eqx"
     kept, metrics = checkpoint.rename(run.path / "kept"), (run.path / "metrics.jsonl").read_text()
     with pytest.raises(UserError, match=f"no checkpoint in .*{run.path.name}.*delete the folder"):

@@ -55,8 +55,8 @@ def test_rows_of_tuning_episodes_never_enter_a_record_of_reported_ones(tmp_path)
         (lambda text: text.replace("0.5,0.4", "half,0.4"), "line 2 .*'half'"),
         (lambda text: text.replace("0.5,0.4", "1.5,0.4"), "line 2 .*success is 1.5 with interval 0.4 to 0.6"),
         (lambda text: text.replace(",10000,", ",1e4,"), "line 2 .*'1e4'"),
-        (lambda text: text.replace("generated,", ""), "line 2 .*expected 21 values"),
-        (lambda text: text.rstrip("\n") + ",more\n", "line 2 .*expected 21 values"),
+        (lambda text: text.replace("generated,", ""), "line 2 .*expected 25 values"),
+        (lambda text: text.rstrip("\n") + ",more\n", "line 2 .*expected 25 values"),
         (lambda text: text.replace(",50,", ",0,"), "line 2 .*episodes is 0"),
         (lambda text: text + text.splitlines()[1] + "\n", "line 3 .*those of an earlier line"),
     ],
@@ -85,5 +85,5 @@ def test_what_data_rows_are_of_is_said_by_dataset_all_of_it():
 
 def test_the_columns_are_those_of_a_row():
     row = make_row()
-    assert len(COLUMNS) == 21 and set(COLUMNS) == (vars(row.case).keys() | vars(row).keys()) - {"case"}
+    assert len(COLUMNS) == 25 and set(COLUMNS) == (vars(row.case).keys() | vars(row).keys()) - {"case"}
     assert replace(row, case=replace(row.case, step=1)).case.key != row.case.key

@@ -16,10 +16,11 @@ from tiny import CONFIG
 from evor_eqx import presets
 from evor_eqx.critics.registry import critic_config
 from evor_eqx.data.sources import Source
-from evor_eqx.envs.tasks import DATASETS, parse_task
+from evor_eqx.envs.dataset_names import DATASETS
+from evor_eqx.envs.tasks import parse_task
 from evor_eqx.envs.vector import ParallelEnvs
 from evor_eqx.errors import UserError
-from evor_eqx.evaluation.rollout import Episode, Rollout
+from evor_eqx.evaluation.episodes import Episode, Rollout
 from evor_eqx.pipeline import evaluation, identity, stages
 from evor_eqx.suite import runner
 from evor_eqx.suite.job import Station
@@ -223,7 +224,7 @@ def test_a_finished_suite_is_found_and_its_record_can_be_made_again_from_its_run
         assert row.case.reported == (step >= 80 and (method == "base" or num == 4))
         assert method != "base" or (row.case.tau_r, row.case.tau_q) == (math.inf, 0.0)
     assert [rows["evor", n, 100].success for n in CANDIDATES] == [0.5] * 4 + [1.0] * 3
-    row, source = rows["evor", 4, 80], identity.find_source(TASK.removesuffix("-task1"), made.jobs[0].config)
+    row, source = rows["evor", 4, 80], identity.find_source(made.jobs[0].task, made.jobs[0].config)
     assert isinstance(source, Source)
     assert (row.case.dataset_fingerprint, row.case.dataset_origin) == (source.fingerprint, "generated")
     assert 0 < row.wall_s <= rows["evor", 4, 100].wall_s + 0.1  # rounded to tenths

@@ -49,7 +49,7 @@ def test_a_step_is_the_command_of_its_job_up_to_its_station():
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_study_is_read_as_it_was_written(name, tmp_path):
-    assert read_study(write_study(name, tmp_path / "study.yaml")) == STUDIES[name]
+    assert read_study(write_study(STUDIES[name], tmp_path / "study.yaml")) == STUDIES[name]
 
 
 @pytest.mark.parametrize(

@@ -13,4 +13,4 @@ def windows():
     valids = np.ones(50)
     valids[[24, 49]] = 0
     arrays = {"observations": obs, "actions": obs, "valids": valids, "rewards": 3 * obs[:, 0], "masks": np.ones(50)}
-    return OfflineDataset.from_arrays(arrays).windows(gamma=0.9)
+    return OfflineDataset.from_compact(arrays).windows(gamma=0.9)

@@ -21,7 +21,7 @@ import numpy as np
 from evor_eqx.data.generation.arm import ArmCollector
 from evor_eqx.data.generation.maze import MazeCollector
 from evor_eqx.data.generation.recipes import RECIPES, Recipe
-from evor_eqx.envs.tasks import dataset_name
+from evor_eqx.envs.dataset_names import dataset_name
 from evor_eqx.errors import UserError
 from evor_eqx.system.files import read_json, remove_leftovers, replacing, sha256, short_hash, write_json
 from evor_eqx.system.locks import lock

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from evor_eqx.envs.tasks import GENERATED, family, parse_dataset
+from evor_eqx.envs.dataset_names import GENERATED, family, parse_dataset
 
 Arrays = dict[str, np.ndarray]
 

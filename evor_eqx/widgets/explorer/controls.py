@@ -23,6 +23,9 @@ class Controls:
         self.task = control(w.Dropdown(), "task", "task", "Which of the environment's tasks gives the reward.")
         self.critic = control(w.Dropdown(), "critic", "critic run", "The trained critic, with its base policy.")
         self.source = control(w.Dropdown(), "source", "state from", "Where the state to look at comes from.")
+        self.plane = control(
+            w.Dropdown(), "plane", "candidates by", "The two coordinates in which chunks of actions are drawn."
+        )
         self.state = control(
             w.IntSlider(max=max(state, 1), value=state), "state", "state", "Which of the held-out states."
         )
@@ -73,7 +76,7 @@ class Controls:
     def arrange(self, text: w.Widget, pictures: list[w.Widget]) -> w.Widget:
         """One box with the controls, a line of text and the pictures, which wrap where the page is narrow."""
         choices = w.VBox([self.environment, self.task, self.critic, self.source, self.seed, self.state])
-        choices.children += (self.x, self.y, self.fresh)
+        choices.children += (self.x, self.y, self.plane, self.fresh)
         settings = w.VBox([*self.sliders.values(), self.num_flow_steps, self.reset])
         wrap = w.Layout(flex_flow="row wrap", width="100%")
         box = w.VBox([w.Box([choices, settings], layout=wrap), text, w.Box(pictures, layout=wrap)])

@@ -16,14 +16,11 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from evor_eqx.agent.selection import SelectionRule, selection_weights
 from evor_eqx.critics.base import AbstractCritic
 from evor_eqx.distributions import ReturnDistribution, at_level, mean, soft_value
-from evor_eqx.envs.tasks import Task
-from evor_eqx.errors import UserError
 from evor_eqx.policy import FlowPolicy
 
 NUM_CANDIDATES = (1, 2, 4, 8, 16, 32, 64)
 NUM_RETURNS = (1, 4, 16, 64)
 TAU_GRID = np.geomspace(0.01, 1000.0, 46, dtype=np.float32)  # tau_R at which the curves of Q* are drawn
-_METRES = {"pointmaze": 0.2, "cube": 0.05, "scene": 0.05, "puzzle": 0.05}  # OGBench: of one action of 1 in x or y
 
 
 class Look(NamedTuple):
@@ -116,30 +113,6 @@ def weigh(
 def ranked(reading: Reading, num_candidates: int) -> Int[np.ndarray, " cand"]:
     """The first N_pi candidates by Q*, best first."""
     return np.argsort(-np.asarray(reading.value)[:num_candidates], kind="stable")
-
-
-def displacement(task: Task, chunks: Float[np.ndarray, "num chunk"], act_size: int) -> Float[np.ndarray, "num 2"]:
-    """Where chunks would lead if nothing were in the way: the sum of their actions in x and y.
-
-    **Arguments:**
-
-    - `task`: the task; its environment says how far an action of 1 leads.
-    - `chunks`: chunks of actions, flattened.
-    - `act_size`: the length of an action.
-
-    **Returns:**
-
-    Displacements in metres, of the maze's point or of the gripper seen from above.
-
-    **Raises:**
-
-    UserError for an environment whose actions are not displacements.
-    """
-    name = task.family
-    if name not in _METRES:
-        raise UserError(f"actions of {task.dataset} are no displacements: expected one of {', '.join(_METRES)}")
-    acts = np.asarray(chunks).reshape(len(chunks), -1, act_size)
-    return _METRES[name] * acts[:, :, :2].sum(axis=1)
 
 
 def _fill(array: Float[Array, "all atoms"], width: int) -> Float[Array, "all width"]:

@@ -82,6 +82,7 @@ class Explorer:
         controls.task.observe(lambda _: self._choose_critic(), "value")
         controls.critic.observe(lambda _: self._open(), "value")
         controls.source.observe(lambda _: self._choose_source(), "value")
+        controls.plane.observe(lambda _: self._choose_plane(), "value")
         controls.seed.observe(lambda _: self._choose_source(), "value")
         controls.fresh.on_click(lambda _: self._roll_out())
         for slider in (controls.state, controls.x, controls.y, controls.num_flow_steps):
@@ -114,15 +115,33 @@ class Explorer:
             if self.controls.critic.value is None:
                 raise UserError("no trained agent here: run `evor train pointmaze-medium-navigate-task1`, then again")
             self.exhibit = self.controls.critic.value.open()
+            if len(self.exhibit.states.rows) == 0:
+                raise UserError(f"{self.exhibit.name} has no held-out states: expected some to look at; use other data")
             self.finder = StateFinder(self.exhibit)
-            self.view = View(self.finder, lambda: [canvas.clear() for canvas in self.canvases])
+            offer(self.controls.plane, [(plane.name, plane) for plane in self.finder.planes])
+            self.controls.plane.layout.display = "" if len(self.finder.planes) > 1 else "none"
+            self._draw()
             self._offer_states()
             self.controls.put(self.exhibit.agent.inference)
         self._see()
 
+    def _draw(self) -> None:
+        """Set up the pictures, with candidates in the chosen plane."""
+        clear = [canvas.clear for canvas in self.canvases]
+        self.view = View(self.finder, lambda: [each() for each in clear], self.controls.plane.value)
+
+    def _choose_plane(self) -> None:
+        if self._busy or self.view is None:
+            return
+        with self._sentences():
+            self._draw()
+            self._see()
+
     def _offer_states(self) -> None:
-        layout = self.finder.layout
-        offer(self.controls.source, [DATA, ROLLOUT] + ([PLACE] if self.finder.has_places else []))
+        layout, has_env = self.finder.layout, self.exhibit.task.has_env
+        sources = {DATA: True, ROLLOUT: has_env, PLACE: self.finder.has_places}
+        offer(self.controls.source, [source for source, is_there in sources.items() if is_there])
+        self.controls.fresh.layout.display = "" if self.exhibit.states.physics else "none"
         if layout is not None:
             self.controls.fit_to(layout)
         self._prepare_source()

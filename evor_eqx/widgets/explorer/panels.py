@@ -19,6 +19,7 @@ from matplotlib.ticker import FormatStrFormatter, MaxNLocator
 from evor_eqx import plotting
 from evor_eqx.envs.ogbench import MazeLayout
 from evor_eqx.widgets.explorer.decision import TAU_GRID, Look, Reading, ranked
+from evor_eqx.widgets.explorer.planes import Plane
 
 
 class Role(NamedTuple):
@@ -61,9 +62,9 @@ class PanelData(NamedTuple):
 
 
 class CandidatesPanel:
-    """Where the candidates lead. The larger a dot, the likelier it is picked; the brighter, the higher its Q*."""
+    """The candidates in a plane. The larger a dot, the likelier it is picked; the brighter, the higher its Q*."""
 
-    def __init__(self, ax: Axes, unit: str, layout: MazeLayout | None):
+    def __init__(self, ax: Axes, plane: Plane, layout: MazeLayout | None):
         self.ax, self.layout = ax, layout
         if layout is not None:
             plotting.maze(ax, layout)
@@ -72,8 +73,8 @@ class CandidatesPanel:
         self.dots = ax.scatter([], [], c=[], zorder=3, cmap="viridis", edgecolors="0.3", linewidths=0.5)
         self.marks = _marks(ax, size=9.0)
         (self.pick,) = ax.plot([], [], "o", mfc="none", mec="black", mew=1.6, ms=15, zorder=5)
-        ax.set_title("Where candidates lead")
-        ax.set(xlabel=f"x ({unit})", ylabel=f"y ({unit})")
+        ax.set_title(plane.title)
+        ax.set(xlabel=plane.labels[0], ylabel=plane.labels[1])
         for axis in (ax.xaxis, ax.yaxis):  # few labels of one width, so that the axes stay where they are
             axis.set_major_locator(MaxNLocator(4))
             axis.set_major_formatter(FormatStrFormatter("%6.2f"))

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from evor_eqx.envs.ogbench import MazeLayout, maze_layout
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.held_out import known_rows, nearest_rows
+from evor_eqx.widgets.explorer.planes import Plane, planes
 from evor_eqx.zoo.exhibits import Exhibit
 
 NUM_NEIGHBOURS = 48  # recorded returns that are shown for a state
@@ -32,6 +33,7 @@ class StateFinder:
         dataset, gamma = exhibit.dataset, exhibit.task.gamma
         self._returns = dataset.mc_returns(gamma)[0]
         self._known = known_rows(dataset, gamma)
+        self.planes = planes(exhibit)
 
     @property
     def has_places(self) -> bool:
@@ -47,7 +49,7 @@ class StateFinder:
         inside = row + h - 1 <= exhibit.dataset.last_row[row]
         chunk = exhibit.dataset.chunks(np.array([row]), h)[0] if inside else None
         obs = exhibit.dataset.obs[row]
-        physics = {name: array[index] for name, array in exhibit.states.physics.items()}
+        physics = {name: array[index] for name, array in exhibit.states.physics.items()} or None
         return ShownState(f"held-out state {index}", obs, chunk, self.recorded_near(obs), physics)
 
     def at_obs(self, obs: Float[np.ndarray, " obs"], name: str) -> ShownState:
@@ -73,6 +75,10 @@ class StateFinder:
         near: Int[np.ndarray, " near"] = nearest_rows(self.exhibit.dataset, obs, self._known, NUM_NEIGHBOURS)
         return self._returns[near]
 
-    def origin(self, obs: Float[np.ndarray, " obs"]) -> Float[np.ndarray, " 2"]:
-        """Where candidates' displacements start: the place in a maze, the gripper as (0, 0) elsewhere."""
-        return np.asarray(obs[:2]) if self.layout is not None else np.zeros(2, np.float32)
+    def points(
+        self, plane: Plane, obs: Float[np.ndarray, " obs"], chunks: Float[np.ndarray, "num chunk"]
+    ) -> tuple[Float[np.ndarray, " 2"], Float[np.ndarray, "num 2"]]:
+        """Where ways begin in a plane, at the place in a maze, else at a chunk of zeros; and where these chunks end."""
+        if plane.is_displacement and self.layout is not None:
+            return np.asarray(obs[:2]), np.asarray(obs[:2]) + plane.project(chunks)
+        return plane.project(np.zeros_like(chunks[:1]))[0], plane.project(chunks)

@@ -16,6 +16,7 @@ from evor_eqx.system import paths
 from evor_eqx.widgets.explorer import decision
 from evor_eqx.widgets.explorer.decision import NUM_CANDIDATES, NUM_RETURNS
 from evor_eqx.widgets.explorer.panels import CandidatesPanel, DistributionsPanel, PanelData, SelectionPanel, ValuePanel
+from evor_eqx.widgets.explorer.planes import Plane
 from evor_eqx.widgets.explorer.states import ShownState, StateFinder
 
 KEY = jax.random.key(0)  # of the candidates: the same state shows the same ones
@@ -24,21 +25,21 @@ KEY = jax.random.key(0)  # of the candidates: the same state shows the same ones
 class View:
     """An agent's four panels, on four axes that `make_axes` makes, and the numbers that they show.
 
-    Raises UserError for an agent without a critic, and for an environment whose actions are not displacements.
+    `plane` says how candidates are drawn as points: one of `finder.planes`, the first if not given. Raises UserError
+    for an agent without a critic.
     """
 
-    def __init__(self, finder: StateFinder, make_axes: Callable[[], Sequence[Axes]]):
+    def __init__(self, finder: StateFinder, make_axes: Callable[[], Sequence[Axes]], plane: Plane | None = None):
         agent = finder.exhibit.agent
         if agent.critic is None:
             raise UserError(
                 f"{finder.exhibit.name} has no critic: expected an agent with one, because pictures show Q*"
             )
-        decision.displacement(finder.exhibit.task, np.zeros((1, agent.policy.chunk_size)), agent.act_size)
         self.agent, self.critic, self.finder = agent, agent.critic, finder
-        unit = "m" if finder.layout is not None else "m from the gripper"
+        self.plane = plane or finder.planes[0]
         with style.context(paths.style_file()):
             axes = make_axes()
-            self.candidates = CandidatesPanel(axes[0], unit, finder.layout)
+            self.candidates = CandidatesPanel(axes[0], self.plane, finder.layout)
             self.distributions = DistributionsPanel(axes[1])
             self.values, self.selection = ValuePanel(axes[2]), SelectionPanel(axes[3])
         self.panels = (self.candidates, self.distributions, self.values, self.selection)
@@ -56,9 +57,7 @@ class View:
         chunk = jnp.zeros(agent.policy.chunk_size) if state.data_chunk is None else jnp.asarray(state.data_chunk)
         obs, steps = jnp.asarray(state.obs), jnp.asarray(num_flow_steps)
         self.look = decision.look(agent.policy, self.critic, obs, chunk, steps, key=KEY)
-        origin = self.finder.origin(state.obs)
-        ends = decision.displacement(self.finder.exhibit.task, np.asarray(self.look.chunks), agent.act_size)
-        self.candidates.show_state(origin, origin + ends)
+        self.candidates.show_state(*self.finder.points(self.plane, state.obs, np.asarray(self.look.chunks)))
         self.distributions.show_state(self.look, state.recorded, np.empty(0) if fresh is None else fresh)
         self.values.show_state(self.look)
 
@@ -125,5 +124,9 @@ def _sentence(data: PanelData, inference: InferenceConfig, state: ShownState) ->
             if picked == best
             else f"This draw picks one with Q* = {reading.value[picked]:.1f}."
         )
-        + f" Returns recorded nearby: {state.recorded.mean():.1f} on average."
+        + (
+            f" Returns recorded nearby: {state.recorded.mean():.1f} on average."
+            if len(state.recorded)
+            else " No return recorded nearby is known: the recordings end too soon."
+        )
     )

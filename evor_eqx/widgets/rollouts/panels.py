@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 
 from evor_eqx import plotting
 from evor_eqx.evaluation.recording import Recording
-from evor_eqx.widgets.explorer.decision import displacement
+from evor_eqx.widgets.explorer.planes import displacement
 
 COLORS = {"A": "#0072B2", "B": "#D55E00"}
 WORKSPACE = (0.25, -0.35, 0.35, 0.7)  # of OGBench's arms, seen from above: left, bottom, width, height (m)
@@ -41,22 +41,28 @@ class FramePanel:
 
 
 class PathPanel:
-    """The path on the maze's map, or the gripper's seen from above, and where this decision's candidates lead."""
+    """The path on the maze's map, or the gripper's seen from above, and where this decision's candidates lead.
+
+    On a task of your own: the path of the states, in the plane in which they differ most.
+    """
 
     def __init__(self, ax: Axes, recording: Recording, color: str):
         self.recording, self.path = recording, recording.path[:, :2]
         self.ends = _candidate_ends(recording)
         if recording.layout is not None:
             plotting.maze(ax, recording.layout)
-        else:
+        elif recording.task.family:
             _table(ax, recording)
+        else:
+            ax.set(xlabel="first principal component of the states", ylabel="second principal component")
         ax.plot(*self.path.T, color="0.75", linewidth=1)
         self.ways = LineCollection([], colors="0.4", linewidths=0.6, zorder=3)
         ax.add_collection(self.ways)
         (self.so_far,) = ax.plot([], [], color=color, zorder=3)
         (self.choice,) = ax.plot([], [], color="black", linewidth=1.4, zorder=4)
         (self.now,) = ax.plot([], [], "o", color=color, markeredgecolor="white", markersize=8, zorder=5)
-        ax.set_title("path, candidates, choice", fontsize="medium", fontweight="normal", loc="center")
+        title = "path, candidates, choice" if recording.task.family else "path of the states"
+        ax.set_title(title, fontsize="medium", fontweight="normal", loc="center")
         self.moving: list[Artist] = [self.so_far, self.ways, self.choice, self.now]
 
     def show(self, decision: int) -> None:
@@ -146,9 +152,9 @@ def _table(ax: Axes, recording: Recording) -> None:
 
 
 def _candidate_ends(recording: Recording) -> np.ndarray:
-    """[decisions, cand, 2]: where each candidate leads, from the present place; nowhere for the torques of legs."""
+    """[decisions, cand, 2]: where each candidate leads, from the present place; nowhere for torques and the like."""
     candidates: Any = recording.candidates
-    if recording.task.family == "antmaze":
+    if recording.task.family in ("", "antmaze"):
         return np.zeros((*candidates.shape[:2], 2))
     ends = displacement(recording.task, candidates.reshape(-1, candidates.shape[2]), recording.act_size)
     return ends.reshape(*candidates.shape[:2], 2) * (1.0 if recording.layout is None else _MAZE_SCALE)

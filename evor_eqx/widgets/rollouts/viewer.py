@@ -159,7 +159,7 @@ def sentence(recordings: dict[str, Recording]) -> str:
         f"{name}: {start:.1f} against {gap:.1f}" for name, start, gap in zip(recordings, starts, gaps, strict=True)
     )
     text = f"{'; '.join(parts)}. At the start, Q* against the return that followed: {expected}."
-    if any(not recording.episode.success for recording in recordings.values()):
+    if any(not recording.terminated for recording in recordings.values()):
         text += " A return that the time limit cut leaves out what would have followed: the later, the more."
     has_pictures = all(recording.frames is not None for recording in recordings.values())
     return text if has_pictures else f"{text} {rendering.prepare() or 'Recorded without pictures.'}"
@@ -167,6 +167,8 @@ def sentence(recordings: dict[str, Recording]) -> str:
 
 def _outcome(name: str, recording: Recording) -> str:
     episode = recording.episode
+    if episode.success is None:
+        return f"{name} has the return {episode.ret:.1f} after {episode.length} steps"
     did, do, aim = ("reached", "reach", "the goal") if recording.layout else ("solved", "solve", "the task")
     if episode.success:
         return f"{name} {did} {aim} after {episode.length} steps"

@@ -20,7 +20,7 @@ from IPython.display import display
 
 from evor_eqx.config import Config
 from evor_eqx.data import loading
-from evor_eqx.envs.tasks import parse_task
+from evor_eqx.envs.tasks import Task, parse_task
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.held_out import Probes
 from evor_eqx.pipeline import identity, stages
@@ -233,14 +233,15 @@ def describe(columns: dict[str, np.ndarray], num_updates: int, updates_per_secon
     return f"{', '.join(words)}."
 
 
-def _find(task_name: str, preset: str, phase: str, config: Config | None) -> _Job:
+def _find(task: str | Task, preset: str, phase: str, config: Config | None) -> _Job:
     """The training that is asked for; makes its data if they are missing. Raises UserError if it does not exist."""
     if phase not in PHASES:
         raise UserError(f"phase is {phase!r}: expected one of {', '.join(PHASES)}")
-    task, config = parse_task(task_name), config or named_preset(preset)
-    source = identity.ensure_source(task.dataset, config)
+    task = parse_task(task) if isinstance(task, str) else task
+    config = config or named_preset(preset)
+    source = identity.ensure_source(task, config)
     if phase == "policy":
-        ensure = partial(stages.ensure_policy, task.dataset, config)
+        ensure = partial(stages.ensure_policy, task, config)
         return _Job(identity.policy_run(source, config), config.policy.train.num_updates, None, ensure)
     validation = loading.load_dataset(source, task, "val")
     probes = Probes.of(validation, task.gamma, config.policy.chunk_length)

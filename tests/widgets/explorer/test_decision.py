@@ -11,8 +11,6 @@ from evor_eqx.config import FieldConfig, InferenceConfig, NetworkConfig, PolicyC
 from evor_eqx.critics.base import ReturnScale
 from evor_eqx.critics.factory import make_critic
 from evor_eqx.critics.registry import critic_config
-from evor_eqx.envs.tasks import parse_task
-from evor_eqx.errors import UserError
 from evor_eqx.policy import make_policy
 from evor_eqx.widgets.explorer import decision
 
@@ -81,11 +79,3 @@ def test_two_hundred_moves_of_all_sliders_compile_nothing():
     for _ in range(200):
         weighed(seen, int(rng.choice(decision.NUM_CANDIDATES)), int(rng.choice(decision.NUM_RETURNS)), *rng.random(2))
     assert decision.weigh._cached._cache_size() == before
-
-
-def test_displacements_are_sums_of_actions_in_metres():
-    chunks = np.array([[0.5, -1.0, 0.5, 0.0]])
-    maze = parse_task("pointmaze-medium-navigate-task1")
-    np.testing.assert_allclose(decision.displacement(maze, chunks, 2), [[0.2, -0.2]])
-    with pytest.raises(UserError, match="antmaze"):
-        decision.displacement(parse_task("antmaze-medium-navigate-task1"), chunks, 2)

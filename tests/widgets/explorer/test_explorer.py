@@ -210,7 +210,7 @@ def test_what_the_explorer_cannot_show_is_a_sentence_and_moving_sliders_is_harml
     tiny = tiny_exhibit()
     base = replace(tiny, agent=tiny.agent.base_policy_agent())
     ant = exhibit_without_data("antmaze-medium-navigate-task1")
-    for exhibit, words in ((base, "has no critic"), (ant, "are no displacements")):
+    for exhibit, words in ((base, "has no critic"), (ant, "has no held-out states")):
         explorer = Explorer([Listed(exhibit.task, "mine", lambda exhibit=exhibit: exhibit)])
         explorer.controls.sliders["tau_r"].value = 5.0
         assert words in explorer.text.value

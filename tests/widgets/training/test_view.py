@@ -195,8 +195,8 @@ def test_stopped_and_resumed_by_its_button_it_trains_what_an_undisturbed_command
 def test_a_run_that_another_holds_is_waited_for_in_words_and_the_wait_can_be_stopped(module_home):
     config = with_train(SHORT, SHORT)
     view = TrainingView(TASK.name, config=config, phase="policy")
-    run = identity.policy_run(identity.ensure_source(TASK.dataset, config), replace(config))
-    stages.ensure_policy(TASK.dataset, config)
+    run = identity.policy_run(identity.ensure_source(TASK, config), replace(config))
+    stages.ensure_policy(TASK, config)
     (run.path / "manifest.json").unlink()  # trained, but not known to be
     with lock(run.path):
         view.start()
@@ -228,7 +228,7 @@ def test_stopped_while_its_data_are_made_it_says_so_and_goes_on_later(home):
 def test_the_static_twin_draws_what_the_run_folder_holds(module_home):
     config = with_train(SHORT, SHORT)
     critic = stages.ensure_critic(TASK, config)
-    held_out = loading.load_dataset(identity.ensure_source(TASK.dataset, config), TASK, "val")
+    held_out = loading.load_dataset(identity.ensure_source(TASK, config), TASK, "val")
     probes = Probes.of(held_out, TASK.gamma, config.policy.chunk_length)
     loss, distance, *distributions = training_figure(critic.run, probes).axes
     np.testing.assert_array_equal(loss.lines[1].get_ydata(), critic.run.metrics()["val_loss"])
@@ -236,7 +236,7 @@ def test_the_static_twin_draws_what_the_run_folder_holds(module_home):
     atoms = np.sort(np.asarray(probes.distributions(critic.model).atoms))
     for ax, expected in zip(distributions, atoms, strict=True):
         np.testing.assert_allclose(ax.lines[1].get_xdata()[1:], expected)
-    (alone,) = training_figure(stages.ensure_policy(TASK.dataset, config).run).axes
+    (alone,) = training_figure(stages.ensure_policy(TASK, config).run).axes
     assert len(alone.lines[0].get_xdata()) == 4
 
 

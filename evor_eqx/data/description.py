@@ -1,0 +1,73 @@
+"""What a dataset holds, in one table: for the command line as text, for a notebook as HTML."""
+
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from evor_eqx.data.dataset import OfflineDataset
+
+
+@dataclass(frozen=True)
+class Description:
+    """A table with a row for each fact and a column for each split."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: dict[str, tuple[str, ...]]  # one text for each column, or a single one for all
+
+    def __str__(self) -> str:
+        """Plain text in aligned columns."""
+        width = max(map(len, self.rows))
+        of_columns = [texts for texts in self.rows.values() if len(texts) == len(self.columns)]
+        widths = [max(map(len, column)) for column in zip(self.columns, *of_columns, strict=True)]
+        lines = [f"{self.title:{width}}  " + "  ".join(map(str.ljust, self.columns, widths)).rstrip()]
+        for name, texts in self.rows.items():
+            lines.append(f"{name:{width}}  " + "  ".join(map(str.ljust, texts, widths)).rstrip())
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """The same table in HTML."""
+
+        def row(tag: str, name: str, texts: tuple[str, ...]) -> str:
+            span = f" colspan={len(self.columns)}" if len(texts) < len(self.columns) else ""
+            cells = "".join(f"<{tag}{span} style='text-align: left'>{html.escape(text)}</{tag}>" for text in texts)
+            return f"<tr><th scope=row style='text-align: left'>{html.escape(name)}</th>{cells}</tr>"
+
+        body = "".join(row("td", name, texts) for name, texts in self.rows.items())
+        return f"<table><thead>{row('th', self.title, self.columns)}</thead><tbody>{body}</tbody></table>"
+
+
+def describe(splits: Mapping[str, OfflineDataset], title: str, facts: Mapping[str, str]) -> Description:
+    """The table of some splits of one dataset; `facts` hold for all of them."""
+    columns = [_facts_of(dataset) for dataset in splits.values()]
+    rows = {name: tuple(column[name] for column in columns) for name in columns[0]}
+    return Description(title, tuple(splits), rows | {name: (text,) for name, text in facts.items()})
+
+
+def _facts_of(dataset: OfflineDataset) -> dict[str, str]:
+    ends = np.unique(dataset.last_row)
+    lengths = np.diff(ends, prepend=-1) - 1  # transitions of each episode
+    returns = np.add.reduceat(np.where(_starts(dataset), dataset.reward, 0.0), np.append(0, ends[:-1] + 1))
+    ended = np.zeros(len(ends), bool) if dataset.ended is None else dataset.ended[ends]
+    quartiles = np.quantile(returns, (0, 0.25, 0.5, 0.75, 1))
+    return {
+        "episodes": f"{len(ends):,}",
+        "steps": f"{len(dataset.transitions):,}",
+        "steps of an episode": f"{lengths.min():,} to {lengths.max():,}, median {np.median(lengths):g}",
+        "ended by the task": f"{ended.sum():,}; {(~ended).sum():,} were cut",
+        "size of an observation": f"{dataset.obs.shape[1]}",
+        "size of an action": f"{dataset.act.shape[1]}",
+        "actions": _range(dataset.act),
+        "rewards": _range(dataset.reward[dataset.transitions]),
+        "return of an episode": "quartiles " + ", ".join(f"{value:.4g}" for value in quartiles),
+    }
+
+
+def _starts(dataset: OfflineDataset) -> np.ndarray:
+    return np.arange(len(dataset.obs)) < dataset.last_row
+
+
+def _range(values: np.ndarray) -> str:
+    return f"{values.min():.4g} to {values.max():.4g}"

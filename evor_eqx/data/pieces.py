@@ -1,0 +1,39 @@
+"""Datasets cut into pieces, and the rewards of several tasks joined into one dataset."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from evor_eqx.data.dataset import OfflineDataset
+
+
+def cut(dataset: "OfflineDataset", num_rows: int) -> "list[OfflineDataset]":
+    """Pieces of about `num_rows` rows, cut between episodes."""
+    ends = np.unique(dataset.last_row) + 1
+    cuts = ends[np.flatnonzero(np.diff(ends // num_rows, append=-1))].tolist()  # the last end in each stretch
+    return [part(dataset, *ends) for ends in itertools.pairwise([0, *cuts])] if len(cuts) > 1 else [dataset]
+
+
+def part(dataset: "OfflineDataset", first: int, end: int) -> "OfflineDataset":
+    """The rows from `first` up to, but without, `end`; both are where episodes begin."""
+    rows = slice(first, end)
+    return replace(
+        dataset,
+        obs=dataset.obs[rows],
+        act=dataset.act[rows],
+        reward=dataset.reward[..., rows],
+        mask=dataset.mask[..., rows],
+        last_row=dataset.last_row[rows] - first,
+        ended=None if dataset.ended is None else dataset.ended[rows],
+        given_row=None if dataset.given_row is None else dataset.given_row[rows],
+    )
+
+
+def of_tasks(datasets: "Sequence[OfflineDataset]") -> "OfflineDataset":
+    """Join the same rows under several tasks' rewards into one dataset, with a leading axis of tasks."""
+    reward, mask = (np.stack([getattr(each, name) for each in datasets]) for name in ("reward", "mask"))
+    return replace(datasets[0], reward=reward, mask=mask)

@@ -1,0 +1,166 @@
+"""Offline evaluation of an agent, on held-out rows alone: for tasks without an environment.
+
+The critic's distributions are compared with recorded returns. What the agent chooses is valued by fitted evaluation.
+Fitted evaluation (Le, Voloshin, Yue 2019) learns the expected return of the agent's own choices by temporal differences
+on the data: a chunk of the data, then what the agent would choose at the state that it led to. It is read at the first
+states of held-out episodes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from evor_eqx.agent.agent import Agent
+from evor_eqx.agent.selection import candidate_weights
+from evor_eqx.config import Config
+from evor_eqx.critics.base import AbstractCritic
+from evor_eqx.data.dataset import OfflineDataset
+from evor_eqx.data.loading import load_dataset
+from evor_eqx.data.sources import SPLITS
+from evor_eqx.envs.tasks import Task
+from evor_eqx.errors import UserError
+from evor_eqx.evaluation.held_out import HeldOut, distributions
+from evor_eqx.evaluation.statistics import Interval, bootstrap_interval
+from evor_eqx.pipeline.identity import ensure_source
+from evor_eqx.pipeline.loading import load_critic
+from evor_eqx.presets import with_critic
+from evor_eqx.runs.records import to_record
+from evor_eqx.runs.run import Run
+from evor_eqx.system.code_identity import code_digest
+from evor_eqx.system.locks import lock
+from evor_eqx.system.progress import bar
+from evor_eqx.training.compilation import initialised, keep_compiled
+from evor_eqx.training.fit import fit_in_run, phase_key
+from evor_eqx.training.phases import critic_windows, untrained_critic
+
+_BATCH = 512  # rows at which the agent chooses in one call
+
+
+@dataclass(frozen=True)
+class OfflineEvaluation:
+    """How an agent does on held-out rows, without an environment."""
+
+    num_episodes: int  # held-out episodes, whose first states the value is read at
+    value: Interval  # mean discounted return of the agent's choices from there, by fitted evaluation
+    num_known: int  # held-out rows whose recorded return is known
+    errors: dict[str, float]  # of the critic there, see `HeldOut`; empty if no return is known
+
+    def __str__(self) -> str:
+        """What was found, and what it assumes."""
+        names = {"held_out_crps": "CRPS", "held_out_w1": "W_1", "held_out_error": "mean error"}
+        found = ", ".join(f"{label} {self.errors[name]:.3g}" for name, label in names.items() if name in self.errors)
+        coverage = self.errors.get("held_out_coverage")
+        critic = f"{found}, {coverage:.0%} of the returns inside of the central 90 %" if found else "no return is known"
+        value = self.value
+        return (
+            f"critic on {self.num_known} held-out rows: {critic}. Expected discounted return of what it chooses from "
+            f"the start of {self.num_episodes} held-out episodes: {value.estimate:.1f} ({value.low:.1f} to "
+            f"{value.high:.1f}). This is an estimate from data alone. It assumes that the data hold the states and "
+            "actions that the agent comes to, and that the network can fit its value. The interval is over starts only."
+        )
+
+
+def evaluate_offline(agent: Agent, task: Task, config: Config) -> OfflineEvaluation:
+    """Evaluate an agent on the held-out rows of its task's data; nothing is rolled out.
+
+    What is trained lands in a run folder of the task, and is found there again.
+
+    **Arguments:**
+
+    - `agent`: the agent, with its inference settings and its selection rule.
+    - `task`: the task; its data are what the agent is evaluated on.
+    - `config`: the budget: network and training of the critic.
+
+    **Returns:**
+
+    An `OfflineEvaluation`.
+
+    **Raises:**
+
+    UserError without a critic, if the agent was not made for the task, and if training diverges.
+    """
+    keep_compiled()
+    source = ensure_source(task, config)
+    train, validation = (load_dataset(source, task, split) for split in SPLITS)
+    if agent.critic is None:
+        raise UserError(
+            "the agent has no critic: expected one, because its distributions are compared; use one that `fit` made"
+        )
+    if (agent.obs_size, agent.act_size) != (train.obs.shape[1], train.act.shape[1]):
+        got, expected = (agent.obs_size, agent.act_size), (train.obs.shape[1], train.act.shape[1])
+        raise UserError(
+            f"sizes of observations and actions: got {got} of the agent, expected {expected} of {task.name}; give an "
+            "agent that was made for this task"
+        )
+    held_out = HeldOut.of(validation, task.gamma, agent.chunk_length)
+    errors = {name: float(value) for name, value in held_out(agent.critic, agent.inference.num_returns).items()}
+    critic = _fitted(agent, task, config, {"train": train, "val": validation}, source.fingerprint)
+    starts = np.unique(validation.last_row - _steps_left(validation))
+    chunks = _choices(agent, validation.obs[starts], phase_key(6, config.critic.seed))
+    found = distributions(critic, jnp.asarray(validation.obs[starts]), jnp.asarray(chunks), 1, 1)
+    values = np.asarray(jnp.sum(found.atoms * found.weights, axis=-1), np.float64)
+    return OfflineEvaluation(len(starts), bootstrap_interval(values, seed=0), len(held_out.returns), errors)
+
+
+def _steps_left(dataset: OfflineDataset) -> np.ndarray:
+    """Rows between the first row of an episode and its last one, for each row."""
+    ends, counts = np.unique(dataset.last_row, return_counts=True)
+    return (counts - 1)[np.searchsorted(ends, dataset.last_row)]
+
+
+def _fitted(
+    agent: Agent, task: Task, config: Config, splits: dict[Any, OfflineDataset], fingerprint: str
+) -> AbstractCritic:
+    """The expected return of the agent's choices, learned in a run folder."""
+    policy = replace(config.policy, chunk_length=agent.chunk_length)
+    config = with_critic(replace(config, policy=policy), "scalar", n_step=agent.chunk_length, num_bank_draws=1)
+    run = Run.of(task.name, "fitted", _definition(agent, task, config, fingerprint)).open()
+    if not run.complete:
+        with lock(run.path):
+            if not run.complete:
+                init_key, train_key, choice_key = jax.random.split(phase_key(5, config.critic.seed), 3)
+                sizes = {"obs_size": agent.obs_size, "chunk_size": agent.policy.chunk_size}
+                windows = [
+                    critic_windows(split, task.gamma, config, _choices(agent, split.obs, choice_key)[None])
+                    for split in splits.values()
+                ]
+                make = untrained_critic(splits["train"], task.gamma, config.critic, sizes)
+                fit_in_run(run, initialised(make, init_key), windows, config.critic.train, sizes, key=train_key)
+    return load_critic(run, config=config.critic).model
+
+
+def _definition(agent: Agent, task: Task, config: Config, fingerprint: str) -> dict[str, Any]:
+    models = [np.asarray(leaf) for leaf in jax.tree.leaves((agent.policy, agent.critic)) if hasattr(leaf, "dtype")]
+    rule = None if agent.selection is candidate_weights else code_digest(agent.selection, "selection rule")
+    return {
+        "dataset": task.dataset,
+        "fingerprint": fingerprint,
+        "task": task.name,
+        "gamma": task.gamma,
+        "agent": code_digest(models, "models of the agent"),
+        "inference": code_digest(agent.inference, "inference settings"),
+        "selection": rule,
+        "critic": to_record(config.critic),
+        "seed": config.critic.seed,
+    }
+
+
+def _choices(agent: Agent, obs: Float[np.ndarray, "rows obs"], key: Key[Array, ""]) -> Float[np.ndarray, "rows chunk"]:
+    """What the agent chooses at each row, in [-1, 1]."""
+    unit = replace(agent, bounds=None)
+    return np.concatenate(list(_blocks(unit, obs, key)))
+
+
+def _blocks(agent: Agent, obs: np.ndarray, key: Key[Array, ""]) -> Iterator[np.ndarray]:
+    with bar(len(obs), "choices of the agent", "row") as progress:
+        for start in range(0, len(obs), _BATCH):
+            rows = np.minimum(np.arange(start, start + _BATCH), len(obs) - 1)  # of one size: one compilation
+            keys = jax.vmap(lambda row: jax.random.fold_in(key, row))(jnp.asarray(rows))
+            chunks = agent.act_each(obs[rows], keys, [agent.inference] * _BATCH)[: len(obs) - start]
+            progress.update(len(chunks))
+            yield chunks

@@ -1,0 +1,88 @@
+"""Two coordinates in which chunks of actions are drawn: where they lead, or a plane through the space of chunks."""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from evor_eqx.envs.tasks import Task
+from evor_eqx.evaluation.projection import principal_plane
+from evor_eqx.zoo.exhibits import Exhibit
+
+_METRES = {"pointmaze": 0.2, "cube": 0.05, "scene": 0.05, "puzzle": 0.05}  # OGBench: of one action of 1 in x or y
+_NUM_CHUNKS = 2048  # of the data, from which principal components are computed
+_MAX_COORDINATES = 8  # of an action, that are offered in pairs
+
+
+@dataclass(frozen=True)
+class Plane:
+    """How chunks become points, and what the axes mean."""
+
+    name: str
+    title: str
+    labels: tuple[str, str]
+    project: Callable[[Float[np.ndarray, "num chunk"]], Float[np.ndarray, "num 2"]]
+    is_displacement: bool  # whether a point is a way from the present place, in metres
+
+
+def planes(exhibit: Exhibit) -> list[Plane]:
+    """The planes that an exhibit's chunks can be drawn in, the best one first.
+
+    In OGBench's mazes and on its arms an action moves a point, so a chunk leads somewhere. Elsewhere chunks are drawn
+    by the principal components of the data's chunks, or by two coordinates of the action, averaged over the chunk.
+    """
+    task, act_size = exhibit.task, exhibit.agent.act_size
+    if task.family in _METRES:
+        unit = "m" if task.is_maze else "m from the gripper"
+        labels = (f"x ({unit})", f"y ({unit})")
+        ways = Plane(
+            "where they lead", "Where candidates lead", labels, lambda c: displacement(task, c, act_size), True
+        )
+        return [ways]
+    chunks = _chunks_of_data(exhibit)
+    return ([_principal(chunks)] if len(chunks) > 1 or act_size == 1 else []) + _pairs(act_size)
+
+
+def displacement(task: Task, chunks: Float[np.ndarray, "num chunk"], act_size: int) -> Float[np.ndarray, "num 2"]:
+    """Where chunks would lead if nothing were in the way: the sum of their actions in x and y.
+
+    **Arguments:**
+
+    - `task`: a task of a point maze or an arm; its environment says how far an action of 1 leads.
+    - `chunks`: chunks of actions, flattened.
+    - `act_size`: the length of an action.
+
+    **Returns:**
+
+    Displacements in metres, of the maze's point or of the gripper seen from above.
+    """
+    acts = np.asarray(chunks).reshape(len(chunks), -1, act_size)
+    return _METRES[task.family] * acts[:, :, :2].sum(axis=1)
+
+
+def _chunks_of_data(exhibit: Exhibit) -> Float[np.ndarray, "num chunk"]:
+    """Chunks that were taken in the data, evenly spread."""
+    dataset, h = exhibit.dataset, exhibit.agent.chunk_length
+    inside = dataset.transitions[dataset.transitions + h - 1 < dataset.last_row[dataset.transitions]]
+    return dataset.chunks(inside[:: max(1, len(inside) // _NUM_CHUNKS)], h)
+
+
+def _principal(chunks: Float[np.ndarray, "num chunk"]) -> Plane:
+    plane = principal_plane(chunks if len(chunks) else np.zeros((1, chunks.shape[1])))
+    labels = ("first principal component of a chunk", "second principal component")
+    return Plane("principal components", "Candidates among the data's chunks", labels, plane.project, False)
+
+
+def _pairs(act_size: int) -> list[Plane]:
+    """A plane for each two coordinates of an action."""
+
+    def of(i: int, j: int) -> Plane:
+        def project(chunks: np.ndarray) -> np.ndarray:
+            return np.asarray(chunks).reshape(len(chunks), -1, act_size).mean(axis=1)[:, [i, j]]
+
+        labels = (f"action {i}, mean over the chunk (-1 to 1)", f"action {j}")
+        return Plane(f"actions {i} and {j}", "Candidates by two coordinates", labels, project, False)
+
+    return [of(i, j) for i, j in itertools.combinations(range(min(act_size, _MAX_COORDINATES)), 2)]
