@@ -31,6 +31,7 @@ from .pipeline.offline_evaluation import OfflineEvaluation as OfflineEvaluation
 from .pipeline.offline_evaluation import evaluate_offline as evaluate_offline
 from .presets import PRESETS as PRESETS
 from .presets import preset as preset
+from .system.code_identity import versioned as versioned
 from .tabular.benchmark import tabular_benchmark as tabular_benchmark
 from .types import Batch as Batch
 from .widgets.explorer.explorer import explore as explore

@@ -37,6 +37,7 @@ NAMES = [
     "custom_task",
     "minari_task",
     "evaluate_offline",
+    "versioned",
     "CriticInputs",
     "ReturnScale",
     "Batch",

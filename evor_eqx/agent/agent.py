@@ -71,7 +71,8 @@ class Agent:
 
         **Arguments:**
 
-        - `changes`: fields of `InferenceConfig` (`num_candidates`, `tau_r`, ...), or `selection`, `inference`.
+        - `changes`: fields of `InferenceConfig` (`num_candidates`, `tau_r`, ...), or `selection`, `inference`. If the
+          source of a rule cannot be read, give `versioned(rule, "1")`.
 
         **Raises:**
 

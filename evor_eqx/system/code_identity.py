@@ -2,8 +2,8 @@
 
 A result that was made by own code is found again by this digest. So it must change with every number in that code, and
 with nothing else: parsed code is compared, without comments and docstrings. What belongs to the standard library, to an
-installed package or to this package counts by its name only. Names that are
-looked up as texts (`globals()["x"]`) are not seen.
+installed package or to this package counts by its name only. What is looked up by a text, such as `globals()["x"]`, is
+not seen.
 """
 
 import copyreg
@@ -77,7 +77,7 @@ class _Walk:
         if id(thing) in self.done:
             return self.done[id(thing)]
         try:
-            if isinstance(thing, _PLAIN) and not library.is_own_class(type(thing)):
+            if id(thing) not in _versions and isinstance(thing, _PLAIN) and not library.is_own_class(type(thing)):
                 return type(thing).__name__, plain_text(thing)
             self.kept.append(thing)
             self.begun[id(thing)] = len(self.begun)
@@ -87,7 +87,8 @@ class _Walk:
         except RecursionError:
             raise self._refuse(thing, "is nested too deeply") from None
         except (Exception, SystemExit) as error:  # of own code that runs here, such as `__reduce__`
-            raise self._refuse(thing, f"cannot be taken apart ({type(error).__name__}: {error})") from error
+            said = str(error).partition("\n")[0]
+            raise self._refuse(thing, f"cannot be taken apart ({type(error).__name__}: {said})") from error
         finally:
             self.begun.pop(id(thing), None)
         return self.done[id(thing)]
@@ -219,7 +220,7 @@ class _Walk:
         name = getattr(thing, "__qualname__", type(thing).__qualname__)
         return UserError(
             f"{self.what}: got {name!r}, which {why}, expected code from a file or a notebook, because a change of it "
-            "has to be noticed; give version='1', and another one when you change it"
+            "has to be noticed; give version='1' or evor_eqx.versioned(it, '1'), and another one when you change it"
         )
 
 

@@ -13,6 +13,7 @@ import sys
 import sysconfig
 import threading
 import types
+import typing
 import weakref
 from collections import namedtuple
 from enum import Enum
@@ -49,6 +50,7 @@ PARTS: dict[Any, tuple[str, ...]] = {
     contextlib._GeneratorContextManager: ("func", "args", "kwds"),
     Enum: ("_value_",),
     contextvars.ContextVar: ("name",),
+    typing.ForwardRef: ("__forward_arg__",),
     (type(threading.Lock()), type(threading.RLock())): (),
     (*_METHODS, *_FIELDS[:2]): ("__objclass__", "__name__"),
     (weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet): (),  # what can be made again

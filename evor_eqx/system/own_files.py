@@ -64,8 +64,7 @@ def load(name: str, kind: type[Kind], what: str) -> Kind:
                 results[attribute] = found()
         found = results[attribute]
     if not isinstance(found, kind):
-        got = type(found).__name__
-        raise UserError(f"{name}: got {got}, expected a {what}, or a function that returns one; choose another name")
+        raise UserError(f"{name}: got {type(found).__name__}, expected a {what}, or a function that makes one; mend it")
     return found
 
 
@@ -136,7 +135,8 @@ def _failed(name: str, error: BaseException) -> UserError:
     place = f", line {last.lineno} of {last.filename}"
     if isinstance(error, SyntaxError) and error.filename is not None:
         place = f", line {error.lineno} of {error.filename}"
-    return UserError(f"{name}: got {type(error).__name__} ({error}){place}, expected it to run; mend it")
+    said = str(error).partition("\n")[0]
+    return UserError(f"{name}: got {type(error).__name__} ({said}){place}, expected it to run; mend it")
 
 
 def _is_library(filename: str) -> bool:

@@ -119,31 +119,28 @@ def node_of(function: types.FunctionType) -> ast.AST | None:
     linecache.checkcache(code.co_filename)
     source = "".join(linecache.getlines(code.co_filename, function.__globals__))
     try:
-        tree = _tree(source)
+        functions = _functions(source)
     except (SyntaxError, ValueError):
         return None
     if source and type(function.__globals__.get("__loader__")) is SourceFileLoader:
-        does, named = (
-            _does(code),
-            [each for each in _compiled(source, code.co_filename) if each.co_name == code.co_name],
-        )
-        alike = [each for each in named if _does(each) == does]
+        named = _compiled(source, code.co_filename).get(code.co_qualname, ())
+        alike = [each for each in named if _does(each) == _does(code)]
         if not alike:
             raise UserError(
                 f"{code.co_filename} was changed after {function.__qualname__} was imported from it, expected the "
                 "code that runs; restart, or reload the module"
             )
         line = min((each.co_firstlineno for each in alike), key=lambda found: abs(found - line))
-    found = [node for node in ast.walk(tree) if _begins(node) == line and _is_named(node, code.co_name)]
+    found = [node for node in functions.get(line, ()) if _is_named(node, code.co_name)]
     if len(found) > 1:
         found = _same_lambdas(source, line, code)
     return found[0] if found else None
 
 
 @functools.lru_cache(64)
-def _tree(source: str) -> ast.Module:
-    """Parsed code without docstrings, and without annotations outside of classes."""
-    tree = ast.parse(source)
+def _functions(source: str) -> dict[int, list[Any]]:
+    """All functions by their first lines, without docstrings, and without annotations outside of classes."""
+    tree, functions = ast.parse(source), {}
     fields = {id(each) for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for each in node.body}
     for node in ast.walk(tree):
         if isinstance(node, (*_FUNCTIONS, ast.ClassDef)) and ast.get_docstring(node, clean=False) is not None:
@@ -152,18 +149,24 @@ def _tree(source: str) -> ast.Module:
             node.returns = None
         elif isinstance(node, ast.arg) or (isinstance(node, ast.AnnAssign) and id(node) not in fields):
             node.annotation = None  # pyright: ignore[reportAttributeAccessIssue]
-    return tree
+        if isinstance(node, (*_FUNCTIONS, ast.Lambda)):
+            functions.setdefault(_begins(node), []).append(node)
+    return functions
 
 
 @functools.lru_cache(64)
-def _compiled(source: str, filename: str) -> list[types.CodeType]:
-    return list(codes(compile(source, filename, "exec", dont_inherit=True)))
+def _compiled(source: str, filename: str) -> dict[str, list[types.CodeType]]:
+    """All code by its qualified names."""
+    compiled: dict[str, list[types.CodeType]] = {}
+    for each in codes(compile(source, filename, "exec", dont_inherit=True)):
+        compiled.setdefault(each.co_qualname, []).append(each)
+    return compiled
 
 
 def _same_lambdas(source: str, line: int, code: types.CodeType) -> list[ast.AST]:
     """Those of several lambdas in a line that do what code does."""
     tree = ast.parse(source)
-    found: list[Any] = [node for node in ast.walk(tree) if _begins(node) == line and _is_named(node, code.co_name)]
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Lambda) and node.lineno == line]
     for place, lambda_node in enumerate(found, 1):  # each goes to lines of its own, by which its code is known below
         for node in ast.walk(lambda_node):
             if isinstance(node, ast.expr | ast.arg):
@@ -185,9 +188,8 @@ def _constant(value: Any) -> Any:
     return ("frozenset", *sorted(map(repr, value))) if isinstance(value, frozenset) else plain_text(value)
 
 
-def _begins(node: Any) -> int | None:
-    decorators = getattr(node, "decorator_list", None)
-    return min([node.lineno, *(each.lineno for each in decorators or ())]) if hasattr(node, "lineno") else None
+def _begins(node: Any) -> int:
+    return min(each.lineno for each in (node, *getattr(node, "decorator_list", ())))
 
 
 def _is_named(node: ast.AST, name: str) -> bool:

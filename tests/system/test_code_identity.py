@@ -5,10 +5,20 @@ parts of a case differ in what they do; in ALIKE they do the same. Each digest i
 """
 
 import importlib
-import importlib.util
+import json
+import os
+import subprocess
 import sys
+from functools import partial, wraps
+from pathlib import Path
 
 import pytest
+
+from evor_eqx.critics import flow_targets
+from evor_eqx.critics.flow import FlowConfig
+from evor_eqx.critics.registry import critic_config, critic_names
+from evor_eqx.errors import UserError
+from evor_eqx.system.code_identity import code_digest, is_own, versioned
 
 HEAD = """
 import abc, collections, contextlib, dataclasses, enum, functools, operator, re, types, typing, weakref
@@ -621,6 +631,27 @@ SCALE, KEPT, KIND = Scale(), weakref.WeakKeyDictionary(), Kind.A
 def thing(x): return SCALE, dispatched, cached, KEPT, KIND
 SCALE.scale, dispatched(1), cached(1), Kind.A | Kind.B
 KEPT[Scale] = 1
+# annotations that were looked up
+from jaxtyping import Array, Float, PyTree
+Kind = typing.TypeVar("Kind")
+class thing(eqx.Module, typing.Generic[Kind]):
+    children: typing.Optional[typing.Iterable["thing"]]
+    child: "thing"
+    scale: list["Float[Array, 'a 3']"] | None
+    tree: PyTree[Float[Array, ""]]
+    kind: Kind
+    function: typing.Callable[[int], typing.Literal["a"]] = len
+---
+from jaxtyping import Array, Float, PyTree
+Kind = typing.TypeVar("Kind")
+class thing(eqx.Module, typing.Generic[Kind]):
+    children: typing.Optional[typing.Iterable["thing"]]
+    child: "thing"
+    scale: list["Float[Array, 'a 3']"] | None
+    tree: PyTree[Float[Array, ""]]
+    kind: Kind
+    function: typing.Callable[[int], typing.Literal["a"]] = len
+typing.get_type_hints(thing)
 # a class that was used
 @typing.runtime_checkable
 class Named(typing.Protocol):
@@ -687,41 +718,412 @@ thing = thing()
 # an endless list
 thing = []
 for _ in range(10_000): thing = [thing]
-# an import that raises
-import sys
-sys.modules["broken_of_the_test"] = None
-def thing(x):
-    from sys_exit_of_the_test import scale
 """
 
 
 def cases(text):
-    """The cases of a text, by their titles, with the head in front of each part."""
-    parts = [case.partition("\n") for case in text[1:].replace("\n# ", "\n\n# ").split("\n# ")]
-    found = {}
-    for title, _, code in parts:
-        if "    " not in title:
-            found[title.removeprefix("# ").strip()] = [HEAD + part for part in code.split("---\n")]
-    return found
+    """The cases of a text, by their titles; each is a list of modules."""
+    parts = [case.partition("\n") for case in text.split("\n# ")[1:]]
+    return {title: [HEAD + code for code in codes.split("---\n")] for title, _, codes in parts}
 
 
 @pytest.fixture
-def written(tmp_path, monkeypatch):
-    """A function that writes a module of the user's, executes it and returns it."""
-    before = set(sys.modules)
-    monkeypatch.setattr(sys, "path", list(sys.path))
+def folder(tmp_path, monkeypatch):
+    """A folder for modules of the user's, which are forgotten after the test."""
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    yield tmp_path
+    forget(tmp_path)
 
-    def write(code, name=None):
-        name = name or f"own_{len(list(tmp_path.iterdir()))}"
-        file = tmp_path / f"{name}.py"
-        file.write_text(code)
-        spec = importlib.util.spec_from_file_location(name, file)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-        return module
 
-    yield write
-    for name in set(sys.modules) - before:
-        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
+def forget(folder):
+    """Forget the modules of a folder, so that they are imported anew."""
+    for name, module in list(sys.modules.items()):
+        places = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
+        if any(str(place).startswith(str(folder)) for place in places):
             del sys.modules[name]
+    importlib.invalidate_caches()
+
+
+def digest_of(code, folder):
+    """The digest of `thing` in a new module with this code."""
+    name = f"own_{len(list(folder.iterdir()))}"
+    (folder / f"{name}.py").write_text(code)
+    return code_digest(importlib.import_module(name).thing, "the thing")
+
+
+@pytest.mark.parametrize("codes", cases(NUMBERS).values(), ids=cases(NUMBERS))
+def test_a_number_counts_wherever_it_is(codes, folder):
+    one, again, two = (digest_of(codes[0].replace("ONE", number), folder) for number in "112")
+    assert one == again != two
+
+
+@pytest.mark.parametrize("codes", cases(PAIRS).values(), ids=cases(PAIRS))
+def test_what_does_something_else_is_something_else(codes, folder):
+    first, second = (digest_of(code, folder) for code in codes)
+    assert first != second
+
+
+@pytest.mark.parametrize("codes", cases(ALIKE).values(), ids=cases(ALIKE))
+def test_what_does_the_same_is_the_same(codes, folder):
+    first, second = (digest_of(code, folder) for code in codes)
+    assert first == second
+
+
+@pytest.mark.parametrize("codes", cases(REFUSED).values(), ids=cases(REFUSED))
+def test_what_cannot_be_identified_is_refused_and_a_version_stands_for_it(codes, folder):
+    with pytest.raises(UserError, match=r"the thing: got .*; give version='1'"):
+        digest_of(codes[0], folder)
+    thing = sys.modules["own_0"].thing
+    assert code_digest(versioned(thing, "1"), "the thing") != code_digest(versioned(thing, "2"), "the thing")
+    with pytest.raises(UserError, match="the thing"):
+        code_digest(versioned(thing, None), "the thing")
+
+
+IN_ANOTHER_PROCESS = """
+import importlib, json, sys, warnings
+from pathlib import Path
+warnings.simplefilter("ignore")
+sys.path.insert(0, sys.argv[1])
+from evor_eqx.system.code_identity import code_digest
+names = [path.stem for path in Path(sys.argv[1]).glob("own_*.py")]
+print(json.dumps({name: code_digest(importlib.import_module(name).thing, name) for name in names}))
+"""
+
+
+def test_digests_are_the_same_in_every_process(folder):
+    """Python's hashes, which order its sets, differ between processes."""
+    codes = [codes[0].replace("ONE", "1") for codes in cases(NUMBERS).values()]
+    codes += [code for text in (PAIRS, ALIKE) for codes in cases(text).values() for code in codes]
+    for number, code in enumerate(codes):
+        (folder / f"own_{number}.py").write_text(code)
+    digests = {path.stem: code_digest(importlib.import_module(path.stem).thing, "") for path in folder.glob("*.py")}
+    for seed in ("1", "2"):
+        assert in_another_process(IN_ANOTHER_PROCESS, folder, seed) == digests
+
+
+def in_another_process(code, folder, seed="0"):
+    """What a program prints as JSON in its last line."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONHASHSEED": seed},
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+# Several files: `own_start.thing` is identified, and the last file of a case has the number that counts.
+
+OTHER = {"own_other.py": "UNREAD = open(__file__)\nSCALE = ONE"}
+PACKAGE = {"own_package/__init__.py": "", "own_package/other.py": "UNREAD = open(__file__)\nSCALE = ONE"}
+FILES = {
+    "a name of a module": {"own_start.py": "import own_other\ndef thing(x): return own_other.SCALE", **OTHER},
+    "a module under another name, in a function": {
+        "own_start.py": "def thing(x):\n    import own_other as other\n    return other.SCALE",
+        **OTHER,
+    },
+    "a name from a module, in a function": {
+        "own_start.py": "def thing(x):\n    from own_other import SCALE\n    return SCALE",
+        **OTHER,
+    },
+    "a function of a module that uses another one": {
+        "own_start.py": "from own_middle import scale\ndef thing(x): return scale(x)",
+        "own_middle.py": "import own_other\ndef scale(x): return x * own_other.SCALE",
+        **OTHER,
+    },
+    "modules that import each other": {
+        "own_start.py": "import own_other\ndef thing(x): return own_other.scale(x)\ndef one(): return 1",
+        "own_other.py": "def scale(x):\n    import own_start\n    return ONE * own_start.one()",
+    },
+    "a base class of a module": {
+        "own_start.py": "import own_other\nclass thing(own_other.Base): pass",
+        "own_other.py": "class Base:\n    def scale(self): return ONE",
+    },
+    "everything of a module": {"own_start.py": "from own_other import *\ndef thing(x): return SCALE", **OTHER},
+    "a module in a closure": {
+        "own_start.py": "def make():\n    import own_other\n    return lambda x: own_other.SCALE\nthing = make()",
+        **OTHER,
+    },
+    "a module of a package": {
+        "own_start.py": "import own_package.other\ndef thing(x): return own_package.other.SCALE",
+        **PACKAGE,
+    },
+    "a module of a package, in a function": {
+        "own_start.py": "def thing(x):\n    import own_package.other\n    return own_package.other.SCALE",
+        **PACKAGE,
+    },
+    "a package of which a module is imported, in a function": {
+        "own_start.py": "def thing(x):\n    import own_package.other\n    return own_package.SCALE",
+        "own_package/other.py": "UNREAD = open(__file__)",
+        "own_package/__init__.py": "SCALE = ONE",
+    },
+    "a module from a package, in a function": {
+        "own_start.py": "def thing(x):\n    from own_package import other\n    return other.SCALE",
+        **PACKAGE,
+    },
+    "a folder without __init__.py": {
+        "own_start.py": "import own_folder.other\ndef thing(x): return own_folder.other.SCALE",
+        "own_folder/other.py": "SCALE = ONE",
+    },
+    "relative imports": {
+        "own_start.py": "from own_package.inner.middle import thing",
+        "own_package/inner/__init__.py": "",
+        "own_package/inner/middle.py": "def thing(x):\n    from . import near\n    from .. import other\n"
+        "    return near.SCALE, other.SCALE",
+        "own_package/inner/near.py": "SCALE = 1",
+        **PACKAGE,
+    },
+    "an import that may fail": {
+        "own_start.py": "def thing(x):\n    try:\n        from own_nowhere import SCALE\n    except ImportError:\n"
+        "        from own_other import SCALE\n    return SCALE",
+        **OTHER,
+    },
+    "a name that an inner function imports": {
+        "own_other.py": "SCALE = 3",
+        "own_start.py": "SCALE = ONE\ndef thing(x):\n    def inner():\n        from own_other import SCALE\n"
+        "        return SCALE\n    return SCALE, inner",
+    },
+    "a function that was put into a module": {
+        "own_start.py": "import own_other, own_patch\nown_other.scale = own_patch.scale\n"
+        "def thing(x): return own_other.scale(x)",
+        "own_other.py": "def scale(x): return 0",
+        "own_patch.py": "def scale(x): return ONE",
+    },
+    "a module that is called as one of the standard library": {
+        "own_start.py": "import this\ndef thing(x): return this.scale(x)",
+        "this.py": "def scale(x): return ONE",
+    },
+}
+WHOLE = {"own_start.py": "import own_other\ndef thing(x): return getattr(own_other, x)", "own_other.py": "SCALE = ONE"}
+
+
+def digest_of_files(files, folder, number="1"):
+    """The digest of `own_start.thing`, imported anew from these files."""
+    forget(folder)
+    for name, code in files.items():
+        (folder / name).parent.mkdir(exist_ok=True, parents=True)
+        (folder / name).write_text(code.replace("ONE", number))
+    return code_digest(importlib.import_module("own_start").thing, "the thing")
+
+
+@pytest.mark.parametrize("files", FILES.values(), ids=FILES)
+def test_a_number_of_another_file_counts_and_what_is_not_read_there_does_not(files, folder, monkeypatch):
+    monkeypatch.delitem(sys.modules, "this", raising=False)
+    one, two = (digest_of_files(files, folder, number) for number in "12")
+    last = list(files)[-1]
+    longer = f"'''A docstring.'''\nSOMETHING_ELSE = 5\n{files[last]}\ndef something_else(): return 7"
+    assert digest_of_files({**files, last: longer}, folder) == one != two
+
+
+def test_everything_counts_of_a_module_that_is_used_as_a_whole(folder):
+    longer = {**WHOLE, "own_other.py": "SCALE = 1\nSOMETHING_ELSE = 5"}
+    assert (
+        len({digest_of_files(WHOLE, folder, "1"), digest_of_files(WHOLE, folder, "2"), digest_of_files(longer, folder)})
+        == 3
+    )
+
+
+def test_a_digest_stays_after_the_thing_was_used_and_other_modules_were_imported(folder):
+    code = (
+        "def thing():\n    import own_package\n    from own_package import other\n    return own_package.SCALE, other"
+    )
+    files = {"own_start.py": code, "own_package/__init__.py": "SCALE = 1"}
+    files |= {"own_package/other.py": "SCALE = 1"}
+    before = digest_of_files({**files, "own_package/more.py": "UNREAD = open(__file__)"}, folder)
+    thing = importlib.import_module("own_start").thing
+    thing()
+    importlib.import_module("own_package.more")
+    assert code_digest(thing, "the thing") == before
+
+
+@pytest.mark.parametrize("raising", ["1 / 0", "raise SystemExit"])
+def test_an_import_that_raises_is_refused(raising, folder):
+    code = "def thing():\n    import own_other\n    return own_other"
+    with pytest.raises(UserError, match="the thing: got 'thing', which cannot be taken apart"):
+        digest_of_files({"own_start.py": code, "own_other.py": raising}, folder)
+
+
+EDITED = "def thing(x):\n    return x in {'a', 'b', 'c', None, 1}\n"
+
+
+@pytest.mark.parametrize(
+    ("edited", "is_noticed"),
+    [
+        (EDITED.replace("1", "2"), True),
+        (EDITED.replace("x in", "x not in"), True),
+        (f"# A comment.\n\nSCALE = 3\n\n\n{EDITED}", False),
+        (EDITED.replace("):", "):\n    'A docstring.'"), False),
+    ],
+)
+def test_a_file_that_was_edited_after_its_import_does_not_identify_the_old_code(folder, edited, is_noticed):
+    file = folder / "own_edited.py"
+    file.write_text(EDITED)
+    module = importlib.import_module("own_edited")
+    before = code_digest(module.thing, "the thing")
+    file.write_text(edited)
+    os.utime(file, (2e9, 2e9))
+    if is_noticed:
+        with pytest.raises(UserError, match=f"{file} was changed after thing was imported from it"):
+            code_digest(module.thing, "the thing")
+    assert (code_digest(importlib.reload(module).thing, "the thing") == before) != is_noticed
+    file.unlink()
+    with pytest.raises(UserError, match="no source code"):
+        code_digest(module.thing, "the thing")
+
+
+CELLS = """
+import json
+from IPython.core.interactiveshell import InteractiveShell
+from evor_eqx.errors import UserError
+from evor_eqx.system.code_identity import code_digest
+shell, digests = InteractiveShell.instance(), {}
+def cell(title, code):
+    assert shell.run_cell(code, store_history=True).success
+    try:
+        digests[title] = code_digest(shell.user_ns.get("thing"), "the thing")
+    except UserError as error:
+        digests[title] = str(error)
+FUNCTION = "def thing(x):\\n    \\"Doc.\\"\\n    return SCALE * inner(x)"
+CLASS = "class thing(eqx.Module):\\n    x: float = 1.0\\n    def method(self): return inner(self.x)"
+cell("start", "import asyncio, equinox as eqx\\nSCALE = 1\\ndef inner(x): return x + 1")
+cell("function", FUNCTION)
+cell("function again", FUNCTION)
+cell("function with a comment", "# A comment.\\n\\n" + FUNCTION.replace("Doc", "Another doc"))
+cell("function that differs", FUNCTION.replace("SCALE", "2 * SCALE"))
+cell("function after that", FUNCTION)
+cell("function with another scale", "SCALE = 2")
+cell("function with another helper", "SCALE = 1\\ndef inner(x): return x + 2")
+cell("function with the first helper", "def inner(x): return x + 1")
+cell("class", CLASS)
+cell("class again", "SOMETHING_ELSE = 3\\n" + CLASS)
+cell("class that differs", CLASS.replace("1.0", "2.0"))
+cell("class whose method differs", CLASS.replace("inner", "3 * inner"))
+cell("first lambda", "await asyncio.sleep(0)\\nthing, other = lambda x: 1, lambda x: 2")
+cell("second lambda", "await asyncio.sleep(0)\\nother, thing = lambda x: 1, lambda x: 2")
+cell("function after a magic", "%pwd\\ndef thing(x): display(x)")
+cell("timed", "%%time\\ndef thing(x): return x")
+print()
+print(json.dumps(digests))
+"""
+
+
+def test_cells_of_a_notebook(folder):
+    digests, again = (in_another_process(CELLS, folder, seed) for seed in ("1", "2"))
+    assert digests == again
+    said = digests.pop("timed")
+    assert "its cell begins with %%time" in said and "version='1'" in said
+    same = [[title for title in digests if digests[title] == digest] for digest in dict.fromkeys(digests.values())]
+    assert [titles for titles in same if len(titles) > 1] == [
+        [
+            "function",
+            "function again",
+            "function with a comment",
+            "function after that",
+            "function with the first helper",
+        ],
+        ["class", "class again"],
+    ]
+
+
+SCRIPT = """
+import json, os
+from evor_eqx.system.code_identity import code_digest
+SCALE = 1
+def thing(x): return x * SCALE
+class Thing:
+    def method(self): return thing
+digests = [code_digest(each, "the thing") for each in (thing, Thing)]
+os.chdir("/")
+print(json.dumps([digests, [code_digest(each, "the thing") for each in (thing, Thing)]]))
+"""
+
+
+def test_a_script(folder):
+    (folder / "own_script.py").write_text(SCRIPT)
+    run = f"import os, sys; os.execv(sys.executable, [sys.executable, {str(folder / 'own_script.py')!r}])"
+    first, second = in_another_process(run, folder)
+    assert first == second == in_another_process(run, folder, "1")[0]
+
+
+def scaled(x):
+    """A function of this file, which pytest rewrites."""
+    assert x > 0
+    return x * 2
+
+
+def test_functions_of_a_file_that_pytest_rewrites_have_an_identity():
+    assert code_digest(scaled, "") == code_digest(scaled, "") != code_digest(partial(scaled, 1), "")
+
+
+CHECKS = [
+    "from beartype import beartype\n@beartype\n",
+    "from beartype import beartype\nfrom jaxtyping import jaxtyped\n@jaxtyped(typechecker=beartype)\n",
+]
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_code_inside_of_a_check_of_types_counts(check, folder):
+    one, again, two = (digest_of(f"{check}def thing(x: int): return x + {number}", folder) for number in "112")
+    assert one == again != two
+
+
+def test_long_code_is_read_and_endless_code_is_refused(folder):
+    terms = " + ".join(["x"] * 300)
+    branches = "\n".join(f"    elif x == {number}: return {number}" for number in range(150))
+    digest_of(f"def thing(x):\n    if x is None: return {terms}\n{branches}", folder)
+    calls = "\n".join(f"def call_{number}(x): return call_{number + 1}(x)" for number in range(1000))
+    with pytest.raises(UserError, match="nested too deeply"):
+        digest_of(f"{calls}\nthing = call_0", folder)
+
+
+# Versions, and what is own.
+
+
+def test_a_version_stands_for_one_function_and_not_for_what_wraps_it():
+    def inner(x):
+        return x
+
+    @wraps(versioned(inner, "1"))
+    def wrapper(x):
+        return 2 * inner(x)
+
+    first = code_digest(inner, "")
+    assert first == code_digest(versioned(inner, "1"), "") != code_digest(versioned(inner, "2"), "")
+    assert first not in (code_digest(wrapper, ""), code_digest(versioned(scaled, "1"), ""))
+    assert first != code_digest(versioned(scaled, None), "")
+
+
+class Frozen(tuple):
+    """An object that takes no attributes."""
+
+    __slots__ = ()
+
+    def method(self):
+        """A method, which takes none either."""
+        return self
+
+
+@pytest.mark.parametrize("thing", [len, Frozen().method, Frozen((1,))], ids=["a builtin", "a method", "an object"])
+def test_things_without_attributes_take_a_version(thing):
+    without = code_digest(thing, "")
+    assert code_digest(versioned(thing, "1"), "") != without == code_digest(versioned(thing, None), "")
+
+
+def test_what_comes_with_the_package_is_not_own_and_what_wraps_it_is(monkeypatch):
+    assert not any(map(is_own, [*flow_targets.TARGETS.values(), *map(critic_config, critic_names())]))
+
+    def scaled_target(factor):
+        @wraps(flow_targets.TARGETS["bootstrap"])
+        def target(step, z_0, t, *, key):
+            return factor * z_0, z_0
+
+        return target
+
+    codes = []
+    for factor in (1, 2):
+        monkeypatch.setitem(flow_targets.TARGETS, "scaled", scaled_target(factor))
+        codes.append(FlowConfig(target="scaled").own_code()["scaled"])
+    assert codes[0] != codes[1] and FlowConfig(target="bootstrap").own_code() == {}
