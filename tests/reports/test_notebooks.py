@@ -257,12 +257,12 @@ def test_committed_pictures_are_those_of_their_sidecars():
         assert sha256(path.with_suffix(".png")) == read_json(path)["picture"], path
 
 
-def test_every_picture_of_the_readme_is_there():
+def test_every_picture_and_link_of_the_pages_is_there():
     root = paths.checkout()
     assert root is not None
-    pictures = re.findall(r"\]\((figures/[^)]+)\)", (root / "README.md").read_text())
-    assert pictures
-    assert [name for name in pictures if not (root / name).exists()] == []
+    for page in (root / "README.md", root / "CONTRIBUTING.md", *(root / "docs").glob("*.md")):
+        links = [link for link in re.findall(r"\]\(([^)]+)\)", page.read_text()) if "://" not in link]
+        assert [link for link in links if not (page.parent / link).exists()] == [], page
 
 
 @pytest.mark.filterwarnings("error")
