@@ -13,11 +13,13 @@ STUDIES := 04_flow_td_targets 07_stochastic_transitions 08_critics_compared 09_r
 	12_action_bank 13_more_candidates 14_suite 15_devices 16_unseen_data 17_which_cube \
 	18_what_the_reward_asks 19_other_critics 20_recipe_parts
 
-.PHONY: help figures studies agents course test faults lab lint audit format gate lock clean
+.PHONY: help env figures studies agents course test faults lab lint audit format gate lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1: /p' $(MAKEFILE_LIST)
+
+env: $(STAMP) ## the environment alone, in .venv
 
 figures: $(STAMP) ## data, training and the first figures (PRESET=smoke, laptop or paper)
 	@for task in $(TASKS); do $(BIN)/evor train $$task --preset $(PRESET) || exit; done

@@ -23,6 +23,7 @@ from evor_eqx.critics.base import AbstractCritic
 from evor_eqx.data.bounds import ActionBounds
 from evor_eqx.errors import UserError
 from evor_eqx.policy import FlowPolicy
+from evor_eqx.system.code_identity import code_digest
 from evor_eqx.types import AnyArray
 
 
@@ -152,6 +153,8 @@ class Agent:
                 "the agent has no critic: expected one, because a decision compares candidates by value; use "
                 "`act`, which needs none"
             )
+        if self.selection is not candidate_weights:  # a rule may read a number that was changed since it was compiled
+            code_digest(self.selection, "selection rule")
         drawn = decide_batch(self.policy, self.critic, self.selection, self._checked(obs), key, numbers)
         drawn = jax.tree.map(np.asarray, drawn)
         n = int(numbers.num_candidates)

@@ -25,7 +25,7 @@ from evor_eqx.data.windows import HostWindows, Windows
 from evor_eqx.envs.tasks import NUM_TASKS, parse_task
 from evor_eqx.policy import FlowPolicy, make_policy
 from evor_eqx.presets import preset
-from evor_eqx.suite.methods import find_method
+from evor_eqx.suite.methods import find_method, method_name
 from evor_eqx.training.compilation import initialised
 from evor_eqx.training.loop import run_block
 from evor_eqx.training.phases import critic_windows
@@ -77,6 +77,7 @@ def run_methods(names: Sequence[str] = METHODS, num_rounds: int = 5) -> list[Row
     Names may be those of your own critics and flow targets. Own data are as large, and come through `custom_task`.
     """
     config, dataset = preset("laptop"), random_dataset(NUM_ROWS // 10)
+    names = list(map(method_name, names))
     cases = [method_case(name, config, dataset) for name in names]
     return interleave([*cases, method_case(names[0], config, as_own_data(dataset), ", own data")], num_rounds)
 

@@ -36,7 +36,7 @@ _HELP = {
     "critic": "The representation of the return distribution. It decides which critic settings there are.",
     "num_devices": "Devices (GPUs) that each batch of a training is spread over; 1 to 8.",
 }
-_REGISTERED = ("--critic", "--critic.target", "--methods")  # flags whose values are registered names
+_REGISTERED = ("--critic", "--critic.target")  # flags whose values are registered names
 PRESET, CRITIC = "laptop", "flow"  # where no flag names others
 NO_EXPERIMENT = Config(critic=CriticConfig())  # for commands that are only listed: no critic's class, and so no JAX
 

@@ -27,7 +27,7 @@ _OTHER_NAMES = {
     "states": "observations",
     "acts": "actions",
     "reward": "rewards",
-    "dones": "terminals",
+    "dones": "terminals (the task ended) and timeouts (a time limit cut the recording)",
     "terminations": "terminals",
     "truncations": "timeouts",
     "truncated": "timeouts",

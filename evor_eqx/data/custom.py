@@ -1,7 +1,6 @@
 """Your own task: own data, own environment, own discount. It goes wherever a task of OGBench goes."""
 
 import functools
-import hashlib
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ import numpy as np
 from evor_eqx.data.bounds import ActionBounds
 from evor_eqx.data.dataset import OfflineDataset
 from evor_eqx.data.description import Description, describe
+from evor_eqx.data.pieces import digest
 from evor_eqx.data.sources import Source, Split
 from evor_eqx.envs.checks import check_env
 from evor_eqx.envs.dataset_names import dataset_name
@@ -66,7 +66,7 @@ class CustomTask(Task):
             "train": self._in_unit(self.train),
             "val": self._in_unit(self.validation),
         }
-        arrays = [_digest(split) for split in rows.values()]
+        arrays = [digest(split) for split in rows.values()]
         fingerprint = short_hash([arrays, self.bounds.low, self.bounds.high])
         return OwnRows(self.name, "own", Path("."), fingerprint, {"files": {}}, rows=rows, bounds=self.bounds)
 
@@ -144,7 +144,13 @@ def custom_task(
         versioned(make_env, version)
     else:
         low, high = (np.full(train.act.shape[1], end, np.float32) for end in (-np.inf, np.inf))
-    low, high = (low, high) if given is None else given
+    if given is not None:
+        if (given[0] < low).any() or (given[1] > high).any():
+            raise UserError(
+                f"bounds: got {given[0]} to {given[1]}, expected bounds inside of those of the action space, {low} to "
+                f"{high}, because the environment takes no others; leave bounds out"
+            )
+        low, high = given
     for split, dataset in (("train", train), ("validation", validation)):
         _check_inside(dataset, low, high, split)
     is_open = ~(np.isfinite(low) & np.isfinite(high))
@@ -236,13 +242,3 @@ def _closed(low: np.ndarray, high: np.ndarray, act: np.ndarray) -> ActionBounds:
     low, high = (np.where(np.isfinite(end), end, edge) for end, edge in ((low, act.min(0)), (high, act.max(0))))
     width = np.where(low < high, 0.0, 1.0)
     return ActionBounds.of(low - width, high + width)
-
-
-def _digest(dataset: OfflineDataset) -> str:
-    """SHA-256 of all rows, hexadecimal."""
-    whole = hashlib.sha256()
-    for array in (dataset.obs, dataset.act, dataset.reward, dataset.mask, dataset.last_row, dataset.ended):
-        if array is not None:
-            whole.update(f"{array.dtype}{array.shape}".encode())
-            whole.update(np.ascontiguousarray(array).data)
-    return whole.hexdigest()

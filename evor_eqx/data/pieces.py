@@ -1,5 +1,6 @@
 """Datasets cut into pieces, and the rewards of several tasks joined into one dataset."""
 
+import hashlib
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
@@ -37,3 +38,13 @@ def of_tasks(datasets: "Sequence[OfflineDataset]") -> "OfflineDataset":
     """Join the same rows under several tasks' rewards into one dataset, with a leading axis of tasks."""
     reward, mask = (np.stack([getattr(each, name) for each in datasets]) for name in ("reward", "mask"))
     return replace(datasets[0], reward=reward, mask=mask)
+
+
+def digest(dataset: "OfflineDataset") -> str:
+    """SHA-256 of all rows, hexadecimal."""
+    whole = hashlib.sha256()
+    for array in (dataset.obs, dataset.act, dataset.reward, dataset.mask, dataset.last_row, dataset.ended):
+        if array is not None:
+            whole.update(f"{array.dtype}{array.shape}".encode())
+            whole.update(np.ascontiguousarray(array).data)
+    return whole.hexdigest()

@@ -69,6 +69,14 @@ def check_env(
                 f"reset of the environment of {task}: got {_short(obs)} of shape {obs.shape}, expected {obs_size} "
                 "finite numbers, as its observation space says; mend the environment"
             )
+        with _told(f"step of the environment of {task}"):
+            outcome = env.step(np.clip(np.zeros(act_size), act_space.low, act_space.high).astype(act_space.dtype))
+        if not (isinstance(outcome, tuple) and len(outcome) == 5):
+            got = f"{len(outcome)} values" if isinstance(outcome, tuple) else type(outcome).__name__
+            raise UserError(
+                f"step of the environment of {task}: got {got}, expected observation, reward, terminated, truncated "
+                "and info, as gymnasium has them; mend the environment"
+            )
     finally:
         with contextlib.suppress(Exception):
             env.close()

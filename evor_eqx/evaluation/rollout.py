@@ -27,7 +27,7 @@ from evor_eqx.errors import UserError
 from evor_eqx.evaluation.episodes import Episode, Rollout
 from evor_eqx.system.progress import bar
 
-MAX_STEPS = 100_000  # of an episode
+MAX_STEPS = 20_000  # of an episode
 
 
 @runtime_checkable
@@ -192,6 +192,11 @@ def _update(slots: list[_Slot], outcome: dict[str, np.ndarray]) -> list[_Slot]:
     busy = [(index, slot) for index, slot in enumerate(slots) if not slot.idle]
     for index, slot in busy:
         slot.decision += 1
+        if not (np.isfinite(outcome["ret"][index]) and np.isfinite(outcome["obs"][index]).all()):
+            raise UserError(
+                f"episode with seed {slot.seed}: got a reward or an observation that is not finite after "
+                f"{slot.length} steps, expected finite numbers; mend the environment"
+            )
         slot.ret += float(outcome["ret"][index])
         slot.success = max(slot.success, int(outcome["success"][index]))
         slot.length += int(outcome["num_steps"][index])

@@ -7,11 +7,14 @@ module. `watch` is called after each block of updates, see `training.loop.fit`.
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from evor_eqx.agent.agent import Agent
 from evor_eqx.config import Config
 from evor_eqx.critics.base import AbstractCritic
 from evor_eqx.critics.checks import check_critic
 from evor_eqx.critics.multitask import check_multitask
+from evor_eqx.data.custom import OwnRows
 from evor_eqx.data.loading import load_dataset
 from evor_eqx.data.sources import SPLITS, Source
 from evor_eqx.envs.tasks import Task, all_tasks
@@ -20,6 +23,7 @@ from evor_eqx.pipeline.loading import bounds_of, facts_of, load_critic, load_pol
 from evor_eqx.policy import FlowPolicy
 from evor_eqx.runs.run import Run
 from evor_eqx.system.locks import lock
+from evor_eqx.system.progress import note
 from evor_eqx.training import phases
 from evor_eqx.training.action_bank import bank_path, ensure_bank
 from evor_eqx.training.fit import Trained
@@ -57,7 +61,7 @@ def ensure_critic(task: Task, config: Config, *, watch: Watch = unwatched) -> Tr
     `watch` is called while the critic trains, but not while the base policy does.
     """
     source = ensure_source(task, config)
-    _check_own_critic(critic_run(task, source, config), source, config)
+    _look_before(critic_run(task, source, config), source, config)
     policy = ensure_policy(task, config)
     run = critic_run(task, source, config).open()
     if not run.complete:
@@ -67,11 +71,20 @@ def ensure_critic(task: Task, config: Config, *, watch: Watch = unwatched) -> Tr
     return load_critic(run, config=config.critic)
 
 
-def _check_own_critic(run: Run, source: Source, config: Config) -> None:
-    """Raise UserError for a critic of the user's own that could not be trained, before anything is."""
-    if config.critic.own_code() and not run.complete:
+def _look_before(run: Run, source: Source, config: Config) -> None:
+    """Raise UserError for an own critic that could not be trained, before anything is; say if nothing bootstraps."""
+    if run.complete:
+        return
+    if config.critic.own_code():
         rows = load_dataset(source, None, "val")
         check_critic(config.critic, rows.obs.shape[1], rows.act.shape[1] * config.policy.chunk_length)
+    if isinstance(source, OwnRows):
+        longest = np.unique(source.rows["train"].last_row, return_counts=True)[1].max() - 1
+        if config.critic.n_step >= longest:
+            note(
+                f"n_step is {config.critic.n_step}, and the longest episode has {longest} steps: each backup is the "
+                "recorded return, so targets do not differ; set a smaller n_step to bootstrap"
+            )
 
 
 def ensure_critics(task: Task, configs: Sequence[Config]) -> list[Trained[AbstractCritic]]:
@@ -82,7 +95,7 @@ def ensure_critics(task: Task, configs: Sequence[Config]) -> list[Trained[Abstra
     """
     first = configs[0]
     source = ensure_source(task, first)
-    _check_own_critic(critic_run(task, source, first), source, first)
+    _look_before(critic_run(task, source, first), source, first)
     runs = {critic_run(task, source, config).open(): config for config in configs}
     # An interrupted training of all seeds continues with all of them, even if some seeds were already handed out.
     begun = multi_seed_run(task, source, first, list(runs)).path.exists()

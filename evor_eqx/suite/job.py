@@ -47,12 +47,13 @@ class Job:
     seed: int
     config: Config  # its inference settings are the reported ones
     options: str  # further options of the `evor suite` command
-    task_name: str  # the task's name on the command line
+    names: tuple[str, str]  # of the task and of the method, on the command line
 
     def command(self, seeds: Sequence[int] = ()) -> str:
         """The command that does this job. With `seeds`, it does the jobs of this task and method with these seeds."""
         chosen = " ".join(map(str, seeds or [self.seed]))
-        return f"evor suite --tasks {self.task_name} --methods {self.method} --seeds {chosen} {self.options}"
+        task, method = self.names
+        return f"evor suite --tasks {task} --methods {method} --seeds {chosen} {self.options}"
 
     @property
     def key(self) -> tuple[str, str, int]:

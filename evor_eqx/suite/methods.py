@@ -15,6 +15,7 @@ from evor_eqx.critics.registry import critic_names
 from evor_eqx.envs.tasks import OgbenchTask, Task
 from evor_eqx.errors import UserError
 from evor_eqx.presets import with_critic
+from evor_eqx.system import own_files
 
 # The values on EVOR's curves: of N_pi and, for jobs in depth, of either temperature.
 CANDIDATES = (1, 2, 4, 8, 16, 32, 64)
@@ -176,6 +177,15 @@ def find_method(name: str) -> Method:
         f"unknown method {name!r}: expected some of {', '.join(METHODS)}, or the name of a critic or flow target that "
         "you registered"
     )
+
+
+def method_name(typed: str) -> str:
+    """The name of a method as it is typed: FILE.py:NAME executes the file, which registers NAME."""
+    if not own_files.is_own(typed):
+        return typed
+    file, name = own_files.split(typed)
+    own_files.execute(file)
+    return name
 
 
 def in_order(methods: Iterable[str]) -> list[str]:

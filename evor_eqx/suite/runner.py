@@ -19,7 +19,7 @@ from evor_eqx.envs.tasks import OgbenchTask, Task, all_tasks, is_task, parse_tas
 from evor_eqx.errors import UserError
 from evor_eqx.presets import preset as named_preset
 from evor_eqx.suite.job import STATIONS, Job
-from evor_eqx.suite.methods import METHODS, find_method, in_order
+from evor_eqx.suite.methods import METHODS, find_method, in_order, method_name
 from evor_eqx.suite.results import TUNING_SEED, Case, Row, datasets_of, read_results
 from evor_eqx.suite.times import time_left, timed, timing
 from evor_eqx.system import paths
@@ -60,7 +60,7 @@ class Suite:
         **Arguments:**
 
         - `tasks`: names of tasks, or of datasets for all their tasks; the suite's five datasets if empty.
-        - `methods`: all if empty.
+        - `methods`: all if empty; FILE.py:NAME is a critic or flow target that a file of yours registers.
         - `preset`, `episodes_of_data`, `tuning`: each combination has its own file of results. `tuning` evaluates on
           other episodes than the reported ones.
 
@@ -68,7 +68,9 @@ class Suite:
 
         UserError for unknown names and numbers out of range.
         """
-        for method in methods:
+        chosen = _tasks(tasks or SUITE)  # first, because a file of tasks may register methods
+        typed = {method_name(method): method for method in methods or METHODS}
+        for method in typed:
             find_method(method)
         base = named_preset(preset)
         has_more = base.data.num_episodes is not None and (episodes_of_data or math.inf) > base.data.num_episodes
@@ -80,11 +82,11 @@ class Suite:
         options += " --tuning" if tuning else ""
         more = replace(base, critic=replace(base.critic, train=_for_more_data(base.critic.train)))
         jobs = []
-        for task, name in _tasks(tasks or SUITE).items():
+        for task, name in chosen.items():
             start = more if has_more and isinstance(task, OgbenchTask) else base
-            for method, seed in itertools.product({*methods} or METHODS, {*seeds}):
+            for method, seed in itertools.product(typed, {*seeds}):
                 config = find_method(method).configure(start, task, seed)
-                jobs.append(Job(task, method, seed, config, options, name))
+                jobs.append(Job(task, method, seed, config, options, (name, typed[method])))
         words = ["suite", preset, episodes_of_data and f"{episodes_of_data}episodes", tuning and "tuning"]
         results = paths.figures_dir() / "results" / f"{'-'.join(word for word in words if word)}.csv"
         return cls(sorted(jobs, key=_order), results, base.evaluation.seed)

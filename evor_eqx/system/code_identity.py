@@ -27,6 +27,7 @@ from evor_eqx.system import library_code as library
 from evor_eqx.system.source_code import names_read, node_of, plain_code, plain_text
 
 _versions: dict[int, tuple[Any, str]] = {}  # by id; as an attribute, functools.wraps would copy it to other functions
+_digests: dict[int, tuple[Any, str]] = {}  # of functions and classes, by their id
 Thing = TypeVar("Thing")
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), type(NotImplemented), range, PurePath)
 
@@ -51,7 +52,17 @@ def code_digest(thing: Any, what: str) -> str:
 
     UserError for something without source code that is not plain data, such as an object of a C extension.
     """
-    return _hash(_Walk(what).describe(thing))[:12]
+    digest = _hash(_Walk(what).describe(thing))[:12]
+    if callable(thing):
+        _forget_compiled(thing, digest)
+    return digest
+
+
+def _forget_compiled(thing: Any, digest: str) -> None:
+    """Drop all compiled programs if what a function reaches has changed: JAX would go on with the old values."""
+    before, _digests[id(thing)] = _digests.get(id(thing)), (thing, digest)
+    if before is not None and before[1] != digest and "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
 
 
 def is_own(thing: Any) -> bool:

@@ -94,6 +94,10 @@ def pack(task: Task, config: Config, folder: Path) -> Path:
 
 def _held_out(agent: Agent, task: Task) -> dict[str, np.ndarray]:
     """All held-out rows of the data that an agent was trained on, with actions as models see them."""
+    if (made_for := agent.facts.get("dataset", task.dataset)) != task.dataset:
+        raise UserError(
+            f"the agent was made for {made_for}, expected one for {task.dataset}; give an agent of this task"
+        )
     if isinstance(task, CustomTask):
         return task.source.rows["val"].to_compact()
     if "fingerprint" not in agent.facts:

@@ -87,7 +87,7 @@ ARRAYS = [
     case("no rewards", rows(rewards=None), "rewards", "no such array"),
     case("another library's name", rows(observations=None, obs=NONE), "'obs'", "did you mean observations?"),
     case("a misspelled name", rows(actions=None, action=NONE), "'action'", "did you mean actions?"),
-    case("dones", rows(terminals=None, dones=NONE), "'dones'", "did you mean terminals?"),
+    case("dones", rows(terminals=None, dones=NONE), "'dones'", "terminals (the task ended)", "timeouts"),
     case("an unknown name", rows(goals=NONE), "'goals'", "unknown name", "leave it out"),
     case("images", rows(observations=np.zeros((6, 4, 4, 3))), "observations", "(6, 4, 4, 3)", "images"),
     case("1-D observations", rows(observations=NONE), "observations", "(6,)", "[rows, observation size]"),
@@ -153,6 +153,9 @@ class Walk(gymnasium.Env):
 
     def __init__(self, obs=None, act=None, first=(0.0, 0.0)):
         self.observation_space, self.action_space, self.first = obs or box(2), act or box(2), first
+
+    def step(self, action):
+        return np.array(self.first), 0.0, False, False, {}
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)

@@ -72,7 +72,7 @@ def test_tasks_are_equal_by_data_discount_and_environment():
         line_task(gamma=0.8),
         line_task(seed=7),
         line_task(make_env=functools.partial(own.Line, 30)),
-        line_task(bounds=((-3.0, 0.0), (3.0, 0.5))),
+        line_task(make_env=None, bounds=((-3.0, 0.0), (3.0, 0.5))),
     ]
     assert all(task != other for other in others)
     assert len({task, *others}) == 6

@@ -1,6 +1,7 @@
 """Own data, environments, targets and rules through the whole pipeline: units, success, identity, worker processes."""
 
 import linecache
+import shutil
 from dataclasses import replace
 
 import jax
@@ -13,7 +14,7 @@ import evor_eqx as evor
 from evor_eqx.critics import flow_targets
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.recording import record
-from evor_eqx.pipeline import evaluation, identity, stages
+from evor_eqx.pipeline import evaluation, identity, loading, stages
 from evor_eqx.pipeline.evaluation import results_path
 from evor_eqx.runs.run import Run, all_runs
 
@@ -157,6 +158,51 @@ def test_an_edited_cell_trains_anew_and_an_edited_comment_does_not(task):
         assert stages.ensure_critic(task, config).run == first.run
     finally:
         flow_targets.TARGETS.pop("from_a_cell", None)
+
+
+def test_a_number_that_the_code_reads_is_not_compiled_in(task):
+    """The cell with the function stays as it is, and JAX has compiled the function; only the constant changes."""
+    import __main__
+
+    def weights(run):
+        return jax.tree.leaves(loading.load_critic(run, config=config.critic).model)
+
+    try:
+        run_cell(CELL, 7)
+        config = replace(CONFIG, critic=replace(CONFIG.critic, target="from_a_cell", seed=3))
+        first = stages.ensure_critic(task, config).run
+        __main__.GAIN = 0.25
+        changed = stages.ensure_critic(task, config).run
+        assert changed != first
+        kept = [np.array(leaf) for leaf in weights(changed)]
+        assert any((leaf != other).any() for leaf, other in zip(kept, weights(first), strict=True))
+        shutil.rmtree(changed.path)
+        jax.clear_caches()
+        again = stages.ensure_critic(task, config).run
+        assert again == changed
+        for leaf, expected in zip(weights(again), kept, strict=True):
+            np.testing.assert_array_equal(leaf, expected)
+    finally:
+        flow_targets.TARGETS.pop("from_a_cell", None)
+
+
+def test_a_rule_that_reads_a_number_follows_it(agent):
+    rule = TopK(1)
+    few = agent.replace(selection=rule).decide(np.zeros(2), key=jax.random.key(0))
+    rule.k = 3
+    more = agent.replace(selection=rule).decide(np.zeros(2), key=jax.random.key(0))
+    assert (np.asarray(few.weights) > 0).sum() == 1 and (np.asarray(more.weights) > 0).sum() == 3
+
+
+class TopK:
+    """A rule with a number that can be changed."""
+
+    def __init__(self, k):
+        self.k = k
+
+    def __call__(self, value, tau_q):
+        rank = jax.numpy.argsort(jax.numpy.argsort(-value))
+        return jax.numpy.where(rank < self.k, 1 / self.k, 0.0)
 
 
 def test_a_critic_that_was_made_by_other_code_is_not_handed_out(task, tmp_path):
