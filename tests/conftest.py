@@ -62,6 +62,20 @@ def notebooks_with_solutions(tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture(autouse=True, scope="module")
+def registries() -> Iterator[None]:
+    """What the tests of a file register is forgotten after it."""
+    from evor_eqx.critics import flow_targets, registry
+
+    for name in registry.critic_names():
+        registry.critic_config(name)  # imported later, it would not register itself again
+    known = [(each, dict(each)) for each in (flow_targets.TARGETS, registry._classes)]
+    yield
+    for each, before in known:
+        each.clear()
+        each.update(before)
+
+
+@pytest.fixture(autouse=True, scope="module")
 def programs() -> Iterator[None]:
     """Compiled programs are forgotten after each file: over the whole suite they take gigabytes."""
     yield

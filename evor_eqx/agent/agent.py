@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from evor_eqx.agent.decision import Decision, Numbers, act_base_batch, act_batch, decide_batch
-from evor_eqx.agent.selection import SelectionRule, candidate_weights, check_weights
+from evor_eqx.agent.selection import SelectionRule, candidate_weights, check_rule, check_weights
 from evor_eqx.config import CriticConfig, InferenceConfig, PolicyConfig
 from evor_eqx.critics.base import AbstractCritic
 from evor_eqx.data.bounds import ActionBounds
@@ -84,10 +84,7 @@ class Agent:
             expected = ", ".join(sorted(names | {"selection", "inference"}))
             raise UserError(f"replace: got {', '.join(unknown)}, expected some of {expected}; mend the name")
         selection, inference = changes.get("selection", self.selection), changes.get("inference", self.inference)
-        if not callable(selection):
-            raise UserError(
-                f"selection: got {selection!r}, expected a function (value, tau_q) -> weights; give the rule itself"
-            )
+        check_rule(selection)
         inference = replace(inference, **{name: value for name, value in changes.items() if name in names})
         return replace(self, inference=inference, selection=selection)
 

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from evor_eqx.agent.agent import Agent
-from evor_eqx.agent.selection import SelectionRule, candidate_weights
+from evor_eqx.agent.selection import SelectionRule, candidate_weights, check_rule
 from evor_eqx.config import CriticConfig, InferenceConfig, PolicyConfig
 from evor_eqx.critics.base import AbstractCritic, ReturnScale
 from evor_eqx.critics.factory import make_critic
@@ -166,10 +166,8 @@ def _rule_record(rule: SelectionRule) -> dict[str, str] | None:
 
 def _rule(record: dict[str, str] | None, given: SelectionRule | None) -> SelectionRule:
     """The rule that an agent was saved with. Raises UserError if another one is given, or none where one is needed."""
-    if given is not None and not callable(given):
-        raise UserError(
-            f"selection: got {given!r}, expected a function (value, tau_q) -> weights; give the rule itself"
-        )
+    if given is not None:
+        check_rule(given)
     got = None if given is None else _rule_record(given)
     if record is not None and record != got:
         said = "none" if got is None else f"{got['name']} with code {got['code']}"

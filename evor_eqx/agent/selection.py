@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from evor_eqx.errors import UserError
+from evor_eqx.errors import UserError, told
 from evor_eqx.types import AnyArray
 
 SelectionRule = Callable[[Float[Array, " cand"], Float[Array, ""]], Float[AnyArray, " cand"]]
@@ -63,13 +63,8 @@ def selection_weights(
     UserError if the rule does not run, or gives something else than one weight for each candidate.
     """
     counts = jnp.arange(len(value)) < num_candidates
-    try:
+    with told("selection rule", "it to run on JAX arrays", "mend the rule"):
         weights = rule(jnp.where(counts, value, -jnp.inf), jnp.asarray(tau_q, value.dtype))
-    except Exception as error:
-        said = str(error).partition("\n")[0]
-        raise UserError(
-            f"selection rule: got {type(error).__name__} ({said}), expected it to run on JAX arrays; mend the rule"
-        ) from error
     if getattr(weights, "shape", None) != value.shape:
         got = getattr(weights, "shape", type(weights).__name__)
         raise UserError(
@@ -77,6 +72,12 @@ def selection_weights(
             "candidate; mend the rule"
         )
     return jnp.where(counts, weights, 0.0)
+
+
+def check_rule(rule: object) -> None:
+    """Raise UserError unless a selection rule is a function."""
+    if not callable(rule):
+        raise UserError(f"selection: got {rule!r}, expected a function (value, tau_q) -> weights; give the rule itself")
 
 
 def check_weights(weights: Float[np.ndarray, "*b cand"]) -> None:

@@ -1,7 +1,5 @@
 """Whether a critic can be trained and asked: what its `make`, `loss` and `distribution` give, by their shapes alone."""
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +11,7 @@ from evor_eqx.config import CriticConfig
 from evor_eqx.critics.base import AbstractCritic
 from evor_eqx.critics.factory import make_critic
 from evor_eqx.distributions import ReturnDistribution
-from evor_eqx.errors import UserError
+from evor_eqx.errors import UserError, told
 from evor_eqx.types import Batch
 
 NUM_RETURNS = 5
@@ -35,15 +33,15 @@ def check_critic(config: CriticConfig, obs_size: int, chunk_size: int) -> None:
     obs, chunk = jnp.zeros(obs_size), jnp.zeros(chunk_size)
     draws = jnp.zeros((max(config.num_bank_draws, 1), chunk_size))
     example = Batch(obs, chunk, number, number, number, jnp.asarray(True), obs, chunk, number, draws)
-    with _told(f"{name}, make"):
+    with told(f"{name}, make"):
         alone = replace(config, num_members=1)
         critic = eqx.filter_eval_shape(lambda: make_critic(alone, obs_size, chunk_size, key=key))
     if not isinstance(critic, AbstractCritic):
         raise _refused(f"{name}, make", type(critic).__name__, "an AbstractCritic")
-    with _told(f"{name}, loss"):
+    with told(f"{name}, loss"):
         found = eqx.filter_eval_shape(lambda c, e, k: c.loss(c, e, key=k), critic, example, key)
     _check_loss(f"{name}, loss", found)
-    with _told(f"{name}, distribution"):
+    with told(f"{name}, distribution"):
         found = eqx.filter_eval_shape(lambda c, o, a: c.distribution(o, a, NUM_RETURNS, 2), critic, obs, chunk)
     _check_distribution(f"{name}, distribution", found)
 
@@ -79,14 +77,3 @@ def _shown(found: Any) -> Any:
 
 def _refused(what: str, got: Any, expected: str) -> UserError:
     return UserError(f"{what}: got {got}, expected {expected}; mend it")
-
-
-@contextlib.contextmanager
-def _told(what: str) -> Iterator[None]:
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        said = str(error).partition("\n")[0]
-        raise UserError(f"{what}: got {type(error).__name__} ({said}), expected it to run; mend it") from error

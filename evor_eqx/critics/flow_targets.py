@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from evor_eqx.errors import UserError
+from evor_eqx.errors import UserError, told
 from evor_eqx.nn import flow_matching
 from evor_eqx.system.code_identity import is_own, versioned
 from evor_eqx.system.registration import check_name, check_spelling
@@ -88,13 +88,8 @@ def _check_pair(name: str, target: FlowTarget) -> None:
     """Trace a target, which computes nothing, and look at the shapes of what it gives."""
     z, t = jnp.zeros(1), jnp.zeros(())
     step = BellmanStep(lambda z, t: z, lambda z_0, end=1.0: z_0, lambda z: z, z, 0.0)
-    try:
+    with told(f"flow target {name!r}", "it to run on JAX arrays"):
         found = jax.eval_shape(lambda z_0, t, key: target(step, z_0, t, key=key), z, t, jax.random.key(0))
-    except Exception as error:
-        said = str(error).partition("\n")[0]
-        raise UserError(
-            f"flow target {name!r}: got {type(error).__name__} ({said}), expected it to run on JAX arrays; mend it"
-        ) from error
     is_pair = isinstance(found, tuple | list) and len(found) == 2
     if not (is_pair and all(getattr(each, "shape", None) == (1,) and each.dtype == z.dtype for each in found)):
         got = jax.tree.map(lambda leaf: f"{leaf.dtype} {leaf.shape}", found)

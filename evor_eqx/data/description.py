@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evor_eqx.data.dataset import OfflineDataset
+from evor_eqx.data.pieces import first_rows
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def describe(splits: Mapping[str, OfflineDataset], title: str, facts: Mapping[st
 def _facts_of(dataset: OfflineDataset) -> dict[str, str]:
     ends = np.unique(dataset.last_row)
     lengths = np.diff(ends, prepend=-1) - 1  # transitions of each episode
-    returns = np.add.reduceat(np.where(_starts(dataset), dataset.reward, 0.0), np.append(0, ends[:-1] + 1))
+    returns = np.add.reduceat(np.where(_starts(dataset), dataset.reward, 0.0), first_rows(dataset))
     ended = np.zeros(len(ends), bool) if dataset.ended is None else dataset.ended[ends]
     quartiles = np.quantile(returns, (0, 0.25, 0.5, 0.75, 1))
     return {

@@ -1,4 +1,4 @@
-"""Datasets cut into pieces, and the rewards of several tasks joined into one dataset."""
+"""A dataset's episodes and pieces, the rewards of several tasks in one dataset, and a digest of all rows."""
 
 import hashlib
 import itertools
@@ -7,9 +7,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Int
 
 if TYPE_CHECKING:
     from evor_eqx.data.dataset import OfflineDataset
+
+
+def first_rows(dataset: "OfflineDataset") -> Int[np.ndarray, " episodes"]:
+    """The row that each episode begins with."""
+    return np.append(0, np.unique(dataset.last_row)[:-1] + 1)
 
 
 def cut(dataset: "OfflineDataset", num_rows: int) -> "list[OfflineDataset]":

@@ -1,7 +1,7 @@
 """Whether an own environment can be used: its spaces, its first observation, and its way to a worker process."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium.spaces import Box, Space
 from jaxtyping import Float
 
-from evor_eqx.errors import UserError
+from evor_eqx.errors import UserError, told
 
 _INSTEAD = {
     "Discrete": "policies here choose continuous actions; use an environment with a Box of actions",
@@ -49,12 +49,12 @@ def check_env(
     UserError if it cannot be made or reset, cannot travel to a worker process, or does not fit the data.
     """
     _check_travels(make_env, task)
-    with _told(f"make_env of {task}"):
+    with told(f"make_env of {task}"):
         env = make_env()
     if not isinstance(env, gymnasium.Env):
         raise UserError(f"make_env of {task}: got {type(env).__name__}, expected a gymnasium.Env; return one")
     try:
-        with _told(f"spaces of the environment of {task}"):
+        with told(f"spaces of the environment of {task}"):
             obs_space, act_space = flat_box("observation", env.observation_space), flat_box("action", env.action_space)
         for name, space, size in (("observations", obs_space, obs_size), ("actions", act_space, act_size)):
             if space.shape != (size,):
@@ -62,14 +62,14 @@ def check_env(
                     f"{name}: got size {size} in the data and {space.shape[0]} in the environment of {task}, expected "
                     "the same; give the data of this environment"
                 )
-        with _told(f"reset of the environment of {task}"):
+        with told(f"reset of the environment of {task}"):
             obs = np.asarray(env.reset(seed=0)[0])
         if obs.shape != (obs_size,) or obs.dtype.kind not in "biuf" or not np.isfinite(obs).all():
             raise UserError(
                 f"reset of the environment of {task}: got {_short(obs)} of shape {obs.shape}, expected {obs_size} "
                 "finite numbers, as its observation space says; mend the environment"
             )
-        with _told(f"step of the environment of {task}"):
+        with told(f"step of the environment of {task}"):
             outcome = env.step(np.clip(np.zeros(act_size), act_space.low, act_space.high).astype(act_space.dtype))
         if not (isinstance(outcome, tuple) and len(outcome) == 5):
             got = f"{len(outcome)} values" if isinstance(outcome, tuple) else type(outcome).__name__
@@ -98,17 +98,6 @@ def _check_travels(make_env: Any, task: str) -> None:
             f"make_env of {task}: got a function that cannot travel to worker processes ({error}), expected one that "
             "makes everything it needs; make files, threads and other environments inside of it"
         ) from error
-
-
-@contextlib.contextmanager
-def _told(what: str) -> Iterator[None]:
-    """Raise the user's own errors as a UserError that says where they come from."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(f"{what}: got {type(error).__name__} ({error}), expected it to run; mend it") from error
 
 
 def _short(thing: Any) -> str:

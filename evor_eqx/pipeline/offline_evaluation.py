@@ -21,6 +21,7 @@ from evor_eqx.config import Config
 from evor_eqx.critics.base import AbstractCritic
 from evor_eqx.data.dataset import OfflineDataset
 from evor_eqx.data.loading import load_dataset
+from evor_eqx.data.pieces import first_rows
 from evor_eqx.data.sources import SPLITS
 from evor_eqx.envs.tasks import Task
 from evor_eqx.errors import UserError
@@ -100,17 +101,11 @@ def evaluate_offline(agent: Agent, task: Task, config: Config) -> OfflineEvaluat
     held_out = HeldOut.of(validation, task.gamma, agent.chunk_length)
     errors = {name: float(value) for name, value in held_out(agent.critic, agent.inference.num_returns).items()}
     critic = _fitted(agent, task, config, {"train": train, "val": validation}, source.fingerprint)
-    starts = np.unique(validation.last_row - _steps_left(validation))
+    starts = first_rows(validation)
     chunks = _choices(agent, validation.obs[starts], phase_key(6, config.critic.seed))
     found = distributions(critic, jnp.asarray(validation.obs[starts]), jnp.asarray(chunks), 1, 1)
     values = np.asarray(jnp.sum(found.atoms * found.weights, axis=-1), np.float64)
     return OfflineEvaluation(len(starts), bootstrap_interval(values, seed=0), len(held_out.returns), errors)
-
-
-def _steps_left(dataset: OfflineDataset) -> np.ndarray:
-    """Rows between the first row of an episode and its last one, for each row."""
-    ends, counts = np.unique(dataset.last_row, return_counts=True)
-    return (counts - 1)[np.searchsorted(ends, dataset.last_row)]
 
 
 def _fitted(

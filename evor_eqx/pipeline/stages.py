@@ -61,9 +61,10 @@ def ensure_critic(task: Task, config: Config, *, watch: Watch = unwatched) -> Tr
     `watch` is called while the critic trains, but not while the base policy does.
     """
     source = ensure_source(task, config)
-    _look_before(critic_run(task, source, config), source, config)
+    run = critic_run(task, source, config)
+    _look_before(run, source, config)
     policy = ensure_policy(task, config)
-    run = critic_run(task, source, config).open()
+    run.open()
     if not run.complete:
         with lock(run.path):
             if not run.complete:

@@ -8,11 +8,9 @@ variation between training seeds.
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-import numpy as np
-
 from evor_eqx.evaluation.statistics import Interval, wilson_interval
 from evor_eqx.suite.results import Row
-from evor_eqx.suite.tables import ALL
+from evor_eqx.suite.tables import ALL, mean_return
 
 SETTINGS = ("num_candidates", "tau_r", "tau_q")
 
@@ -98,8 +96,6 @@ def _pooled(rows: Sequence[Row], name: str) -> dict[str, dict[float, Interval]]:
 def _share(rows: Sequence[Row]) -> Interval:
     successes = [row.success * row.case.episodes for row in rows if row.success is not None]
     if len(successes) < len(rows):
-        return Interval(
-            *(float(np.mean([getattr(row, name) for row in rows])) for name in ("ret", "ret_low", "ret_high"))
-        )
+        return mean_return(rows)
     num_successes = round(sum(successes))
     return wilson_interval(num_successes, sum(row.case.episodes for row in rows))

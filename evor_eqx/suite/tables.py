@@ -73,13 +73,18 @@ def returns(rows: Sequence[Row]) -> str:
     methods = in_order({row.case.method for row in rows})
     cells: dict[str, dict[str, str]] = defaultdict(dict)
     for (task, method, _), group in _grouped(rows, lambda case: (case.task, case.method, 0)).items():
-        ret, low, high = (np.mean([getattr(row, name) for row in group]) for name in ("ret", "ret_low", "ret_high"))
+        ret, low, high = mean_return(group)
         scores = [row.score for row in group if row.score is not None]
         cells[task][method] = f"**{ret:.1f}** ({low:.1f} to {high:.1f})" + (
             f", score {np.mean(scores):.1f}" if scores else ""
         )
     lines = [[task, *(cells[task].get(method, "") for method in methods)] for task in sorted(cells)]
     return _table([["return", *methods], *lines])
+
+
+def mean_return(rows: Sequence[Row]) -> Interval:
+    """The mean of the rows' returns, and of the ends of their intervals."""
+    return Interval(*(float(np.mean([getattr(row, name) for row in rows])) for name in ("ret", "ret_low", "ret_high")))
 
 
 def _success(rows: Sequence[Row]) -> str:
