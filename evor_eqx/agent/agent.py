@@ -38,7 +38,7 @@ class Agent:
     - `inference`: N_pi, N, tau_R, tau_Q and the steps in flow time.
     - `selection`: the rule that gives candidates their weights; see `selection`.
     - `policy_config`, `critic_config`: what the models were made from; saving needs it.
-    - `facts`: what the agent comes from: task, dataset, runs.
+    - `facts`: what the agent comes from: task, dataset, runs, and a digest of the models.
     - `bounds`: the environment's least and largest action, which the models' actions in [-1, 1] stand for; None: -1 and
       1, as in OGBench.
     """
@@ -89,8 +89,12 @@ class Agent:
         return replace(self, inference=inference, selection=selection)
 
     def base_policy_agent(self) -> "Agent":
-        """The agent's base policy alone (N_pi = 1), which needs no critic."""
-        return replace(self.replace(num_candidates=1), critic=None)
+        """The agent's base policy alone (N_pi = 1), which needs no critic. It comes from the base policy's run."""
+        facts = dict(self.facts)
+        if "policy_run" in facts:
+            facts |= {"run": facts["policy_run"], "models": models_digest(self.policy, None)}
+            facts.pop("step", None)  # of the critic
+        return replace(self.replace(num_candidates=1), critic=None, critic_config=None, facts=facts)
 
     def decide(self, obs: Float[AnyArray, "*b obs"], *, key: Key[Array, "*keys"]) -> Decision:
         """Choose a chunk, and return everything that led to the choice.
@@ -197,6 +201,12 @@ class Agent:
                 "what it comes from"
             )
         return obs
+
+
+def models_digest(policy: FlowPolicy, critic: AbstractCritic | None) -> str:
+    """A digest of all numbers of a base policy and a critic."""
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves((policy, critic)) if hasattr(leaf, "dtype")]
+    return code_digest(leaves, "models of the agent")
 
 
 def _as_vector(obs: Any) -> np.ndarray:

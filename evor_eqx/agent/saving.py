@@ -136,12 +136,18 @@ def critic_from_record(record: dict[str, Any]) -> Any:
             f"this critic was made by your own {' and '.join(own)}: got none of that name ({error}); run the code that "
             "registers it first"
         ) from None
-    if config.own_code() != own:
-        raise UserError(
-            f"this critic was made by other code of {' and '.join(own) or record['kind']}: got {config.own_code()}, "
-            f"expected {own}; run the code that it was made by, or train it again"
-        )
+    check_made_by(config, record)
     return config
+
+
+def check_made_by(config: CriticConfig, record: dict[str, Any]) -> None:
+    """Raise UserError if a critic's own code is not what its record says that it was made by."""
+    got, expected = config.own_code(), record.get("code", {})
+    if got != expected:
+        raise UserError(
+            f"this critic was made by other code of {' and '.join(expected) or record['kind']}: got {got}, expected "
+            f"{expected}; run the code that it was made by, or train it again"
+        )
 
 
 def blank_policy(record: dict[str, Any], sizes: dict[str, Any]) -> FlowPolicy:

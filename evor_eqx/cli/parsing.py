@@ -121,6 +121,8 @@ def _with_own_files(arguments: Sequence[str]) -> Iterator[str]:
             file, name = own_files.split(value)
             own_files.execute(file)
             argument = argument.replace(value, name) if flag in _REGISTERED else argument
+        if flag in _REGISTERED and (not argument.startswith("--") or "=" in argument):
+            flag = ""  # these take one value
         yield argument
 
 

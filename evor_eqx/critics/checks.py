@@ -1,4 +1,4 @@
-"""Whether a critic can be trained and asked: what its `make`, `loss` and `distribution` give, by their shapes alone."""
+"""Whether a critic can be trained and asked: what its `make`, `loss` and `distribution` give."""
 
 from dataclasses import replace
 from typing import Any
@@ -6,6 +6,8 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
 
 from evor_eqx.config import CriticConfig
 from evor_eqx.critics.base import AbstractCritic
@@ -44,6 +46,29 @@ def check_critic(config: CriticConfig, obs_size: int, chunk_size: int) -> None:
     with told(f"{name}, distribution"):
         found = eqx.filter_eval_shape(lambda c, o, a: c.distribution(o, a, NUM_RETURNS, 2), critic, obs, chunk)
     _check_distribution(f"{name}, distribution", found)
+
+
+def check_values(
+    critic: AbstractCritic, name: str, obs: Float[np.ndarray, "rows obs"], chunks: Float[np.ndarray, "rows chunk"]
+) -> None:
+    """Raise UserError unless a critic's distributions at some rows are finite, with weights that sum to one.
+
+    **Arguments:**
+
+    - `critic`: an untrained critic.
+    - `name`: its name, for errors.
+    - `obs`, `chunks`: the rows.
+    """
+    ask = eqx.filter_jit(jax.vmap(lambda obs, chunk: critic.distribution(obs, chunk, NUM_RETURNS, 2)))
+    found = ask(jnp.asarray(obs), jnp.asarray(chunks))
+    atoms, weights = np.asarray(found.atoms), np.asarray(found.weights)
+    what = f"critic {name!r}, distribution"
+    if not np.isfinite(atoms).all():
+        raise _refused(what, f"atoms {atoms[~np.isfinite(atoms)][0]}", "finite returns, also before the training")
+    sums = weights.sum(axis=-1)
+    if not ((weights >= 0).all() and np.allclose(sums, 1.0, atol=1e-3)):
+        got = f"weights from {weights.min():.3g} to {weights.max():.3g} with the sum {sums.flat[0]:.3g}"
+        raise _refused(what, got, "weights of at least 0 with the sum 1")
 
 
 def _check_loss(what: str, found: Any) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evor_eqx.data.bounds import ActionBounds
+from evor_eqx.data.bounds import ActionBounds, closed, given_ends
 from evor_eqx.data.dataset import OfflineDataset
 from evor_eqx.data.description import Description, describe
 from evor_eqx.data.pieces import digest
@@ -49,7 +49,7 @@ class CustomTask(Task):
     bounds: ActionBounds
     scaled_by_data: bool  # whether an end of `bounds` is that of the data, because the environment has none
     make_env: "Callable[..., gymnasium.Env[Any, Any]]"
-    env_identity: str  # a digest of the code of `make_env`
+    env_classes: tuple[type, ...] = field(default=(), repr=False)  # those of the environment and its wrappers
     has_env: bool = True
     reference_returns: tuple[float, float] | None = None
     reward_timing: str = "own"  # rewards are what the environment says
@@ -58,6 +58,17 @@ class CustomTask(Task):
     def dataset(self) -> str:
         """The name of its data, which is the task's."""
         return self.name
+
+    @property
+    def env_identity(self) -> str:
+        """A digest of `make_env` and of the environment's classes by their code as it is now; empty without one."""
+        made = (self.make_env, self.env_classes)
+        return code_digest(made, f"make_env of {self.name}") if self.has_env else ""
+
+    @property
+    def definition_digest(self) -> str:
+        """A digest of what results depend on beside the data: discount, environment and reference returns."""
+        return short_hash([self.gamma, self.env_identity, self.reference_returns])
 
     @cached_property
     def source(self) -> OwnRows:
@@ -120,7 +131,7 @@ def custom_task(
     - `bounds`: the least and the largest action, numbers or arrays [act]. By default those of the environment's
       `action_space`. Where there is no finite bound, actions are scaled by the range of the data.
     - `reference_returns`: undiscounted returns of an episode that are normalised to 0 and 100 in tables.
-    - `version`: stands for the code of `make_env` if its source cannot be read.
+    - `version`: stands for the code of `make_env` and of the environment if their source cannot be read.
 
     **Raises:**
 
@@ -138,12 +149,15 @@ def custom_task(
                 "OfflineDataset.from_arrays or from_file"
             )
     _check_sizes(train, validation)
-    given = None if bounds is None else _as_ends(bounds, train.act.shape[1])
+    given = None if bounds is None else given_ends(bounds, train.act.shape[1])
     if make_env is not None:
-        low, high = check_env(make_env, train.obs.shape[1], train.act.shape[1], name)
-        versioned(make_env, version)
+        low, high, env_classes = check_env(make_env, train.obs.shape[1], train.act.shape[1], name)
+        if version is not None:
+            versioned(make_env, version)
+            env_classes = ()
     else:
-        low, high = (np.full(train.act.shape[1], end, np.float32) for end in (-np.inf, np.inf))
+        low, high = (np.full(train.act.shape[1], end) for end in (-np.inf, np.inf))
+        env_classes = ()
     if given is not None:
         if (given[0] < low).any() or (given[1] > high).any():
             raise UserError(
@@ -156,18 +170,20 @@ def custom_task(
     is_open = ~(np.isfinite(low) & np.isfinite(high))
     if reference_returns is not None:
         _check_references(reference_returns)
-    return CustomTask(
+    task = CustomTask(
         name=name,
         gamma=float(gamma),
         train=train,
         validation=validation,
-        bounds=_closed(low, high, np.concatenate([train.act, validation.act])),
+        bounds=closed(low, high, np.concatenate([train.act, validation.act])),
         scaled_by_data=bool(is_open.any()),
         make_env=functools.partial(_no_env, name) if make_env is None else make_env,
         has_env=make_env is not None,
-        env_identity="" if make_env is None else code_digest(make_env, f"make_env of {name}"),
+        env_classes=env_classes,
         reference_returns=reference_returns,
     )
+    _ = task.env_identity  # an environment without source code is refused here
+    return task
 
 
 def _no_env(name: str, **_: Any) -> "gymnasium.Env[Any, Any]":
@@ -201,18 +217,6 @@ def _check_sizes(train: OfflineDataset, validation: OfflineDataset) -> None:
             )
 
 
-def _as_ends(bounds: tuple[Any, Any], act_size: int) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        low, high = (np.broadcast_to(np.asarray(end, np.float32), (act_size,)) for end in bounds)
-    except (TypeError, ValueError):
-        raise UserError(
-            f"bounds: got {bounds!r}, expected (low, high), numbers or arrays of size {act_size}, such as (-2, 2)"
-        ) from None
-    if not (low < high).all():
-        raise UserError(f"bounds: got {bounds!r}, expected low < high for each coordinate; mend them")
-    return low, high
-
-
 def _check_references(returns: tuple[float, float]) -> None:
     try:
         low, high = returns
@@ -226,7 +230,7 @@ def _check_references(returns: tuple[float, float]) -> None:
 
 
 def _check_inside(dataset: OfflineDataset, low: np.ndarray, high: np.ndarray, split: str) -> None:
-    outside = (dataset.act < low) | (dataset.act > high)
+    outside = (dataset.act < low.astype(np.float32)) | (dataset.act > high.astype(np.float32))  # as the data's
     if not outside.any():
         return
     row, coordinate = np.argwhere(outside)[0]
@@ -235,10 +239,3 @@ def _check_inside(dataset: OfflineDataset, low: np.ndarray, high: np.ndarray, sp
         f"{coordinate}, expected {low[coordinate]:g} to {high[coordinate]:g}, the bounds of an action; give actions as "
         "the environment takes them, or clip them if the environment does"
     )
-
-
-def _closed(low: np.ndarray, high: np.ndarray, act: np.ndarray) -> ActionBounds:
-    """The bounds, with the range of the data where there is none. A coordinate that never varies gets a width of 2."""
-    low, high = (np.where(np.isfinite(end), end, edge) for end, edge in ((low, act.min(0)), (high, act.max(0))))
-    width = np.where(low < high, 0.0, 1.0)
-    return ActionBounds.of(low - width, high + width)

@@ -12,6 +12,7 @@ from evor_eqx.data.custom import CustomTask, custom_task
 from evor_eqx.data.dataset import OfflineDataset
 from evor_eqx.envs.checks import flat_box
 from evor_eqx.errors import UserError
+from evor_eqx.system.code_identity import versioned
 
 if TYPE_CHECKING:
     import gymnasium
@@ -64,15 +65,15 @@ def minari_task(
     held_out = {int(index) for index in order[:num_held_out]}
     splits = [[e for index, e in enumerate(episodes) if (index in held_out) == is_val] for is_val in (False, True)]
     train, validation = (_dataset(split) for split in splits)
+    make_env = functools.partial(_recover, dataset_id, os.environ.get("MINARI_DATASETS_PATH"))
     references = [dataset.storage.metadata.get(key) for key in REFERENCES]
     return custom_task(
         name or dataset_id.replace("/", "-"),
         train,
         validation,
-        make_env=functools.partial(_recover, dataset_id, os.environ.get("MINARI_DATASETS_PATH")) if with_env else None,
+        make_env=versioned(make_env, _digest(dataset)) if with_env else None,  # by its name, not by the folder
         gamma=gamma,
         reference_returns=None if None in references else (float(references[0]), float(references[1])),
-        version=None if not with_env else _digest(dataset),
     )
 
 

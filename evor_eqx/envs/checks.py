@@ -31,7 +31,7 @@ def flat_box(name: str, space: Space[Any]) -> Box:
 
 def check_env(
     make_env: Callable[..., Any], obs_size: int, act_size: int, task: str
-) -> tuple[Float[np.ndarray, " act"], Float[np.ndarray, " act"]]:
+) -> tuple[Float[np.ndarray, " act"], Float[np.ndarray, " act"], tuple[type, ...]]:
     """Make an environment once, and check it against the data.
 
     **Arguments:**
@@ -42,18 +42,17 @@ def check_env(
 
     **Returns:**
 
-    The least and the largest action by its `action_space`; infinite where there is no bound.
+    The least and the largest action by its `action_space`, infinite where there is no bound, and the classes of the
+    environment and its wrappers, the outermost first.
 
     **Raises:**
 
     UserError if it cannot be made or reset, cannot travel to a worker process, or does not fit the data.
     """
     _check_travels(make_env, task)
-    with told(f"make_env of {task}"):
-        env = make_env()
-    if not isinstance(env, gymnasium.Env):
-        raise UserError(f"make_env of {task}: got {type(env).__name__}, expected a gymnasium.Env; return one")
+    env = _made(make_env, task)
     try:
+        _check_new(make_env, env, task)
         with told(f"spaces of the environment of {task}"):
             obs_space, act_space = flat_box("observation", env.observation_space), flat_box("action", env.action_space)
         for name, space, size in (("observations", obs_space, obs_size), ("actions", act_space, act_size)):
@@ -80,7 +79,31 @@ def check_env(
     finally:
         with contextlib.suppress(Exception):
             env.close()
-    return act_space.low.astype(np.float32), act_space.high.astype(np.float32)
+    return act_space.low.astype(np.float64), act_space.high.astype(np.float64), _classes(env)
+
+
+def _made(make_env: Callable[..., Any], task: str) -> gymnasium.Env[Any, Any]:
+    with told(f"make_env of {task}"):
+        env = make_env()
+    if not isinstance(env, gymnasium.Env):
+        raise UserError(f"make_env of {task}: got {type(env).__name__}, expected a gymnasium.Env; return one")
+    return env
+
+
+def _check_new(make_env: Callable[..., Any], env: gymnasium.Env[Any, Any], task: str) -> None:
+    other = _made(make_env, task)
+    if other.unwrapped is env.unwrapped:
+        raise UserError(
+            f"make_env of {task}: got the same environment twice, expected a new one from each call, because several "
+            "run side by side; make it inside of the function"
+        )
+    with contextlib.suppress(Exception):
+        other.close()
+
+
+def _classes(env: gymnasium.Env[Any, Any]) -> tuple[type, ...]:
+    inner = _classes(env.env) if isinstance(env, gymnasium.Wrapper) else ()
+    return type(env), *inner
 
 
 def _check_travels(make_env: Any, task: str) -> None:

@@ -11,98 +11,16 @@ import contextlib
 import functools
 import multiprocessing
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box, Dict, flatdim
+from gymnasium.spaces import flatdim
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from jaxtyping import Float, Int
 
-from evor_eqx.envs.checks import flat_box
+from evor_eqx.envs.chunks import EnvPack
 from evor_eqx.errors import UserError
 from evor_eqx.system.processes import blank_main, num_cores
-
-MAX_SEED = 2**32 - 1  # the largest seed that numpy's global generator takes
-UNKNOWN = -1  # success where no step's info said whether there was one; else 0 or 1
-
-
-class ChunkEnv(gymnasium.Wrapper):
-    """An environment whose action is a chunk: h actions, flattened, executed one by one until the episode ends.
-
-    Observations become float32, and actions are clipped to the action space. A step returns the sum of the rewards. Its
-    `info` holds `success` (see `UNKNOWN`; 1 if it was said at any of the steps) and `num_steps` (environment steps
-    taken). Before the first reset and after the end of an episode a step does nothing, so idle environments cost
-    nothing.
-
-    **Arguments:**
-
-    - `env`: an environment. Its `info` may have `success` or `is_success`.
-    - `horizon`: h, the actions in a chunk.
-
-    **Raises:** UserError unless observations and actions are flat boxes.
-    """
-
-    def __init__(self, env: gymnasium.Env, horizon: int):
-        super().__init__(env)
-        obs, self._act = flat_box("observation", env.observation_space), flat_box("action", env.action_space)
-        self.observation_space = _unbounded(*obs.shape)
-        self.action_space = _unbounded(horizon * self._act.shape[0])
-        self._obs = np.zeros(obs.shape, np.float32)
-        self._terminated, self._truncated = True, False
-
-    def reset(self, *, seed=None, options=None):
-        obs, _ = self.env.reset(seed=seed, options=options)
-        self._obs, self._terminated, self._truncated = np.asarray(obs, np.float32), False, False
-        return self._obs, {"success": UNKNOWN, "num_steps": 0}
-
-    def step(self, action):
-        rewards, success, num_steps = 0.0, UNKNOWN, 0
-        acts = np.reshape(action, (-1, *self._act.shape))
-        for act in np.clip(acts, self._act.low, self._act.high).astype(self._act.dtype):
-            if self._terminated or self._truncated:
-                break
-            obs, reward, self._terminated, self._truncated, info = self.env.step(act)
-            self._obs = np.asarray(obs, np.float32)
-            rewards, success, num_steps = rewards + float(reward), max(success, _success(info)), num_steps + 1
-        return self._obs, rewards, self._terminated, self._truncated, {"success": success, "num_steps": num_steps}
-
-
-class EnvPack(gymnasium.Env):
-    """The `ChunkEnv`s of one process as one environment, with arrays over its members.
-
-    A step takes `{"seeds": [n], "chunks": [n, h * act]}`. Members whose seed is not -1 begin an episode with it; the
-    others execute their chunk. The step's `info` holds arrays `ret`, `success`, `num_steps`, `ended`.
-
-    OGBench draws from numpy's global generator (start positions, teleports). So each member replaces it with
-    a generator of its own while it steps, and no member's draws depend on the others.
-    """
-
-    def __init__(self, make_env: Callable[[], gymnasium.Env], horizon: int, num_members: int):
-        # The other members are made at the first step: AsyncVectorEnv makes one more pack only to read its spaces.
-        self._make = lambda: ChunkEnv(make_env(), horizon)
-        self._members = [self._make()]
-        self._generators = [np.random.MT19937(0) for _ in range(num_members)]
-        self.observation_space = _unbounded(num_members, flatdim(self._members[0].observation_space))
-        chunks = _unbounded(num_members, flatdim(self._members[0].action_space))
-        self.action_space = Dict(seeds=Box(-1, MAX_SEED, (num_members,), np.int64), chunks=chunks)
-
-    def step(self, action):
-        self._members += [self._make() for _ in self._generators[len(self._members) :]]
-        outcomes = []
-        for env, generator, seed, chunk in zip(
-            self._members, self._generators, action["seeds"], action["chunks"], strict=True
-        ):
-            np.random.set_bit_generator(generator)  # pyright: ignore[reportAttributeAccessIssue]
-            outcomes.append(env.step(chunk) if seed < 0 else _begin(env, int(seed)))
-        obs, ret, terminated, truncated, infos = zip(*outcomes, strict=True)
-        info = {name: np.array([info[name] for info in infos]) for name in ("success", "num_steps")}
-        info |= {"ret": np.array(ret), "ended": np.logical_or(terminated, truncated)}
-        return np.stack(obs), 0.0, False, False, info
-
-    def close(self):
-        for env in self._members:
-            env.close()
 
 
 class EnvProcess:
@@ -111,9 +29,10 @@ class EnvProcess:
     def __init__(self, make_pack: Callable[[], EnvPack], num_envs: int):
         # No plain fork, because JAX is multi-threaded. The fork server imports once what every process needs.
         multiprocessing.get_context("forkserver").set_forkserver_preload(["ogbench", __name__])
-        with blank_main():
+        with blank_main(), _end_told():
             self._env = AsyncVectorEnv([make_pack], context="forkserver", autoreset_mode=AutoresetMode.DISABLED)
         self.num_envs = num_envs
+        self.obs_size = flatdim(self._env.observation_space) // num_envs
         self.chunk_size = flatdim(self._env.action_space) // num_envs - 1  # beside each chunk, one seed
 
     def start(self, seeds: Int[np.ndarray, " envs"], chunks: Float[np.ndarray, "envs chunk"]) -> None:
@@ -128,30 +47,45 @@ class EnvProcess:
 
     def result(self) -> dict[str, np.ndarray]:
         """Wait for the step: arrays over environments, `obs`, `ret`, `success`, `num_steps` and `ended`."""
-        obs, _, _, _, info = self._env.step_wait()
+        with _end_told():
+            obs, _, _, _, info = self._env.step_wait()
         return {name: value[0] for name, value in {"obs": obs, **info}.items() if name[0] != "_"}
 
     def close(self, terminate: bool) -> None:
         """End the process; with `terminate`, at once, even in the middle of a step."""
-        self._env.close(terminate=terminate)
+        try:
+            self._env.close(terminate=terminate)
+        finally:
+            self._env.closed = True  # a process that is dead already cannot be closed, and is not tried again
 
 
 class ParallelEnvs:
     """Environments in several processes, the `groups`, which take turns; made by `open_envs`."""
 
     def __init__(self, make_env: Callable[[], gymnasium.Env], horizon: int, num_envs: int, num_processes: int):
-        each = num_envs // num_processes
+        each, self._horizon = num_envs // num_processes, horizon
         make_pack = functools.partial(EnvPack, make_env, horizon, each)
-        self.groups = [EnvProcess(make_pack, each) for _ in range(num_processes)]
-        for group in self.groups:  # the processes make their environments side by side
-            group.start(np.full(each, -1), np.zeros((each, group.chunk_size)))
-        for group in self.groups:
-            group.result()
+        self.groups: list[EnvProcess] = []
+        try:
+            self.groups += (EnvProcess(make_pack, each) for _ in range(num_processes))
+            for group in self.groups:  # the processes make their environments side by side
+                group.start(np.full(each, -1), np.zeros((each, group.chunk_size)))
+            for group in self.groups:
+                group.result()
+        except BaseException:
+            self.close(terminate=True)
+            raise
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """The sizes of an observation and of an action."""
+        return self.groups[0].obs_size, self.groups[0].chunk_size // self._horizon
 
     def close(self, terminate: bool = False) -> None:
-        """End the processes; with `terminate`, at once, even in the middle of a step."""
+        """End the processes; with `terminate`, at once, even in the middle of a step or if some are dead already."""
         for group in self.groups:
-            group.close(terminate)
+            with contextlib.suppress(*([Exception] if terminate else [])):
+                group.close(terminate)
 
 
 class LocalEnvs:
@@ -228,20 +162,17 @@ def open_envs(
     envs.close()
 
 
-def _unbounded(*shape: int) -> Box:
-    return Box(-np.inf, np.inf, shape, np.float32)
-
-
-def _success(info: dict[str, Any]) -> int:
-    """What a step's info says of success."""
-    said = [info[name] for name in ("success", "is_success") if info.get(name) is not None]
-    return max((int(bool(np.any(each))) for each in said), default=UNKNOWN)
-
-
-def _begin(env: ChunkEnv, seed: int) -> tuple:
-    """Reset, and return the outcome in the form of a step without reward."""
-    obs, info = env.reset(seed=seed)
-    return obs, 0.0, False, False, info
+@contextlib.contextmanager
+def _end_told() -> Iterator[None]:
+    """Say what it may mean that a worker process has ended."""
+    try:
+        yield
+    except (EOFError, ConnectionError) as error:
+        raise UserError(
+            "worker process of the environments: got its end, expected it to go on; look at what it printed. It may "
+            "have been killed, or the environment ends its process. make_env must also make all that it needs in a new "
+            "process, such as what it registers with gymnasium"
+        ) from error
 
 
 def _check_count(name: str, count: int) -> None:

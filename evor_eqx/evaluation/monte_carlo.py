@@ -20,7 +20,7 @@ from evor_eqx.envs.tasks import Task
 from evor_eqx.envs.vector import LocalEnvs, global_generator_kept
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.episodes import Episode
-from evor_eqx.evaluation.recording import check_fits
+from evor_eqx.evaluation.fitting import check_fits, sizes_of
 from evor_eqx.evaluation.rollout import run_episodes
 
 _NO_LIMIT = 10**9  # steps, instead of the task's own time limit
@@ -159,7 +159,7 @@ def _episodes_from(places, agent, task, settings, seeds, max_steps, num_envs, fi
     starts = _starts(task, min(num_envs, len(settings) * len(seeds)))
     for start in starts:
         start.places, start.firsts, start.max_steps = places, firsts, max_steps
-    check_fits(agent, starts[0], task)
+    check_fits(agent, task, *sizes_of(starts[0]))
     envs = LocalEnvs(iter(starts).__next__, agent.chunk_length, len(starts))
     return run_episodes(envs, agent, settings, seeds, reward_timing=task.reward_timing, quiet=True).episodes
 

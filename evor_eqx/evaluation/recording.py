@@ -19,8 +19,8 @@ from evor_eqx.envs import rendering
 from evor_eqx.envs.ogbench import MazeLayout, maze_layout
 from evor_eqx.envs.tasks import OgbenchTask, Task
 from evor_eqx.envs.vector import LocalEnvs, global_generator_kept
-from evor_eqx.errors import UserError
 from evor_eqx.evaluation.episodes import Episode
+from evor_eqx.evaluation.fitting import check_fits, sizes_of
 from evor_eqx.evaluation.projection import principal_plane
 from evor_eqx.evaluation.rollout import run_episodes
 
@@ -99,7 +99,7 @@ def record(agent: Agent, task: Task, seed: int, frames: bool = True) -> Recordin
         tape = (_ogbench_tape if isinstance(task, OgbenchTask) else _own_tape)(task, frames)
         layout = maze_layout(task) if task.is_maze else None
     try:
-        check_fits(agent, tape, task)
+        check_fits(agent, task, *sizes_of(tape))
         envs = LocalEnvs(lambda: tape, agent.chunk_length, 1)
         recorder = _Recorder(agent, tape)
         run = run_episodes(envs, recorder, [agent.inference], [seed], reward_timing=task.reward_timing, quiet=True)
@@ -117,18 +117,6 @@ def record(agent: Agent, task: Task, seed: int, frames: bool = True) -> Recordin
         layout=layout,
         act_size=agent.act_size,
     )
-
-
-def check_fits(agent: Agent, env: gymnasium.Env, task: Task) -> None:
-    """Raise UserError for an agent that was not made for the task, whose environment is `env`."""
-    spaces: list[Any] = [env.observation_space, env.action_space]
-    expected = tuple(space.shape[0] for space in spaces)
-    got = agent.obs_size, agent.act_size
-    if got != expected:
-        raise UserError(
-            f"the agent has observations of size {got[0]} and actions of size {got[1]}, but {task.name} has "
-            f"observations of size {expected[0]} and actions of size {expected[1]}; choose an agent of {task.dataset}"
-        )
 
 
 class _Tape(gymnasium.Wrapper):

@@ -22,7 +22,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key, UInt32
 
 from evor_eqx.config import InferenceConfig
-from evor_eqx.envs.vector import MAX_SEED, UNKNOWN, EnvProcess, LocalEnvs, ParallelEnvs, open_envs
+from evor_eqx.envs.chunks import MAX_SEED, UNKNOWN
+from evor_eqx.envs.vector import EnvProcess, LocalEnvs, ParallelEnvs, open_envs
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.episodes import Episode, Rollout
 from evor_eqx.system.progress import bar

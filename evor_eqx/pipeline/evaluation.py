@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from evor_eqx.agent.agent import Agent
+from evor_eqx.agent.agent import Agent, models_digest
+from evor_eqx.agent.saving import check_made_by
 from evor_eqx.agent.selection import SelectionRule, candidate_weights
 from evor_eqx.config import EvaluationConfig, InferenceConfig
 from evor_eqx.data.custom import CustomTask
 from evor_eqx.envs.tasks import OgbenchTask, Task
 from evor_eqx.envs.vector import ParallelEnvs, open_envs
 from evor_eqx.evaluation.episodes import Episode
+from evor_eqx.evaluation.fitting import check_fits
 from evor_eqx.evaluation.rollout import counts_of, run_episodes
 from evor_eqx.evaluation.statistics import Interval, bootstrap_interval, wilson_interval
 from evor_eqx.runs.run import Run
@@ -41,7 +43,8 @@ class Evaluation:
 
         Nan where the environment did not say.
         """
-        return np.array([np.nan if episode.success is None else episode.success for episode in self.episodes], float)
+        unsaid = np.nan if all(episode.success is None for episode in self.episodes) else 0.0
+        return np.array([unsaid if each.success is None else each.success for each in self.episodes], float)
 
     @cached_property
     def success(self) -> Interval | None:
@@ -98,10 +101,23 @@ def evaluate_settings(
     agent: Agent, task: Task, config: EvaluationConfig, settings: Sequence[InferenceConfig]
 ) -> list[Evaluation]:
     """`evaluate` at several inference settings, on the same episodes: one `Evaluation` per setting, in their order."""
-    run = agent.facts.get("run")
-    path = None if run is None else results_path(Run.named(run), task, selection=agent.selection)
+    run = _run_of(agent)
+    path = None if run is None else results_path(run, task, agent.facts.get("step"), agent.selection)
     with Evaluator(task, config, agent.chunk_length) as evaluator:
         return evaluator.evaluate(agent, settings, path)
+
+
+def _run_of(agent: Agent) -> Run | None:
+    """The run that an agent comes from; None if there is none, or if its models are not those of the run any more.
+
+    Raises UserError if the critic's code is not what the run was made by.
+    """
+    if agent.facts.get("models") != models_digest(agent.policy, agent.critic):
+        return None
+    run = Run.named(agent.facts["run"])
+    if agent.critic_config is not None:
+        check_made_by(agent.critic_config, run.config["critic"])
+    return run
 
 
 def results_path(run: Run, task: Task, step: int | None = None, selection: SelectionRule = candidate_weights) -> Path:
@@ -151,6 +167,7 @@ class Evaluator(contextlib.ExitStack):
         if _missing(settings, seeds, episodes):
             with contextlib.nullcontext() if path is None else lock(path):
                 episodes = _read(path)
+                check_fits(agent, self.task, *self._envs.sizes)
                 missing = sorted(_missing(settings, seeds, episodes), key=counts_of)
                 for _, group in itertools.groupby(missing, key=counts_of):
                     alike = list(group)

@@ -1,6 +1,8 @@
 """Models and agents of finished runs."""
 
-from evor_eqx.agent.agent import Agent
+from typing import Any
+
+from evor_eqx.agent.agent import Agent, models_digest
 from evor_eqx.agent.saving import blank_critic, blank_policy, critic_from_record
 from evor_eqx.config import CriticConfig, InferenceConfig, PolicyConfig
 from evor_eqx.critics.base import AbstractCritic
@@ -57,13 +59,14 @@ def load_run_agent(
         raise UserError(f"run {run.name} is {status}, expected a complete one: `evor train` with its settings ends it")
     critic_config = config or critic_from_record(run.config["critic"])
     policy = load_policy(Run.named(run.config["policy_run"]))
+    critic = load_critic(run, step, critic_config).model
     return Agent(
         policy.model,
-        load_critic(run, step, critic_config).model,
+        critic,
         inference or InferenceConfig(),
         policy_config=from_record(PolicyConfig, policy.run.config["policy"]),
         critic_config=critic_config,
-        facts=facts_of(run),
+        facts=facts_of(run, policy.model, critic) | ({} if step is None else {"step": step}),
         bounds=bounds_of(policy.run),
     )
 
@@ -73,7 +76,8 @@ def bounds_of(policy_run: Run) -> ActionBounds | None:
     return ActionBounds.from_record(policy_run.config.get("bounds"))
 
 
-def facts_of(run: Run) -> dict[str, str]:
-    """What an agent of a critic's run says of where it comes from: task, data and runs."""
+def facts_of(run: Run, policy: FlowPolicy, critic: AbstractCritic | None) -> dict[str, Any]:
+    """What an agent of a run says of where it comes from: task, data and runs, and a digest of its models."""
     config = run.config
-    return {name: config[name] for name in _FACTS if name in config} | {"run": run.name}
+    facts = {name: config[name] for name in _FACTS if name in config}
+    return facts | {"run": run.name, "models": models_digest(policy, critic)}

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from evor_eqx.agent.agent import Agent
+from evor_eqx.agent.agent import Agent, models_digest
 from evor_eqx.agent.selection import candidate_weights
 from evor_eqx.config import Config
 from evor_eqx.critics.base import AbstractCritic
@@ -25,6 +25,7 @@ from evor_eqx.data.pieces import first_rows
 from evor_eqx.data.sources import SPLITS
 from evor_eqx.envs.tasks import Task
 from evor_eqx.errors import UserError
+from evor_eqx.evaluation.fitting import check_fits
 from evor_eqx.evaluation.held_out import HeldOut, distributions
 from evor_eqx.evaluation.statistics import Interval, bootstrap_interval
 from evor_eqx.pipeline.identity import ensure_source
@@ -92,12 +93,7 @@ def evaluate_offline(agent: Agent, task: Task, config: Config) -> OfflineEvaluat
         raise UserError(
             "the agent has no critic: expected one, because its distributions are compared; use one that `fit` made"
         )
-    if (agent.obs_size, agent.act_size) != (train.obs.shape[1], train.act.shape[1]):
-        got, expected = (agent.obs_size, agent.act_size), (train.obs.shape[1], train.act.shape[1])
-        raise UserError(
-            f"sizes of observations and actions: got {got} of the agent, expected {expected} of {task.name}; give an "
-            "agent that was made for this task"
-        )
+    check_fits(agent, task, train.obs.shape[1], train.act.shape[1])
     held_out = HeldOut.of(validation, task.gamma, agent.chunk_length)
     errors = {name: float(value) for name, value in held_out(agent.critic, agent.inference.num_returns).items()}
     critic = _fitted(agent, task, config, {"train": train, "val": validation}, source.fingerprint)
@@ -130,14 +126,13 @@ def _fitted(
 
 
 def _definition(agent: Agent, task: Task, config: Config, fingerprint: str) -> dict[str, Any]:
-    models = [np.asarray(leaf) for leaf in jax.tree.leaves((agent.policy, agent.critic)) if hasattr(leaf, "dtype")]
     rule = None if agent.selection is candidate_weights else code_digest(agent.selection, "selection rule")
     return {
         "dataset": task.dataset,
         "fingerprint": fingerprint,
         "task": task.name,
         "gamma": task.gamma,
-        "agent": code_digest(models, "models of the agent"),
+        "agent": models_digest(agent.policy, agent.critic),
         "inference": code_digest(agent.inference, "inference settings"),
         "selection": rule,
         "critic": to_record(config.critic),

@@ -7,21 +7,25 @@ module. `watch` is called after each block of updates, see `training.loop.fit`.
 
 from collections.abc import Sequence
 
+import jax
 import numpy as np
 
 from evor_eqx.agent.agent import Agent
 from evor_eqx.config import Config
 from evor_eqx.critics.base import AbstractCritic
-from evor_eqx.critics.checks import check_critic
+from evor_eqx.critics.checks import check_critic, check_values
 from evor_eqx.critics.multitask import check_multitask
 from evor_eqx.data.custom import OwnRows
+from evor_eqx.data.dataset import OfflineDataset
 from evor_eqx.data.loading import load_dataset
+from evor_eqx.data.pieces import first_rows
 from evor_eqx.data.sources import SPLITS, Source
 from evor_eqx.envs.tasks import Task, all_tasks
 from evor_eqx.pipeline.identity import critic_run, ensure_source, multi_seed_run, multitask_run, policy_run
 from evor_eqx.pipeline.loading import bounds_of, facts_of, load_critic, load_policy, load_run_agent
 from evor_eqx.policy import FlowPolicy
 from evor_eqx.runs.run import Run
+from evor_eqx.system.code_identity import is_own
 from evor_eqx.system.locks import lock
 from evor_eqx.system.progress import note
 from evor_eqx.training import phases
@@ -62,7 +66,7 @@ def ensure_critic(task: Task, config: Config, *, watch: Watch = unwatched) -> Tr
     """
     source = ensure_source(task, config)
     run = critic_run(task, source, config)
-    _look_before(run, source, config)
+    _look_before(run, source, task, config)
     policy = ensure_policy(task, config)
     run.open()
     if not run.complete:
@@ -72,20 +76,42 @@ def ensure_critic(task: Task, config: Config, *, watch: Watch = unwatched) -> Tr
     return load_critic(run, config=config.critic)
 
 
-def _look_before(run: Run, source: Source, config: Config) -> None:
-    """Raise UserError for an own critic that could not be trained, before anything is; say if nothing bootstraps."""
+def _look_before(run: Run, source: Source, task: Task, config: Config) -> None:
+    """Raise UserError for an own critic that could not be trained, before anything is; say what own data leave out."""
     if run.complete:
         return
     if config.critic.own_code():
-        rows = load_dataset(source, None, "val")
-        check_critic(config.critic, rows.obs.shape[1], rows.act.shape[1] * config.policy.chunk_length)
+        _check_own_critic(source, task, config)
     if isinstance(source, OwnRows):
-        longest = np.unique(source.rows["train"].last_row, return_counts=True)[1].max() - 1
-        if config.critic.n_step >= longest:
-            note(
-                f"n_step is {config.critic.n_step}, and the longest episode has {longest} steps: each backup is the "
-                "recorded return, so targets do not differ; set a smaller n_step to bootstrap"
-            )
+        _note_lengths(source.rows["train"], config)
+
+
+def _check_own_critic(source: Source, task: Task, config: Config) -> None:
+    rows, h = load_dataset(source, task, "train"), config.policy.chunk_length
+    sizes = {"obs_size": rows.obs.shape[1], "chunk_size": rows.act.shape[1] * h}
+    check_critic(config.critic, **sizes)
+    if is_own(type(config.critic)):
+        critic = phases.untrained_critic(rows, task.gamma, config.critic, sizes)(jax.random.key(config.critic.seed))
+        some = np.flatnonzero(np.arange(len(rows.obs)) + h <= rows.last_row)[:16]
+        check_values(critic, config.critic.kind, rows.obs[some], rows.chunks(some, h))
+
+
+def _note_lengths(rows: OfflineDataset, config: Config) -> None:
+    """Say if no backup bootstraps, and if episodes are too short to learn from."""
+    lengths = np.unique(rows.last_row, return_counts=True)[1] - 1
+    if config.critic.n_step >= lengths.max():
+        note(
+            f"n_step is {config.critic.n_step}, and the longest episode has {lengths.max()} steps: each backup is the "
+            "recorded return, so targets do not differ; set a smaller n_step to bootstrap"
+        )
+    h = config.policy.chunk_length
+    has_windows = np.logical_or.reduceat(rows.window_starts(h), first_rows(rows))
+    if not has_windows.all():
+        note(
+            f"{(~has_windows).sum()} of {len(lengths)} training episodes are left out: they were cut off after fewer "
+            f"than {2 * h - 1} steps, which hold no two chunks of {h} actions. If many are, returns are learned from "
+            "the others only; set a smaller policy.chunk_length"
+        )
 
 
 def ensure_critics(task: Task, configs: Sequence[Config]) -> list[Trained[AbstractCritic]]:
@@ -96,7 +122,7 @@ def ensure_critics(task: Task, configs: Sequence[Config]) -> list[Trained[Abstra
     """
     first = configs[0]
     source = ensure_source(task, first)
-    _look_before(critic_run(task, source, first), source, first)
+    _look_before(critic_run(task, source, first), source, task, first)
     runs = {critic_run(task, source, config).open(): config for config in configs}
     # An interrupted training of all seeds continues with all of them, even if some seeds were already handed out.
     begun = multi_seed_run(task, source, first, list(runs)).path.exists()
@@ -136,7 +162,7 @@ def ensure_agent(task: Task, config: Config, *, watch: Watch = unwatched) -> Age
 def ensure_base_agent(task: Task, config: Config) -> Agent:
     """The base policy of a task's dataset as an agent, which needs no critic (N_pi = 1)."""
     policy = ensure_policy(task, config)
-    facts = {"run": policy.run.name}
+    facts = facts_of(policy.run, policy.model, None)
     return Agent(policy.model, None, config.inference, facts=facts, bounds=bounds_of(policy.run)).base_policy_agent()
 
 
@@ -144,5 +170,5 @@ def ensure_multitask_agent(task: Task, config: Config) -> Agent:
     """As `ensure_agent`, with the critic that was trained together with those of the dataset's other tasks."""
     critic = ensure_multitask_critic(task, config)
     policy = ensure_policy(task, config)
-    facts = facts_of(critic.run) | {"task": task.name}
+    facts = facts_of(critic.run, policy.model, critic.model) | {"task": task.name}
     return Agent(policy.model, critic.model, config.inference, facts=facts, bounds=bounds_of(policy.run))

@@ -8,10 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from shlex import quote
 from typing import Any, NamedTuple
 
 from evor_eqx.agent.agent import Agent
 from evor_eqx.config import Config, InferenceConfig, TrainConfig
+from evor_eqx.data.custom import CustomTask
 from evor_eqx.data.sources import Source
 from evor_eqx.envs.tasks import Task
 from evor_eqx.pipeline import identity, stages
@@ -53,7 +55,7 @@ class Job:
         """The command that does this job. With `seeds`, it does the jobs of this task and method with these seeds."""
         chosen = " ".join(map(str, seeds or [self.seed]))
         task, method = self.names
-        return f"evor suite --tasks {task} --methods {method} --seeds {chosen} {self.options}"
+        return f"evor suite --tasks {quote(task)} --methods {quote(method)} --seeds {chosen} {self.options}"
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -121,6 +123,7 @@ class Job:
             "reward_timing": self.task.reward_timing,
             "ogbench": version("ogbench"),
             "run": self.run(source).name,
+            "own_task": self.task.definition_digest if isinstance(self.task, CustomTask) else "",
         }
         settings, is_late = self.settings()[step], step is None or step in self.train.late_steps
         return [

@@ -11,11 +11,12 @@ from typing import Any
 
 from evor_eqx.config import Config, InferenceConfig, PolicyConfig
 from evor_eqx.critics.flow_targets import TARGETS
-from evor_eqx.critics.registry import critic_names
+from evor_eqx.critics.registry import critic_config, critic_names
 from evor_eqx.envs.tasks import OgbenchTask, Task
 from evor_eqx.errors import UserError
 from evor_eqx.presets import with_critic
 from evor_eqx.system import own_files
+from evor_eqx.system.code_identity import is_own
 
 # The values on EVOR's curves: of N_pi and, for jobs in depth, of either temperature.
 CANDIDATES = (1, 2, 4, 8, 16, 32, 64)
@@ -165,9 +166,14 @@ METHODS = {
 def find_method(name: str) -> Method:
     """A method of the table, or one that has a registered critic or a registered flow target in place of EVOR's.
 
-    Raises UserError for an unknown name.
+    Raises UserError for an unknown name, and for one that could be either.
     """
     if name in METHODS:
+        if (name in TARGETS and is_own(TARGETS[name])) or (name in critic_names() and is_own(critic_config(name))):
+            raise UserError(
+                f"method {name!r}: got a method of the suite and a critic or flow target of yours of this name, "
+                "expected one; register yours under another name"
+            )
         return METHODS[name]
     if name in critic_names():
         return Method(critic=name)

@@ -7,7 +7,7 @@ is sorted and complete at any moment. The same runs give the same file, except f
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from evor_eqx.config import EvaluationConfig
 from evor_eqx.envs.tasks import OgbenchTask, is_task, ogbench_task
 from evor_eqx.errors import UserError
+from evor_eqx.evaluation.statistics import wilson_interval
 from evor_eqx.runs.provenance import data_origins
 from evor_eqx.system.files import replacing
 from evor_eqx.system.locks import lock
@@ -44,6 +45,7 @@ class Case:
     reward_timing: str
     ogbench: str
     run: str
+    own_task: str = ""  # a digest of a task of your own: discount, environment, reference returns; empty for OGBench's
 
     @property
     def environment(self) -> str:
@@ -57,7 +59,7 @@ class Case:
 
     @cached_property
     def _ogbench(self) -> OgbenchTask | None:
-        return ogbench_task(self.task) if is_task(self.task) else None
+        return ogbench_task(self.task) if not self.own_task and is_task(self.task) else None
 
     @property
     def job(self) -> tuple[str, str, int]:
@@ -91,6 +93,7 @@ class Row:
 _CASE: dict[str, Any] = {field.name: field.type for field in fields(Case)}
 _OUTCOME: dict[str, Any] = {field.name: field.type for field in fields(Row) if field.name != "case"}
 _OPTIONAL = {name for name, kind in _OUTCOME.items() if kind == float | None}
+_MAY_BE_EMPTY = {*_OPTIONAL, "own_task"}
 COLUMNS = (*_CASE, *_OUTCOME)
 
 
@@ -116,7 +119,8 @@ def read_results(path: Path, evaluation_seed: int = REPORTED_SEED) -> list[Row]:
         raise UserError(f"no results at {path}: run `evor suite` to make them")
     text = path.read_bytes().decode(errors="replace")  # bytes that are not text fail to parse below, with their line
     reader = csv.DictReader(io.StringIO(text, newline=""), restkey="more", restval="")
-    if set(reader.fieldnames or ()) != set(COLUMNS):
+    given = set(reader.fieldnames or ())
+    if not set(COLUMNS) - _MAY_BE_EMPTY <= given <= set(COLUMNS):  # files from before a column may be without it
         got = ", ".join(reader.fieldnames or ()) or "none"
         raise UserError(f"columns of {path}: got {got}, expected {', '.join(COLUMNS)}; restore the file")
     rows: dict[tuple, Row] = {}
@@ -146,7 +150,8 @@ def put_rows(path: Path, rows: Sequence[Row], evaluation_seed: int = REPORTED_SE
     with lock(path):
         before = read_results(path, evaluation_seed) if path.exists() else []
         others = [row for row in before if row.case.job not in jobs]
-        lines = [{**asdict(row.case), **_outcome(row)} for row in sorted((*others, *rows), key=lambda r: r.case.key)]
+        rows = sorted(_with_known_success((*others, *rows)), key=lambda row: row.case.key)
+        lines = [{**asdict(row.case), **_outcome(row)} for row in rows]
         with replacing(path) as temporary, open(temporary, "w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
             writer.writeheader()
@@ -165,14 +170,27 @@ def datasets_of(rows: Sequence[Row]) -> dict[str, str]:
     return data_origins(dict(zip(names, values, strict=True)) for values in sorted(facts))
 
 
+def _with_known_success(rows: Sequence[Row]) -> list[Row]:
+    """The rows with success 0 where the environment never said anything, if it did so in other rows of the task."""
+    known = {row.case.task for row in rows if row.success is not None}
+
+    def failed(row: Row) -> Row:
+        share, low, high = (round(value, 4) for value in wilson_interval(0, row.case.episodes))
+        return replace(row, success=share, low=low, high=high)
+
+    return [failed(row) if row.success is None and row.case.task in known else row for row in rows]
+
+
 def _outcome(row: Row) -> dict[str, object]:
     return {name: getattr(row, name) for name in _OUTCOME}
 
 
 def _parse(values: dict[str, str]) -> Row:
     """Parse the texts of a row. Raises ValueError if they do not fit the columns."""
-    if "more" in values or any(value == "" for name, value in values.items() if name not in _OPTIONAL):
-        raise ValueError(f"expected {len(COLUMNS)} values, and only outcomes may be empty")
+    if "more" in values or any(value == "" for name, value in values.items() if name not in _MAY_BE_EMPTY):
+        may = ", ".join(name for name in COLUMNS if name in _MAY_BE_EMPTY)
+        raise ValueError(f"expected {len(COLUMNS)} values, of which only {may} may be empty")
+    values = dict.fromkeys(_MAY_BE_EMPTY, "") | values
     outcome: dict[str, Any] = {name: float(text) if (text := values[name]) else None for name in _OPTIONAL}
     outcome |= {name: kind(values[name]) for name, kind in _OUTCOME.items() if name not in _OPTIONAL}
     return Row(Case(**{name: kind(values[name]) for name, kind in _CASE.items()}), **outcome)

@@ -21,6 +21,7 @@ from evor_eqx.presets import preset as named_preset
 from evor_eqx.suite.job import STATIONS, Job
 from evor_eqx.suite.methods import METHODS, find_method, in_order, method_name
 from evor_eqx.suite.results import TUNING_SEED, Case, Row, datasets_of, read_results
+from evor_eqx.suite.tables import mean_return
 from evor_eqx.suite.times import time_left, timed, timing
 from evor_eqx.system import paths
 from evor_eqx.system.progress import duration
@@ -193,9 +194,7 @@ class Suite:
         """A job's success or, where it is unknown, its return."""
         rows = [row for row in self.rows() if row.case.job == job.key and row.case.reported]
         successes = [row.success for row in rows if row.success is not None]
-        return (
-            f"{np.mean(successes):.0%}" if successes else f"return {np.mean([row.ret or np.nan for row in rows]):.1f}"
-        )
+        return f"{np.mean(successes):.0%}" if successes else f"return {mean_return(rows).estimate:.1f}"
 
 
 def _for_more_data(train: TrainConfig) -> TrainConfig:
@@ -210,6 +209,14 @@ def _tasks(names: Sequence[str]) -> dict[Task, str]:
         task = parse_task(name)
         for each in [task] if is_task(name) else all_tasks(task):
             found[each] = each.short_name if isinstance(each, OgbenchTask) else name
+    typed: dict[str, str] = {}
+    for task, name in found.items():
+        if task.name in typed:
+            raise UserError(
+                f"tasks: got two tasks of the name {task.name}, {typed[task.name]} and {name}, expected names of their "
+                "own, because results are named by them; rename one of them"
+            )
+        typed[task.name] = name
     return found
 
 

@@ -1,16 +1,19 @@
 """FILE:NAME: something of your own from a Python file, for the command line and for names of tasks.
 
-A file is executed once in a process, under its own name as a module, so that what it registers counts. Its folder joins
-the places that imports are looked up in, as for a script. Worker processes need not find the file: what it defines
-travels to them by value.
+A file is executed under its own name as a module, so that what it registers counts: once in a process, and again after
+it was changed. Its folder joins the places that imports are looked up in, as for a script. Worker processes need not
+find the file: what it defines travels to them by value. What it imports from its folder they import by its name, so no
+two files may mean different neighbours by one name.
 """
 
+import ast
 import contextlib
 import importlib.util
 import re
 import sys
 import traceback
 from collections.abc import Iterator
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -22,6 +25,8 @@ from evor_eqx.system.library_code import is_library_file
 Kind = TypeVar("Kind")
 _SPELLING = re.compile(r".+\.py(:.*)?", re.DOTALL)
 _results: WeakKeyDictionary[ModuleType, dict[str, Any]] = WeakKeyDictionary()  # of functions, which may record data
+_executed: dict[str, bytes] = {}  # what each file contained when it was executed, by the module's name
+_neighbours: dict[str, Path] = {}  # modules in the folders of executed files that these import, by name
 
 
 def is_own(name: str) -> bool:
@@ -69,27 +74,35 @@ def load(name: str, kind: type[Kind], what: str) -> Kind:
 
 
 def execute(file: Path) -> ModuleType:
-    """Execute a Python file as a module of its own name, once in a process. Raises UserError as `load` does."""
+    """Execute a Python file as a module of its own name, unless it was. Raises UserError as `load` does."""
     path = _path_of(file)
-    name = re.sub(r"\W", "_", path.stem)
-    for known in (sys.modules.get(name), sys.modules.get("__main__")):  # also the script that runs
-        if known is not None and getattr(known, "__file__", None) and Path(str(known.__file__)).resolve() == path:
+    name, content = re.sub(r"\W", "_", path.stem), path.read_bytes()
+    for place in ("__main__", name):  # also the script that runs
+        known = sys.modules.get(place)
+        if known is None or Path(str(getattr(known, "__file__", None))).resolve() != path:
+            continue
+        if _executed.get(place, content) == content:
             return known
+        del sys.modules[place]
     if name in sys.modules or _found_elsewhere(name, path):
         raise UserError(f"{file}: there is another module {name!r}, expected a name of its own; rename the file")
+    neighbours = _with_neighbours(file, path)
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    sys.path.insert(0, str(path.parent))
+    sys.modules[name], _executed[name] = module, content
+    places = list(sys.path)
+    if str(path.parent) not in places:
+        sys.path.insert(0, str(path.parent))
     try:
         with _errors_told(str(file)):
-            spec.loader.exec_module(module)
+            exec(compile(content, path, "exec"), vars(module))  # not by its loader, which may find an older version
     except BaseException:
-        sys.modules.pop(name, None)
-        with contextlib.suppress(ValueError):  # the file may have removed it
-            sys.path.remove(str(path.parent))
+        for known in (sys.modules, _executed):
+            known.pop(name, None)
+        sys.path[:] = places
         raise
+    _neighbours.update(neighbours)
     _travels_by_value(module)
     return module
 
@@ -119,6 +132,48 @@ def _errors_told(name: str) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:
         raise _failed(name, error) from error
+
+
+def _with_neighbours(file: Path, path: Path) -> dict[str, Path]:
+    """All known neighbours, and those that a file and its neighbours import.
+
+    Raises UserError where an import, here or in a worker process, would find another module of the name.
+    """
+    found, left = dict(_neighbours), [path]
+    while left:
+        for name, neighbour in _imported_neighbours(left.pop()):
+            if name not in found:
+                found[name] = neighbour
+                left.append(neighbour)
+            elif found[name] != neighbour:
+                raise _two_of_one_name(file, neighbour, found[name])
+    for name, neighbour in found.items():
+        spec = PathFinder.find_spec(name, [str(path.parent), *sys.path])
+        if spec is not None and spec.origin is not None and Path(spec.origin).resolve() != neighbour:
+            raise _two_of_one_name(file, Path(spec.origin), neighbour)
+    return found
+
+
+def _two_of_one_name(file: Path, one: Path, other: Path) -> UserError:
+    return UserError(
+        f"{file}: got {one} and {other}, which have one name for imports, expected one module of a name in a process; "
+        "rename one of them"
+    )
+
+
+def _imported_neighbours(path: Path) -> Iterator[tuple[str, Path]]:
+    """The modules in a file's folder that its code imports: names and files."""
+    try:
+        nodes = list(ast.walk(ast.parse(path.read_bytes())))
+    except (SyntaxError, ValueError, OSError):  # executing it tells what is wrong
+        return
+    named = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    named += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level]
+    for name in sorted({each.partition(".")[0] for each in named}):
+        for neighbour in (path.parent / f"{name}.py", path.parent / name / "__init__.py"):
+            if neighbour.is_file():
+                yield name, neighbour
+                break
 
 
 def _found_elsewhere(name: str, path: Path) -> bool:

@@ -20,6 +20,7 @@ from evor_eqx.data.loading import load_arrays
 from evor_eqx.data.sources import by_fingerprint
 from evor_eqx.envs.tasks import Task, parse_task
 from evor_eqx.errors import UserError
+from evor_eqx.evaluation.fitting import check_fits
 from evor_eqx.pipeline.stages import ensure_agent
 from evor_eqx.runs.run import environment
 from evor_eqx.system.files import replacing
@@ -61,12 +62,7 @@ class Exhibit:
             arrays = _held_out(agent, task)
         dataset, thin = OfflineDataset.from_compact(arrays), arrays if "state_rows" in arrays else _thinned(arrays)
         name = name or str(agent.facts.get("run", task.short_name))
-        got, expected = (agent.obs_size, agent.act_size), (dataset.obs.shape[1], dataset.act.shape[1])
-        if got != expected:
-            raise UserError(
-                f"{name}: got an agent for observations and actions of sizes {got}, expected {expected}, those of its "
-                f"data; choose an agent of {task.dataset}"
-            )
+        check_fits(agent, task, dataset.obs.shape[1], dataset.act.shape[1])
         states = States(thin["state_rows"], {key: thin[key] for key in _PHYSICS if key in thin})
         return cls(name, agent, task, dataset, states)
 

@@ -250,6 +250,14 @@ def empty(weight, num):
     return ReturnDistribution(jnp.zeros(0), jnp.zeros(0))
 
 
+def nowhere(weight, num):
+    return ReturnDistribution.of_equal_weights(jnp.full(num, weight / 0))
+
+
+def weighted(*weights):
+    return lambda weight, num: ReturnDistribution(jnp.zeros(len(weights)), jnp.array(weights))
+
+
 CRITICS = [
     case("makes nothing", lambda inputs: None, "make", "NoneType", "AbstractCritic"),
     case("makes a network", lambda inputs: eqx.nn.Linear(2, 2, key=KEY), "make", "Linear", "AbstractCritic"),
@@ -266,6 +274,10 @@ CRITICS = [
     case("scalars", with_distribution(lambda w, num: ReturnDistribution(w, w)), "distribution", "()", "[atoms]"),
     case("weights of another length", with_distribution(ragged), "distribution", "weights", "[atoms]"),
     case("a matrix", with_distribution(matrix), "distribution", ", 1)", "[atoms]"),
+    case("weights of one each", with_distribution(weighted(1.0, 1.0, 1.0)), "distribution", "the sum 3", "the sum 1"),
+    case("a negative weight", with_distribution(weighted(1.5, -0.5)), "distribution", "from -0.5", "at least 0"),
+    case("a weight that is nan", with_distribution(weighted(jnp.nan, 1.0)), "distribution", "nan", "the sum 1"),
+    case("atoms that are nan", with_distribution(nowhere), "distribution", "atoms nan", "finite returns"),
     case("no atoms", with_distribution(empty), "distribution", "(0,)", "[atoms]"),
 ]
 

@@ -186,6 +186,11 @@ def holding(lock):
     return lambda: lock and Walk()
 
 
+def one_and_the_same():
+    env = Walk()
+    return lambda: gymnasium.wrappers.TimeLimit(env, 9)
+
+
 def wants_a_level(level):
     return Walk()
 
@@ -216,6 +221,7 @@ ENVS = [
     case("resets without seed", ResetsWithoutSeed, "reset", "of mine", "TypeError", "seed"),
     case("resets to an array", ResetsToAnArray, "reset", "of mine", "got", "mend"),
     case("holds a lock", holding(threading.Lock()), "make_env of mine", "worker processes", "lock", "inside of it"),
+    case("the same one at each call", one_and_the_same(), "make_env of mine", "same environment twice", "inside"),
     case("has no source", eval("lambda: Walk()"), "make_env of mine", "no source code", "version='1'"),
 ]
 

@@ -15,8 +15,9 @@ import pytest
 from agent.examples import agent_of
 
 from evor_eqx.config import InferenceConfig
+from evor_eqx.envs.chunks import ChunkEnv
 from evor_eqx.envs.tasks import parse_task
-from evor_eqx.envs.vector import ChunkEnv, open_envs
+from evor_eqx.envs.vector import open_envs
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.episodes import Episode
 from evor_eqx.evaluation.rollout import Acts, decision_keys, rollout, run_episodes
@@ -185,7 +186,7 @@ def test_a_chunk_ends_with_the_episode_and_an_ended_environment_is_not_stepped()
 @pytest.mark.filterwarnings("ignore:.*ERROR:UserWarning")  # gymnasium prints the worker's traceback as warnings
 def test_an_error_in_an_environment_reaches_the_caller_and_leaves_no_process():
     before = set(multiprocessing.active_children())
-    with pytest.raises(ArithmeticError, match="on purpose"):
+    with pytest.raises(UserError, match="on purpose"):
         rollout(Broken, NoisyAgent(), [inference()], [0], horizon=HORIZON, num_envs=2)
     assert set(multiprocessing.active_children()) <= before
 

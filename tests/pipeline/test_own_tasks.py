@@ -1,9 +1,13 @@
 """Own data, environments, targets and rules through the whole pipeline: units, success, identity, worker processes."""
 
+import functools
 import linecache
 import shutil
+import sys
 from dataclasses import replace
 
+import equinox as eqx
+import gymnasium
 import jax
 import numpy as np
 import own
@@ -11,11 +15,12 @@ import pytest
 import tiny
 
 import evor_eqx as evor
+from evor_eqx.config import EvaluationConfig
 from evor_eqx.critics import flow_targets
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.recording import record
 from evor_eqx.pipeline import evaluation, identity, loading, stages
-from evor_eqx.pipeline.evaluation import results_path
+from evor_eqx.pipeline.evaluation import Evaluator, results_path
 from evor_eqx.runs.run import Run, all_runs
 
 pytestmark = pytest.mark.slow
@@ -103,6 +108,89 @@ def test_episodes_are_kept_by_environment_discount_and_rule_and_asked_for_only_o
     assert evor.evaluate(with_rule, task, num_episodes=2, num_envs=2) == first
     with pytest.raises(TypeError):  # it would have to run them
         evor.evaluate(agent.replace(selection=best), task, num_episodes=2, num_envs=2)
+
+
+ENV_CELL = """
+import own
+
+SCALE = 1.0
+
+class OfACell(own.Line):
+    def step(self, action):
+        obs, reward, *rest = super().step(action)
+        return obs, SCALE * reward, *rest
+
+def make():
+    return OfACell()
+"""
+
+
+def test_an_environment_that_was_edited_runs_new_episodes(agent):
+    """The task is made once, and its environment's number and class change after that: in workers they count."""
+    import __main__
+
+    def returns():
+        return evor.evaluate(agent, task, num_episodes=1, num_envs=1).returns.estimate
+
+    run_cell(ENV_CELL, 20)
+    task = line_task(make_env=__main__.make)
+    first = returns()
+    __main__.SCALE = 2.0
+    assert returns() == pytest.approx(2 * first)
+    run_cell(ENV_CELL.replace("SCALE * reward", "3 * reward"), 21)
+    task = line_task(make_env=__main__.make)
+    assert returns() == pytest.approx(3 * first)
+    __main__.SCALE = 1.0
+    run_cell(ENV_CELL, 22)
+    task = line_task(make_env=__main__.make)
+    assert returns() == first and replace(task, make_env=own.line).env_identity != task.env_identity
+
+
+def test_the_class_of_an_environment_counts_where_make_env_only_names_it(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def identity_of(code):
+        (tmp_path / "own_registered.py").write_text(f"import own\nclass Mine(own.Line):\n    {code}")
+        sys.modules.pop("own_registered", None)
+        gymnasium.register("OwnRegistered-v0", "own_registered:Mine")
+        try:
+            return line_task(make_env=functools.partial(gymnasium.make, "OwnRegistered-v0")).env_identity
+        finally:
+            del gymnasium.registry["OwnRegistered-v0"]
+
+    assert identity_of("speed = 1") != identity_of("speed = 10")
+
+
+def test_an_agent_with_other_models_does_not_get_the_episodes_of_its_run(agent, task):
+    def path(changed):
+        evor.evaluate(changed, task, num_episodes=1, num_envs=1)
+        return {file for run in all_runs() for file in (run.path / "results").glob("*")}
+
+    kept = path(agent)
+    models = jax.tree.map(
+        lambda leaf: leaf + 0.01 if eqx.is_inexact_array(leaf) else leaf, (agent.policy, agent.critic)
+    )
+    for changes in ({"policy": models[0]}, {"critic": models[1]}, {"critic": None}):
+        changed = replace(agent, **changes)
+        with Evaluator(task, EvaluationConfig(1, 10_000, 1), 3) as evaluator:
+            (expected,) = evaluator.evaluate(changed, [changed.inference])
+        assert evor.evaluate(changed, task, num_episodes=1, num_envs=1) == expected and path(changed) == kept
+    (of_base,) = path(agent.base_policy_agent()) - kept
+    assert of_base.parents[1].name == agent.facts["policy_run"].rpartition("/")[2]
+
+
+def test_an_agent_of_another_task_is_refused_by_its_sizes_and_its_bounds(agent, task, module_home):
+    train, validation = (replace(each, act=np.clip(each.act, (-1, 0), (1, 0.2))) for each in own.datasets())
+    narrow = evor.custom_task("narrow", train, validation, make_env=own.line, gamma=0.9, bounds=((-1, 0), (1, 0.25)))
+    for ask in (
+        lambda: evor.evaluate(agent, narrow, num_episodes=1, num_envs=1),
+        lambda: evor.evaluate_offline(agent, narrow, CONFIG),
+        lambda: evor.explore(agent, narrow),
+    ):
+        with pytest.raises(UserError, match=r"agent (was made )?for (narrow|line)"):
+            ask()
+    with pytest.raises(UserError, match=r"observations of size 2 and actions of size 2, expected sizes 28 and 5"):
+        evor.evaluate(agent, evor.parse_task("cube-single-play-task2"), num_episodes=1, num_envs=1)
 
 
 def test_an_agent_comes_back_with_its_bounds_and_its_rule(agent, tmp_path):
@@ -209,11 +297,13 @@ def test_a_critic_that_was_made_by_other_code_is_not_handed_out(task, tmp_path):
     try:
         run_cell(CELL, 5)
         config = replace(CONFIG, critic=replace(CONFIG.critic, target="from_a_cell"))
-        folder = stages.ensure_agent(task, config).save(tmp_path / "mine")
+        agent = stages.ensure_agent(task, config)
+        folder = agent.save(tmp_path / "mine")
         assert evor.load_agent(folder).critic_config == config.critic
         run_cell(CELL.replace("GAIN = 1.0", "GAIN = 0.5"), 6)
-        with pytest.raises(UserError, match="made by other code of from_a_cell"):
-            evor.load_agent(folder)
+        for ask in (lambda: evor.load_agent(folder), lambda: evor.evaluate(agent, task, num_episodes=1, num_envs=1)):
+            with pytest.raises(UserError, match="made by other code of from_a_cell"):
+                ask()
         del flow_targets.TARGETS["from_a_cell"]
         with pytest.raises(UserError, match="run the code that registers it first"):
             evor.load_agent(folder)

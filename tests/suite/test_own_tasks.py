@@ -1,11 +1,15 @@
 """A file with a task and a flow target of one's own, in every command: train, evaluate, suite, runs, data, study."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from suite.test_results import make_row
 
 from evor_eqx.cli.main import main
+from evor_eqx.critics import flow_targets
+from evor_eqx.errors import UserError
 from evor_eqx.suite import curves, tables
 from evor_eqx.suite.runner import Suite
 from evor_eqx.suite.workflow import read_study
@@ -116,3 +120,35 @@ def test_what_a_file_does_not_have_is_one_line_on_the_command_line(mine, capsys,
     assert main([argument.format(mine=mine) for argument in arguments]) == 2
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1
+
+
+def test_an_edited_environment_or_other_reference_returns_make_a_job_due_again(done, mine):
+    """The task of a file that was edited is another one; its results of before do not count for it."""
+    before = {row.case.own_task for row in done.rows()}
+    assert len(before) == 1 and "" not in before
+    for edit in (("-60.0", "-70.0"), ("make_env=own.line", "make_env=lambda: own.Line(21)")):
+        mine.write_text(MINE.replace(*edit))
+        suite = Suite.of([f"{mine}:line"], ["base", "half"], preset="smoke")
+        assert len(suite.left()) == 2
+    mine.write_text(MINE)
+    assert Suite.of([f"{mine}:line"], ["base", "half"], preset="smoke").left() == []
+
+
+def test_two_tasks_of_one_name_are_refused(mine, tmp_path):
+    other = tmp_path / "another_of_the_suite.py"
+    other.write_text(MINE.replace('"half"', '"half_again"').replace("gamma=0.9", "gamma=0.8"))
+    with pytest.raises(UserError, match=r"two tasks of the name line, .*:line and .*:line, .*rename one"):
+        Suite.of([f"{mine}:line", f"{other}:line"], ["base"], preset="smoke")
+
+
+@pytest.mark.parametrize("name", ["evor", "qc5"])
+def test_an_own_target_of_the_name_of_a_method_is_refused(name, monkeypatch):
+    monkeypatch.setitem(flow_targets.TARGETS, name, lambda step, z_0, t, *, key: (z_0, z_0))
+    with pytest.raises(UserError, match=f"method '{name}': got a method of the suite and .*another name"):
+        Suite.of(["cube-single-play-task2"], [name], preset="smoke")
+
+
+def test_an_own_task_may_be_called_like_one_of_ogbench_and_like_a_file():
+    for name in ("reach-task1", "swing.py"):
+        case = replace(make_row(name).case, dataset_origin="own", own_task="1a2b3c")
+        assert (case.environment, case.dataset) == (name, name)

@@ -1,5 +1,6 @@
 """The file of results: a round trip, rows put in the place of a job's earlier ones, and damage that is named."""
 
+import csv
 from dataclasses import replace
 
 import pytest
@@ -55,8 +56,8 @@ def test_rows_of_tuning_episodes_never_enter_a_record_of_reported_ones(tmp_path)
         (lambda text: text.replace("0.5,0.4", "half,0.4"), "line 2 .*'half'"),
         (lambda text: text.replace("0.5,0.4", "1.5,0.4"), "line 2 .*success is 1.5 with interval 0.4 to 0.6"),
         (lambda text: text.replace(",10000,", ",1e4,"), "line 2 .*'1e4'"),
-        (lambda text: text.replace("generated,", ""), "line 2 .*expected 25 values"),
-        (lambda text: text.rstrip("\n") + ",more\n", "line 2 .*expected 25 values"),
+        (lambda text: text.replace("generated,", ""), "line 2 .*expected 26 values"),
+        (lambda text: text.rstrip("\n") + ",more\n", "line 2 .*expected 26 values"),
         (lambda text: text.replace(",50,", ",0,"), "line 2 .*episodes is 0"),
         (lambda text: text + text.splitlines()[1] + "\n", "line 3 .*those of an earlier line"),
     ],
@@ -85,5 +86,28 @@ def test_what_data_rows_are_of_is_said_by_dataset_all_of_it():
 
 def test_the_columns_are_those_of_a_row():
     row = make_row()
-    assert len(COLUMNS) == 25 and set(COLUMNS) == (vars(row.case).keys() | vars(row).keys()) - {"case"}
+    assert len(COLUMNS) == 26 and set(COLUMNS) == (vars(row.case).keys() | vars(row).keys()) - {"case"}
     assert replace(row, case=replace(row.case, step=1)).case.key != row.case.key
+
+
+def test_success_that_no_episode_spoke_of_is_none_only_if_no_row_of_the_task_knows_it(tmp_path):
+    """Environments may say only that there was a success; where they never did, all episodes failed."""
+    path = tmp_path / "suite.csv"
+    unknown = {"success": None, "low": None, "high": None, "ret": -1.0, "ret_low": -2.0, "ret_high": 0.0}
+    failed, other = (replace(make_row(method="base", task=name), **unknown) for name in ("maze-task1", "other-task1"))
+    for rows in ([failed, other], [make_row("maze-task1", success=0.5)]):
+        put_rows(path, rows)
+    found = {(row.case.task, row.case.method): row for row in read_results(path)}
+    base = found["maze-task1", "base"]
+    assert base.success == base.low == 0 and 0.05 < base.high < 0.1 and base.ret == -1
+    assert found["other-task1", "base"].success is None
+
+
+def test_a_file_from_before_a_column_is_read(tmp_path):
+    path = tmp_path / "suite.csv"
+    put_rows(path, [make_row()])
+    with open(path, newline="") as file:
+        header, values = csv.reader(file)
+    kept = [place for place, name in enumerate(header) if name not in ("own_task", "ret", "ret_low", "score")]
+    path.write_text("\n".join(",".join(line[place] for place in kept) for line in (header, values)))
+    assert read_results(path) == [make_row()]

@@ -9,6 +9,7 @@ import cloudpickle
 import pytest
 
 from evor_eqx.errors import UserError
+from evor_eqx.system import own_files
 from evor_eqx.system.own_files import execute, is_own, load, split
 
 
@@ -16,6 +17,7 @@ from evor_eqx.system.own_files import execute, is_own, load, split
 def folder(tmp_path, monkeypatch):
     """A folder for files of the user's; their modules are forgotten after the test."""
     monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(own_files, "_neighbours", {})
     monkeypatch.chdir(tmp_path)
     before = set(sys.modules)
     yield tmp_path
@@ -163,3 +165,34 @@ def test_a_script_that_names_itself_is_not_executed_again(folder):
     file = written(folder, SCRIPT)
     done = subprocess.run([sys.executable, file], capture_output=True, text=True)
     assert done.stdout == "executed\n3\n", done.stderr
+
+
+def test_a_file_that_was_changed_is_executed_again(folder):
+    file = written(folder, "def number(): return 3")
+    assert load(f"{file}:number", int, "number") == 3
+    written(folder, "def number(): return 4")
+    assert load(f"{file}:number", int, "number") == 4
+
+
+def test_two_neighbours_of_one_name_are_refused_wherever_an_import_would_find_the_other(folder):
+    """In this process Python would hand out the first one, in a worker process the first one on its path."""
+    one = written(folder / "one", "import own_helper", "own_one.py")
+    two = written(folder / "two", "def late(): import own_helper", "own_two.py")
+    three = written(folder / "three", "", "own_three.py")
+    for each in (one, two, three):
+        written(each.parent, f"NAME = {str(each)!r}", "own_helper.py")
+    assert str(one) == execute(one).own_helper.NAME
+    for other in (two, three):
+        with pytest.raises(UserError, match=r"own_helper.py and .*own_helper.py, which have one name.*rename one"):
+            execute(other)
+
+
+def test_neighbours_of_neighbours_count_and_a_folder_of_two_files_may_share_its_neighbours(folder):
+    files = [written(folder / "one", "import own_between", name) for name in ("own_first.py", "own_second.py")]
+    written(folder / "one", "import own_last", "own_between.py")
+    written(folder / "one", "", "own_last.py")
+    assert all(map(execute, files))
+    other = written(folder / "other", "import own_last", "own_other.py")
+    written(folder / "other", "", "own_last.py")
+    with pytest.raises(UserError, match=r"own_last.py and .*own_last.py"):
+        execute(other)
