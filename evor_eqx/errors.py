@@ -5,6 +5,7 @@ The command line prints its message on one line and leaves with exit code 2; eve
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 
 class UserError(ValueError):
@@ -27,3 +28,18 @@ def told(what: str, expected: str = "it to run", remedy: str = "mend it") -> Ite
     except Exception as error:
         said = str(error).partition("\n")[0]
         raise UserError(f"{what}: got {type(error).__name__} ({said}), expected {expected}; {remedy}") from error
+
+
+_KINDS = {  # where an argument of a class comes from
+    "Agent": "fit(task, config) and load_agent(name) give one",
+    "Config": "preset('laptop') gives one",
+    "Task": "parse_task('cube-single-play-task2') and custom_task give one",
+}
+
+
+def check_kinds(**arguments: tuple[Any, type]) -> None:
+    """Raise UserError for arguments, by name, that are not of the class beside them."""
+    for name, (given, kind) in arguments.items():
+        if not isinstance(given, kind):
+            got = repr(given) if isinstance(given, str | int | float) or given is None else type(given).__name__
+            raise UserError(f"{name}: got {got}, expected {kind.__name__}; {_KINDS[kind.__name__]}")

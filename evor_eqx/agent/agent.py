@@ -142,7 +142,7 @@ class Agent:
         """
         from evor_eqx.agent.saving import save_agent  # which needs this module
 
-        return save_agent(self, Path(folder))
+        return save_agent(self, Path(folder).expanduser())
 
     @cached_property
     def _numbers(self) -> Numbers:

@@ -19,13 +19,20 @@ from evor_eqx.types import AnyArray
 
 
 class Decision(NamedTuple):
-    """One decision with all that led to it; a batch of decisions has a leading axis everywhere."""
+    """One decision with all that led to it; a batch of decisions has a leading axis everywhere.
 
-    candidates: Float[AnyArray, "*b cand chunk"]  # h actions each, flattened
-    distribution: ReturnDistribution  # one for each candidate: atoms and weights are [*b, cand, atoms]
-    value: Float[AnyArray, "*b cand"]  # Q*, in units of return
-    weights: Float[AnyArray, "*b cand"]  # selection probabilities
-    index: Int[AnyArray, "*b"]  # the candidate that was picked
+    - `candidates`: the chunks that were drawn from the base policy, h actions each, flattened.
+    - `distribution`: the return distribution of each candidate; `atoms` and `weights` are [*b, cand, atoms].
+    - `value`: the soft value Q* of each candidate, in units of return.
+    - `weights`: the probability of each candidate to be picked.
+    - `index`: the candidate that was picked.
+    """
+
+    candidates: Float[AnyArray, "*b cand chunk"]
+    distribution: ReturnDistribution
+    value: Float[AnyArray, "*b cand"]
+    weights: Float[AnyArray, "*b cand"]
+    index: Int[AnyArray, "*b"]
 
 
 class Numbers(eqx.Module):
@@ -138,7 +145,11 @@ def act_base_batch(
 
 
 def _batched(obs: Float[Array, "*b obs"], key: Key[Array, "*keys"]) -> tuple[Array, Array]:
-    """Observations with a batch axis, and a key for each."""
+    """Observations with a batch axis, and a key for each. Raises UserError for something else than a random key."""
+    is_key = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    if not is_key or key.shape not in ((), obs.shape[:-1]):
+        got = f"keys of shape {key.shape}" if is_key else f"{type(key).__name__} {key}"
+        raise UserError(f"key: got {got}, expected one random key, such as jax.random.key(0), or one per observation")
     if obs.ndim == 1:
         return obs[None], key[None]
     return obs, key if key.ndim else jax.random.split(key, len(obs))

@@ -109,7 +109,7 @@ def load_agent(name: str | Path, *, selection: SelectionRule | None = None) -> A
 
 def find_agent(name: str | Path) -> Path:
     """The folder of a saved agent, as `load_agent` looks for it. Raises UserError if there is none."""
-    places = [Path(name), paths.agents_dir() / name]
+    places = [Path(name).expanduser(), paths.agents_dir() / name]
     places += [paths.shipped_dir() / each for each in (str(name), f"{name}-v0")]
     for folder in places:
         if (folder / RECORD).is_file():
@@ -175,7 +175,7 @@ def _rule(record: dict[str, str] | None, given: SelectionRule | None) -> Selecti
     if given is not None:
         check_rule(given)
     got = None if given is None else _rule_record(given)
-    if record is not None and record != got:
+    if record is not None and (got is None or record["code"] != got["code"]):
         said = "none" if got is None else f"{got['name']} with code {got['code']}"
         raise UserError(
             f"this agent was saved with the selection rule {record['name']} with code {record['code']}: got {said}; "

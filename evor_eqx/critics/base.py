@@ -44,7 +44,13 @@ class ReturnScale(eqx.Module):
         return shift + scale * unit
 
     def backup(self, example: Batch, z: Float[Array, "*z"]) -> Float[Array, "*z"]:
-        """r + gamma m z, the Bellman backup of returns z from the next state on, in model units."""
+        """The Bellman backup r + gamma m z, in model units.
+
+        **Arguments:**
+
+        - `example`: one window: r is its sum of discounted rewards, gamma its discount after n steps, m its mask.
+        - `z`: the return from the next state on, in units of return.
+        """
         return self.to_unit(example.reward + example.discount * example.mask * z)
 
 

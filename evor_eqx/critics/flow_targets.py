@@ -30,13 +30,20 @@ PathPoint = tuple[ReturnState, ReturnState]  # (z_t, velocity to regress on)
 
 
 class BellmanStep(NamedTuple):
-    """What a target may use of one transition; all returns are in the units of the flow."""
+    """What a target may use of one transition. All returns are in the units of the flow, of shape [1].
 
-    velocity: Callable[[ReturnState, Float[Array, ""]], ReturnState]  # the target field at (next_obs, next_chunk)
-    transport: Callable[..., ReturnState]  # its flow from t = 0 to t = 1, or to the time given
-    backup: Callable[[ReturnState], ReturnState]  # z -> r + gamma m z
-    mc_return: ReturnState  # the recorded return
-    control_variate: float  # lambda of `coupled`, in [0, 1]
+    - `velocity(z, t)`: the target network's velocity at the next observation and the next chunk.
+    - `transport(z_0)`, `transport(z_0, t)`: the flow of that velocity from time 0 to time 1, or to t.
+    - `backup(z)`: r + gamma m z, the Bellman backup of a return z of the next state; m is 0 where the task ended.
+    - `mc_return`: the recorded discounted return.
+    - `control_variate`: lambda of the target `coupled`, in [0, 1].
+    """
+
+    velocity: Callable[[ReturnState, Float[Array, ""]], ReturnState]
+    transport: Callable[..., ReturnState]
+    backup: Callable[[ReturnState], ReturnState]
+    mc_return: ReturnState
+    control_variate: float
 
 
 FlowTarget = Callable[..., PathPoint]

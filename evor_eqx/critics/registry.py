@@ -61,6 +61,11 @@ def register_critic(name: str, *, version: str | None = None) -> Callable[[Class
                 f"critic {name!r}: there is one of this name already, in the package, expected a new name; choose "
                 "another name"
             )
+        if vars(cls).get("kind", name) != name:
+            raise UserError(
+                f"critic {name!r}: got {cls.__name__}, which is registered as {cls.kind!r}, expected one name for a "
+                "class; register a subclass"
+            )
         check_name("critic", name, cls, _classes.get(name))
         cls.kind = name
         _classes[name] = versioned(cls, version)
@@ -79,5 +84,8 @@ def critic_config(name: str) -> type[CriticConfig]:
     if name not in _classes and name in _BUILT_IN:
         importlib.import_module(f"evor_eqx.critics.{_BUILT_IN[name]}")
     if name not in _classes:
-        raise UserError(f"unknown critic {name!r}: expected one of {', '.join(critic_names())}; register it first")
+        raise UserError(
+            f"unknown critic {name!r}: expected one of {', '.join(critic_names())}; register it first. If it is a flow "
+            "target, give it as critic.target"
+        )
     return _classes[name]

@@ -140,6 +140,11 @@ def _ends(values: Mapping[str, np.ndarray]) -> tuple[Bool[np.ndarray, " n"], Flo
     """Whether each step is the last of its episode, and its mask, which is 0 where the task ended."""
     terminals = values.get("terminals", np.zeros(len(values["rewards"]), np.float32))
     if "timeouts" in values:
+        if terminals.any() and (terminals == values["timeouts"]).all():
+            raise UserError(
+                "ends of episodes: got terminals and timeouts that are the same in every row, expected terminals 1 "
+                "only where the task ended, because a time limit is not the end of the task; set them apart"
+            )
         ends, masks, flags = (terminals > 0) | (values["timeouts"] > 0), 1.0 - terminals, "terminals or timeouts"
     else:
         ends, masks, flags = terminals > 0, values["masks"], "terminals"

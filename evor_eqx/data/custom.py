@@ -86,7 +86,7 @@ class CustomTask(Task):
         ends = "by the range of the data, because the bounds have no end" if self.scaled_by_data else "by their bounds"
         facts = {
             "discount": f"{self.gamma:g} per step",
-            "actions": f"scaled to [-1, 1] {ends}",
+            "actions for models": f"scaled to [-1, 1] {ends}",
             "environment": "yes"
             if self.has_env
             else "none: the task can be trained and evaluated offline, but not rolled out",

@@ -60,9 +60,11 @@ def _facts_of(dataset: OfflineDataset) -> dict[str, str]:
         "ended by the task": f"{ended.sum():,}; {(~ended).sum():,} were cut",
         "size of an observation": f"{dataset.obs.shape[1]}",
         "size of an action": f"{dataset.act.shape[1]}",
-        "actions": _range(dataset.act),
-        "rewards": _range(dataset.reward[dataset.transitions]),
-        "return of an episode": "quartiles " + ", ".join(f"{value:.4g}" for value in quartiles),
+        "actions": _ranges(dataset.act),
+        "rewards": _ranges(dataset.reward[dataset.transitions, None]),
+        "return of an episode, undiscounted": "{:.4g} to {:.4g}, quartiles {:.4g}, {:.4g}, {:.4g}".format(
+            *(quartiles[place] for place in (0, 4, 1, 2, 3))
+        ),
     }
 
 
@@ -70,5 +72,7 @@ def _starts(dataset: OfflineDataset) -> np.ndarray:
     return np.arange(len(dataset.obs)) < dataset.last_row
 
 
-def _range(values: np.ndarray) -> str:
-    return f"{values.min():.4g} to {values.max():.4g}"
+def _ranges(values: np.ndarray) -> str:
+    """The range of each coordinate, or of all together if there are more than four."""
+    values = values if values.shape[1] <= 4 else values.reshape(-1, 1)
+    return ", ".join(f"{low:.4g} to {high:.4g}" for low, high in zip(values.min(0), values.max(0), strict=True))

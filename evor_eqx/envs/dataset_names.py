@@ -54,7 +54,8 @@ def dataset_name(name: str) -> str:
     close = difflib.get_close_matches(full, DATASETS, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}?" if close else "pointmaze-medium-navigate and cube-single-play are some"
     raise UserError(
-        f"unknown dataset {name!r}; {hint} (known: {len(DATASETS)} datasets, evor_eqx.envs.dataset_names.DATASETS)"
+        f"unknown dataset {name!r}: expected one of OGBench's {len(DATASETS)} (evor_eqx.envs.dataset_names.DATASETS), "
+        f"or FILE.py:NAME for a task of your own; {hint}"
     )
 
 

@@ -57,7 +57,7 @@ class Task:
 
     @property
     def environment(self) -> str:
-        """What the task's results are grouped by."""
+        """The name of the group that results of several tasks are averaged in; here the task's own."""
         return self.name
 
     @property
@@ -77,7 +77,7 @@ class Task:
 
     @property
     def num_conditions(self) -> int:
-        """The conditions of the goal that a reward counts; 1 for a task that is not OGBench's."""
+        """How many conditions the goal has, if the reward is minus the number that are not met; else 1."""
         return 1
 
 
@@ -171,7 +171,14 @@ def parse_task(name: str, reward_timing: str = "pre") -> Task:
 
     **Raises:** UserError for an unknown dataset, a task outside 1 to 5, a wrong timing, or a file without such a task.
     """
-    return own_files.load(name, Task, "task") if own_files.is_own(name) else ogbench_task(name, reward_timing)
+    if not own_files.is_own(name):
+        return ogbench_task(name, reward_timing)
+    if reward_timing != "pre":
+        raise UserError(
+            f"reward_timing is {reward_timing!r}: expected none for {name}, because a task of your own has the rewards "
+            "of its environment; leave it out"
+        )
+    return own_files.load(name, Task, "task")
 
 
 def ogbench_task(name: str, reward_timing: str = "pre") -> OgbenchTask:

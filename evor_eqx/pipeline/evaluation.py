@@ -19,6 +19,7 @@ from evor_eqx.config import EvaluationConfig, InferenceConfig
 from evor_eqx.data.custom import CustomTask
 from evor_eqx.envs.tasks import OgbenchTask, Task
 from evor_eqx.envs.vector import ParallelEnvs, open_envs
+from evor_eqx.errors import check_kinds
 from evor_eqx.evaluation.episodes import Episode
 from evor_eqx.evaluation.fitting import check_fits
 from evor_eqx.evaluation.rollout import counts_of, run_episodes
@@ -94,6 +95,7 @@ def evaluate(agent: Agent, task: Task, *, num_episodes: int = 50, seed: int = 10
 
     UserError if the agent's observations or actions are not those of the task.
     """
+    check_kinds(agent=(agent, Agent), task=(task, Task))
     return evaluate_settings(agent, task, EvaluationConfig(num_episodes, seed, num_envs), [agent.inference])[0]
 
 

@@ -8,6 +8,7 @@ from evor_eqx.agent.agent import Agent
 from evor_eqx.config import Config
 from evor_eqx.critics.base import AbstractCritic
 from evor_eqx.envs.tasks import Task
+from evor_eqx.errors import check_kinds
 from evor_eqx.pipeline.stages import ensure_agent, ensure_critic, ensure_policy
 from evor_eqx.policy import FlowPolicy
 from evor_eqx.training.compilation import keep_compiled
@@ -31,7 +32,7 @@ def train_policy(task: Task, config: Config, *, watch: Watch = unwatched) -> Flo
 
     UserError for data that cannot be found or made, and if training diverges.
     """
-    keep_compiled()
+    _prepare(task, config)
     return ensure_policy(task, config, watch=watch).model
 
 
@@ -40,7 +41,7 @@ def train_critic(task: Task, config: Config, *, watch: Watch = unwatched) -> Abs
 
     Arguments and errors are those of `train_policy`; `watch` sees the critic train. Returns the critic.
     """
-    keep_compiled()
+    _prepare(task, config)
     return ensure_critic(task, config, watch=watch).model
 
 
@@ -49,5 +50,10 @@ def fit(task: Task, config: Config, *, watch: Watch = unwatched) -> Agent:
 
     Arguments and errors are those of `train_policy`; `watch` sees the critic train.
     """
-    keep_compiled()
+    _prepare(task, config)
     return ensure_agent(task, config, watch=watch)
+
+
+def _prepare(task: Task, config: Config) -> None:
+    check_kinds(task=(task, Task), config=(config, Config))
+    keep_compiled()

@@ -75,7 +75,7 @@ def _critic_identity(source: Source, config: Config) -> dict[str, Any]:
 
 def _data_arguments(task: Task, config: Config) -> dict[str, Any]:
     if config.data.folder is not None:
-        return {"folder": Path(config.data.folder)}
+        return {"folder": Path(config.data.folder).expanduser()}
     num_episodes = config.data.num_episodes if task.dataset in GENERATED else None
     return {"num_episodes": num_episodes, "seed": config.data.seed}
 

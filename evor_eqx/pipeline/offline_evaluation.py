@@ -24,7 +24,7 @@ from evor_eqx.data.loading import load_dataset
 from evor_eqx.data.pieces import first_rows
 from evor_eqx.data.sources import SPLITS
 from evor_eqx.envs.tasks import Task
-from evor_eqx.errors import UserError
+from evor_eqx.errors import UserError, check_kinds
 from evor_eqx.evaluation.fitting import check_fits
 from evor_eqx.evaluation.held_out import HeldOut, distributions
 from evor_eqx.evaluation.statistics import Interval, bootstrap_interval
@@ -45,12 +45,18 @@ _BATCH = 512  # rows at which the agent chooses in one call
 
 @dataclass(frozen=True)
 class OfflineEvaluation:
-    """How an agent does on held-out rows, without an environment."""
+    """How an agent does on held-out rows, without an environment.
 
-    num_episodes: int  # held-out episodes, whose first states the value is read at
-    value: Interval  # mean discounted return of the agent's choices from there, by fitted evaluation
-    num_known: int  # held-out rows whose recorded return is known
-    errors: dict[str, float]  # of the critic there, see `HeldOut`; empty if no return is known
+    - `num_episodes`: the held-out episodes, at whose first states the value is read.
+    - `value`: the mean discounted return of the agent's choices from there, by fitted evaluation, with its interval.
+    - `num_known`: the held-out rows whose recorded return is known.
+    - `errors`: the critic's errors at these rows by name (see `HeldOut`); empty if no return is known.
+    """
+
+    num_episodes: int
+    value: Interval
+    num_known: int
+    errors: dict[str, float]
 
     def __str__(self) -> str:
         """What was found, and what it assumes."""
@@ -86,6 +92,7 @@ def evaluate_offline(agent: Agent, task: Task, config: Config) -> OfflineEvaluat
 
     UserError without a critic, if the agent was not made for the task, and if training diverges.
     """
+    check_kinds(agent=(agent, Agent), task=(task, Task), config=(config, Config))
     keep_compiled()
     source = ensure_source(task, config)
     train, validation = (load_dataset(source, task, split) for split in SPLITS)
@@ -109,7 +116,9 @@ def _fitted(
 ) -> AbstractCritic:
     """The expected return of the agent's choices, learned in a run folder."""
     policy = replace(config.policy, chunk_length=agent.chunk_length)
-    config = with_critic(replace(config, policy=policy), "scalar", n_step=agent.chunk_length, num_bank_draws=1)
+    config = with_critic(
+        replace(config, policy=policy), "scalar", n_step=agent.chunk_length, num_bank_draws=1, combine="mean"
+    )
     run = Run.of(task.name, "fitted", _definition(agent, task, config, fingerprint)).open()
     if not run.complete:
         with lock(run.path):

@@ -6,6 +6,7 @@ module. `watch` is called after each block of updates, see `training.loop.fit`.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -91,7 +92,8 @@ def _check_own_critic(source: Source, task: Task, config: Config) -> None:
     sizes = {"obs_size": rows.obs.shape[1], "chunk_size": rows.act.shape[1] * h}
     check_critic(config.critic, **sizes)
     if is_own(type(config.critic)):
-        critic = phases.untrained_critic(rows, task.gamma, config.critic, sizes)(jax.random.key(config.critic.seed))
+        alone = replace(config.critic, num_members=1)  # an ensemble gives its members' distributions equal weights
+        critic = phases.untrained_critic(rows, task.gamma, alone, sizes)(jax.random.key(alone.seed))
         some = np.flatnonzero(np.arange(len(rows.obs)) + h <= rows.last_row)[:16]
         check_values(critic, config.critic.kind, rows.obs[some], rows.chunks(some, h))
 

@@ -28,6 +28,8 @@ class Checked:
                 is_number = isinstance(value, int | float) and not isinstance(value, bool)
                 if not (is_number and allowed["low"] <= value <= allowed["high"]):
                     raise UserError(f"{each.name} is {value}: expected {allowed['low']} to {allowed['high']}")
+                if each.type in (int, int | None) and not isinstance(value, int):
+                    raise UserError(f"{each.name} is {value}: expected a whole number, such as {int(value)}")
             if "choices" in allowed and value not in allowed["choices"]:
                 raise UserError(f"{each.name} is {value!r}: expected one of {', '.join(allowed['choices'])}")
 

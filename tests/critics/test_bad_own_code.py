@@ -25,8 +25,10 @@ from evor_eqx.distributions import ReturnDistribution
 from evor_eqx.envs.tasks import parse_task
 from evor_eqx.pipeline.evaluation import evaluate
 from evor_eqx.pipeline.experiment import fit
+from evor_eqx.pipeline.offline_evaluation import evaluate_offline
 from evor_eqx.presets import preset
 from evor_eqx.training import loop
+from evor_eqx.widgets.explorer.explorer import explore
 
 AGENT, KEY, OBS = agent_of(), jax.random.key(0), np.zeros(OBS_SIZE, np.float32)
 
@@ -276,7 +278,7 @@ CRITICS = [
     case("a matrix", with_distribution(matrix), "distribution", ", 1)", "[atoms]"),
     case("weights of one each", with_distribution(weighted(1.0, 1.0, 1.0)), "distribution", "the sum 3", "the sum 1"),
     case("a negative weight", with_distribution(weighted(1.5, -0.5)), "distribution", "from -0.5", "at least 0"),
-    case("a weight that is nan", with_distribution(weighted(jnp.nan, 1.0)), "distribution", "nan", "the sum 1"),
+    case("a weight that is nan", with_distribution(weighted(jnp.nan, 1.0)), "distribution", "nan"),
     case("atoms that are nan", with_distribution(nowhere), "distribution", "atoms nan", "finite returns"),
     case("no atoms", with_distribution(empty), "distribution", "(0,)", "[atoms]"),
 ]
@@ -333,6 +335,36 @@ def test_agents_that_cannot_be_loaded_saved_or_changed(tmp_path):
 
 def test_no_rollouts_without_an_environment():
     refused(["task mine has no environment", "`make_env`"], evaluate, AGENT, task())
+
+
+CALLS = [
+    case("fit a name", lambda: fit("cube-single-play-task2", preset("smoke")), "task", "'cube-single", "parse_task"),
+    case("fit with a preset's name", lambda: fit(task(), "smoke"), "config", "'smoke'", "preset('laptop')"),
+    case(
+        "evaluate the other way round", lambda: evaluate(task(), AGENT), "agent", "CustomTask", "expected Agent", "fit("
+    ),
+    case("explore a name", lambda: explore(AGENT, "cube"), "task", "'cube'", "parse_task"),
+    case(
+        "offline without a budget", lambda: evaluate_offline(AGENT, task(), None), "config", "None", "expected Config"
+    ),
+    case("a seed as key", lambda: AGENT.act(OBS, key=0), "key", "int 0", "jax.random.key(0)"),
+    case("an old key", lambda: AGENT.act(OBS, key=jax.random.PRNGKey(0)), "key", "jax.random.key(0)"),
+    case("keys of others", lambda: AGENT.act(OBS, key=jax.random.split(KEY, 2)), "key", "(2,)", "one per observation"),
+    case("half a step", lambda: preset("smoke", n_step=5.0), "n_step", "5.0", "whole number"),
+    case("a target as critic", lambda: preset("smoke", critic="coupled"), "unknown critic", "critic.target"),
+    case("a task of no file", lambda: parse_task("mine:car"), "'mine:car'", "OGBench's", "FILE.py:NAME"),
+    case("an own task's timing", lambda: parse_task("mine.py:car", "post"), "reward_timing", "'post'", "leave it out"),
+]
+
+
+@pytest.mark.parametrize(("call", "words"), CALLS)
+def test_calls_with_something_else(call, words):
+    refused(words, call)
+
+
+def test_a_class_has_one_name():
+    cls = register_critic("own")(own_config())
+    refused(["critic 'another'", "registered as 'own'", "register a subclass"], register_critic("another"), cls)
 
 
 OBSERVATIONS = [

@@ -7,6 +7,7 @@ import cloudpickle
 import numpy as np
 import own
 import pytest
+from gymnasium.spaces import Box
 
 from evor_eqx.data.bounds import ActionBounds
 from evor_eqx.data.custom import CustomTask, custom_task
@@ -62,6 +63,28 @@ def test_a_coordinate_that_never_varies_is_mapped_to_zero():
     data = OfflineDataset.from_arrays(**arrays)
     task = custom_task("line", data, data, gamma=0.9)
     assert (task.source.rows["train"].act[:, 1] == 0).all()
+    np.testing.assert_array_equal(task.bounds.to_env(np.linspace(-1, 1, 10).reshape(5, 2))[:, 1], np.float32(0.25))
+
+
+def test_a_coordinate_with_one_value_in_the_environment_keeps_it():
+    class Fixed(own.Line):
+        action_space = Box(np.array([-2.0, 0.0]), np.array([2.0, 0.0]), dtype=np.float64)
+
+    arrays = [own.record(2, seed) for seed in (0, 1)]
+    for each in arrays:
+        each["actions"][:, 1] = 0.0
+    task = custom_task("line", *(OfflineDataset.from_arrays(**each) for each in arrays), make_env=Fixed, gamma=0.9)
+    assert (task.bounds.low, task.bounds.high) == ((-2.0, 0.0), (2.0, 0.0))
+    assert (task.bounds.to_env(np.ones((1, 2)))[:, 1] == 0).all()
+
+
+def test_bounds_in_double_precision_are_not_left_by_actions_in_single_precision():
+    low, high = np.array([-0.1, -0.7]), np.array([0.3, 0.9])
+    bounds = ActionBounds.of(low, high)
+    for end in (-1.0, 1.0):
+        act = bounds.to_env(np.full(2, end)).astype(np.float64)
+        assert (act >= low).all() and (act <= high).all()
+        np.testing.assert_allclose(act, low if end < 0 else high, rtol=1e-6)
 
 
 def test_tasks_are_equal_by_data_discount_and_environment():

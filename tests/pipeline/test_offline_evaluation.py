@@ -69,9 +69,7 @@ def test_an_offline_evaluation_is_found_again_and_depends_on_the_settings(home, 
 
 def test_an_agent_of_another_task_or_without_a_critic_is_refused(home):
     task = evor.custom_task("lottery", lottery(100, 0, True), lottery(40, 1, True), gamma=0.8)
-    with pytest.raises(
-        UserError, match=r"agent for lottery: got one for observations of size 2 .*expected sizes 1 and 1"
-    ):
+    with pytest.raises(UserError, match=r"agent for lottery: got one for .* size 2 .*expected sizes 1 and 1"):
         evor.evaluate_offline(tiny.tiny_exhibit().agent, task, QUICK)
     with pytest.raises(UserError, match="no critic"):
         evor.evaluate_offline(tiny.tiny_exhibit().agent.base_policy_agent(), task, QUICK)

@@ -202,6 +202,10 @@ def test_an_agent_comes_back_with_its_bounds_and_its_rule(agent, tmp_path):
     with pytest.raises(UserError, match=r"selection rule .*best.*give load_agent\(..., selection="):
         evor.load_agent(folder)
     loaded = evor.load_agent(folder, selection=best)
+    top = agent.replace(selection=functools.partial(fixed_share, 2)).save(tmp_path / "partial")
+    assert evor.load_agent(top, selection=functools.partial(fixed_share, 2)).selection.args == (2,)
+    with pytest.raises(UserError, match="was saved with the selection rule"):
+        evor.load_agent(top, selection=functools.partial(fixed_share, 3))
     np.testing.assert_array_equal(loaded.act(obs, key=key), agent.replace(selection=best).act(obs, key=key))
     assert loaded.bounds == agent.bounds
     plain = evor.load_agent(agent.save(tmp_path / "plain"))
@@ -280,6 +284,10 @@ def test_a_rule_that_reads_a_number_follows_it(agent):
     rule.k = 3
     more = agent.replace(selection=rule).decide(np.zeros(2), key=jax.random.key(0))
     assert (np.asarray(few.weights) > 0).sum() == 1 and (np.asarray(more.weights) > 0).sum() == 3
+
+
+def fixed_share(num, value, tau_q):
+    return jax.numpy.where(jax.numpy.argsort(jax.numpy.argsort(-value)) < num, 1 / num, 0.0)
 
 
 class TopK:

@@ -1,13 +1,15 @@
 """A file with a task and a flow target of one's own, in every command: train, evaluate, suite, runs, data, study."""
 
 import re
+import shlex
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from suite.test_results import make_row
 
-from evor_eqx.cli.main import main
+from evor_eqx.cli.main import COMMANDS, main
+from evor_eqx.cli.parsing import parse
 from evor_eqx.critics import flow_targets
 from evor_eqx.errors import UserError
 from evor_eqx.suite import curves, tables
@@ -152,3 +154,17 @@ def test_an_own_task_may_be_called_like_one_of_ogbench_and_like_a_file():
     for name in ("reach-task1", "swing.py"):
         case = replace(make_row(name).case, dataset_origin="own", own_task="1a2b3c")
         assert (case.environment, case.dataset) == (name, name)
+
+
+def test_a_command_finds_its_task_after_the_name_of_a_critic(mine):
+    flags = ["--preset", "smoke", "--critic", f"{mine}:flow", f"{mine}:line"]
+    command = parse(COMMANDS, ["train", *flags])
+    assert (command.name, command.config.critic.kind) == (f"{mine}:line", "flow")
+
+
+def test_the_command_of_a_job_is_read_by_a_shell(mine):
+    folder = mine.parent / "a folder"
+    folder.mkdir()
+    (folder / "mine_elsewhere.py").write_text(MINE.replace('"half"', '"half_elsewhere"').replace('"line"', '"other"'))
+    (job,) = Suite.of([f"{folder}/mine_elsewhere.py:line"], ["base"], preset="smoke").jobs
+    assert shlex.split(job.command())[:4] == ["evor", "suite", "--tasks", f"{folder}/mine_elsewhere.py:line"]

@@ -109,5 +109,6 @@ def test_a_file_from_before_a_column_is_read(tmp_path):
     with open(path, newline="") as file:
         header, values = csv.reader(file)
     kept = [place for place, name in enumerate(header) if name not in ("own_task", "ret", "ret_low", "score")]
-    path.write_text("\n".join(",".join(line[place] for place in kept) for line in (header, values)))
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows([line[place] for place in kept] for line in (header, values))
     assert read_results(path) == [make_row()]

@@ -11,7 +11,7 @@ import numpy as np
 
 from evor_eqx.agent.agent import Agent
 from evor_eqx.envs.tasks import Task
-from evor_eqx.errors import UserError
+from evor_eqx.errors import UserError, check_kinds
 from evor_eqx.evaluation.monte_carlo import returns_from
 from evor_eqx.evaluation.recording import record
 from evor_eqx.widgets.canvas import Canvas
@@ -42,7 +42,11 @@ def explore(agent: Agent, task: Task, state: int = 0) -> "Explorer":
 
     UserError if the agent's data cannot be found, and for an agent that was not made for the task.
     """
+    check_kinds(agent=(agent, Agent), task=(task, Task))
     exhibit = Exhibit.of(agent, task)
+    num_states = len(exhibit.states.rows)
+    if not 0 <= state < num_states:
+        raise UserError(f"state: got {state}, expected 0 to {num_states - 1}, the held-out states of the data")
     return Explorer([Listed(task, exhibit.name, lambda: exhibit)], state)
 
 
