@@ -127,7 +127,7 @@ def test_numpys_global_generator_is_left_alone(maze):
 
 
 def test_an_agent_of_another_environment_is_a_user_error(maze):
-    with pytest.raises(UserError, match=r"agent for cube-single.*size 2 and actions of size 2, .*give an agent of cube"):
+    with pytest.raises(UserError, match=r"agent for cube-single.*size 2 and actions of size 2.*agent of cube"):
         recorded(dataclasses.replace(maze, task=parse_task(ARM)))
 
 

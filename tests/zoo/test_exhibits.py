@@ -50,5 +50,5 @@ def test_a_file_that_was_changed_or_is_gone_is_named(packed, name):
 def test_an_agent_of_another_environment_is_refused(trained, monkeypatch):
     arrays = {"observations": np.zeros((4, 7)), "actions": np.zeros((4, 5)), "valids": np.array([1, 1, 1, 0])}
     monkeypatch.setattr(exhibits, "_held_out", lambda *_: arrays)
-    with pytest.raises(UserError, match=r"size 2 and actions of size 2, expected sizes 7 and 5; give an agent of pointmaze"):
+    with pytest.raises(UserError, match=r"size 2, expected sizes 7 and 5; give an agent of pointmaze"):
         exhibits.Exhibit.of(trained.agent, TASK)
