@@ -13,7 +13,7 @@ STUDIES := 04_flow_td_targets 07_stochastic_transitions 08_critics_compared 09_r
 	12_action_bank 13_more_candidates 14_suite 15_devices 16_unseen_data 17_which_cube \
 	18_what_the_reward_asks 19_other_critics 20_recipe_parts
 
-.PHONY: help env figures studies agents course test faults lab lint audit format gate lock clean
+.PHONY: help env figures studies agents docs course test faults lab lint audit format gate dist lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -32,6 +32,9 @@ agents: $(STAMP) ## the agents that the package ships for the explorer, trained 
 	$(BIN)/evor pack pointmaze-medium-navigate-task1 --to evor_eqx/zoo/shipped --inference.tau-r 3 --inference.tau-q 0.1
 	$(BIN)/evor pack cube-single-play-task2 --to evor_eqx/zoo/shipped --inference.tau-r 30 --inference.tau-q 0.3
 
+docs: $(STAMP) ## the documentation as web pages in site/, notebooks executed (PRESET=smoke unless you say more)
+	$(BIN)/python docs/build.py --preset $(if $(filter command line environment,$(origin PRESET)),$(PRESET),smoke)
+
 course: $(STAMP) ## notebooks 00 to 09 as web pages in course/ (PRESET=smoke: minutes)
 	$(BIN)/evor course --preset $(PRESET) $(ARGS)
 
@@ -44,12 +47,14 @@ faults: $(STAMP) ## tests that kill, interrupt and race whole processes, over de
 lab: $(STAMP) ## JupyterLab on notebooks/, opened at the explorer, for this machine only and with a token
 	JAX_COMPILATION_CACHE_DIR="$${JAX_COMPILATION_CACHE_DIR-$(CURDIR)/.cache/jax}" $(BIN)/jupyter lab --notebook-dir=notebooks --LabApp.default_url=/lab/tree/explorer.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
-lint: $(STAMP) ## style, format, layers, types, and no outputs in notebooks
+lint: $(STAMP) ## style, format, layers, types, no outputs in notebooks, and the public checks' own files
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/pyright
 	$(if $(NOTEBOOKS),$(BIN)/nbstripout --verify $(NOTEBOOKS))
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows $(wildcard .github/workflows/*.yml)
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/idea.yml
 
 # Each with its reason: `--ignore-vuln ID`. None is needed.
 AUDIT_IGNORE :=
@@ -64,8 +69,13 @@ format: $(STAMP) ## mend what `make lint` can mend by itself
 
 gate: lint test faults ## everything that must hold before a commit lands
 
+dist: $(STAMP) ## the package as wheel and source archive, in dist/
+	rm -rf dist
+	$(BIN)/uv build --quiet --out-dir dist
+	$(BIN)/twine check --strict dist/*
+
 lock: $(STAMP) ## choose exact versions anew, from pyproject.toml
-	$(BIN)/uv pip compile --universal --python-version 3.11 --fork-strategy fewest --extra minari --extra notebooks --extra parquet --extra test --extra workflow --upgrade --quiet \
+	$(BIN)/uv pip compile --universal --python-version 3.11 --fork-strategy fewest --extra docs --extra minari --extra notebooks --extra parquet --extra test --extra workflow --upgrade --quiet \
 		--no-header --no-annotate --no-emit-index-url pyproject.toml -o requirements.lock
 
 clean: ## remove the environment and caches (data/, runs/ and figures/ stay)

@@ -7,6 +7,6 @@ is imported when it is first used: `import evor_eqx` alone loads no JAX.
 
 import lazy_loader
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

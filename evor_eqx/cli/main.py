@@ -38,7 +38,7 @@ COMMANDS = {
     "bench": Bench,
     "doctor": Doctor,
 }
-_EXTRAS: dict[object, str] = {Figures: "notebooks", Course: "notebooks", Bench: "bench", Study: "workflow"}
+_EXTRAS: dict[object, str] = {Figures: "notebooks", Course: "docs", Bench: "bench", Study: "workflow"}
 _COMPUTING = (Train, Evaluate, Suite, Pack, Bench)  # these compile programs in this process
 
 

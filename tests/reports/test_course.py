@@ -7,7 +7,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from evor_eqx.errors import UserError
-from evor_eqx.reports.course import mathml, write_course
+from evor_eqx.reports.course import write_course
+from evor_eqx.reports.mathml import mathml
 from evor_eqx.system import paths
 
 FIRST = "# A lesson\n\n**Question.** What is\n$\\mathbb E\\,e^{z / \\tau_R}$?\n\nIt takes a second."
@@ -40,19 +41,22 @@ def write_notebook(path, *cells):
 
 def test_pages_hold_pictures_and_maths_and_load_nothing(folder, home, capsys):
     assert write_course(parameters={"preset": "smoke"}) == 0
-    pages = {path.name: path.read_text() for path in (home / "course").iterdir()}
-    assert sorted(pages) == ["00_lesson.html", "index.html"]
+    pages = {path.name: path.read_text() for path in (home / "course").glob("*.html")}
+    assert sorted(pages) == ["00_lesson.html", "genindex.html", "index.html", "search.html"]
     lesson, index = pages["00_lesson.html"], pages["index.html"]
-    assert 'src="data:image/png;base64,' in lesson and "<summary>Solution</summary>" in lesson
-    assert "<mi>𝔼</mi>" in lesson and "$" not in re.sub(r"<style.*?</style>", "", lesson, flags=re.DOTALL)
-    assert '<a href="00_lesson.html">A lesson</a>' in index and "What is <math" in index
+    (picture,) = re.findall(r'<img[^>]* src="([^"]*)"', lesson)
+    assert (home / "course" / picture).read_bytes().startswith(b"\x89PNG") and "<summary>Solution</summary>" in lesson
+    assert "<mi>𝔼</mi>" in lesson and "$\\mathbb" not in lesson and "twice" in lesson
+    assert re.search(r'<a [^>]*href="00_lesson.html"[^>]*>A lesson', index) and re.search(r"What is\s+<math", index)
     for page in pages.values():
-        assert "<script" not in page and not re.search(r'(src|href)="(https?:)?//', page)
+        assert not re.search(r'<(script|img|link|iframe)[^>]* (src|href)="(https?:)?//', page)
     assert str(home / "course" / "index.html") in capsys.readouterr().out
 
     assert write_course(home / "elsewhere", {"preset": "smoke"}) == 0
     assert "00_lesson: unchanged, skipped" in capsys.readouterr().out
     assert (home / "elsewhere" / "00_lesson.html").read_text() == lesson
+    made = {path.name for path in home.iterdir()} - {".cache"}
+    assert made == {"notebooks", "course", "elsewhere", "runs", "figures"}
 
 
 def test_a_lesson_that_fails_leaves_the_pages_of_before(folder, home, capsys):
@@ -62,6 +66,16 @@ def test_a_lesson_that_fails_leaves_the_pages_of_before(folder, home, capsys):
     assert write_course(parameters={"preset": "smoke"}) == 1
     assert "FAILED 00_lesson" in capsys.readouterr().out
     assert [path.read_text() for path in (home / "course").iterdir()] == ["before"]
+
+
+def test_a_place_for_the_pages_is_looked_at_before_the_notebooks_run(folder, home):
+    (home / "taken").write_text("mine")
+    (home / "full").mkdir()
+    (home / "full" / "mine.txt").write_text("mine")
+    for place in (home / "taken", home / "full", home / "taken" / "below"):
+        with pytest.raises(UserError, match=r"folder of the pages: got .*choose another"):
+            write_course(place, {"preset": "smoke"})
+    assert not (home / "runs").exists() and (home / "full" / "mine.txt").read_text() == "mine"
 
 
 def test_a_folder_without_lessons_is_refused(folder):

@@ -1,0 +1,85 @@
+"""The documentation as web pages that need no network: `make docs`.
+
+The notebooks of the course and the live ones are executed first; unchanged ones are skipped. Then the sources are put
+together in `.cache/docs/source`, with the same relative paths as in the checkout, so that links work in both. Sphinx
+builds them into `site/`. A warning, such as a broken link, is an error.
+"""
+
+import contextlib
+import io
+import os
+import sys
+from pathlib import Path
+
+import nbformat
+import tyro
+from nbformat.v4 import new_markdown_cell
+
+from evor_eqx.cli.main import COMMANDS
+from evor_eqx.cli.main import main as evor
+from evor_eqx.reports.course import contents, lessons
+from evor_eqx.reports.notebooks import executed_copy, find_notebook, run_all
+from evor_eqx.reports.site import build, synchronise
+
+ROOT = Path(__file__).parent.parent
+LIVE = ("explorer", "rollouts", "training_live")
+SOURCE, PAGES = ROOT / ".cache" / "docs" / "source", ROOT / "site"
+BANNER = """```{note}
+This page was executed at the preset `smoke`, which only shows that everything runs: its numbers mean nothing, and what
+the text says of them need not hold. [The gallery](../../docs/gallery.md) has the figures at `laptop`.
+```"""
+
+
+def run(preset: str = "smoke") -> int:
+    """Execute the notebooks at a preset and build the pages. Returns 1 if a notebook failed or Sphinx warned."""
+    names = [*lessons(), *LIVE]
+    if run_all(names, {"preset": preset}):
+        return 1
+    synchronise(sources(names, preset), SOURCE)
+    failed = build(SOURCE, PAGES)
+    print(PAGES / "index.html")
+    return int(failed != 0)
+
+
+def sources(names: list[str], preset: str) -> dict[str, Path | str]:
+    """All files that Sphinx reads, by their paths."""
+    texts = [*ROOT.glob("docs/**/*.md"), *ROOT.glob("*.md"), *ROOT.glob("figures/*.png"), ROOT / "docs" / "conf.py"]
+    texts += [*ROOT.glob("notebooks/*.md"), *ROOT.glob("figures/results/*.md")]
+    found: dict[str, Path | str] = {str(path.relative_to(ROOT)): path for path in texts}
+    found["conf.py"] = found.pop("docs/conf.py")
+    found["index.md"] = "\n".join(Path(ROOT, name).read_text() for name in ("README.md", "docs/contents.md"))
+    for name in ("README.md", "docs/contents.md"):
+        del found[name]
+    found["docs/command_line.md"] = command_line()
+    found["notebooks/course/index.md"] = contents(list(lessons()))
+    for name in names:
+        path = find_notebook(name).relative_to(ROOT)
+        found[str(path)] = page(executed_copy(name, {"preset": preset}), preset)
+    return found
+
+
+def page(executed: Path, preset: str) -> str:
+    """An executed notebook with a banner below its title if its preset is smoke."""
+    notebook = nbformat.read(executed, as_version=4)
+    if preset == "smoke":
+        notebook.cells.insert(1, new_markdown_cell(BANNER, id="banner"))
+    return nbformat.writes(notebook)
+
+
+def command_line() -> str:
+    """The help of `evor` and of each of its commands, as a page."""
+    parts = ["# The command line\n\n" + _help("--help")]
+    parts += [f"## evor {name}\n\n" + _help(name, "--help") for name in COMMANDS]
+    return "\n".join(parts)
+
+
+def _help(*arguments: str) -> str:
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+        evor(list(arguments))
+    return f"```text\n{said.getvalue().rstrip()}\n```\n"
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("COLUMNS", "100")
+    sys.exit(tyro.cli(run))

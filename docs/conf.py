@@ -1,0 +1,27 @@
+"""Sphinx's settings for the documentation. `make docs` builds it (see `build.py`)."""
+
+import re
+
+from evor_eqx.reports.site import SETTINGS
+
+globals().update(SETTINGS)
+extensions = [*SETTINGS["extensions"], "sphinx.ext.autodoc"]
+html_title = "evor_eqx"
+html_theme_options = {"show_toc_level": 2, "home_page_in_toc": False, "use_download_button": False}
+autodoc_default_options = {"members": True, "show-inheritance": False, "member-order": "bysource"}
+autodoc_typehints_format = "short"
+
+_CODE = re.compile(r"(?<!`)(`[^`\n]+`)(?!`)")
+_SPECIAL = re.compile(r"(?<![*\w])([*|])(?=\w)|(?<=\w)(_)(?=\W|$)")
+
+
+def _as_restructured_text(app, what, name, obj, options, lines):
+    """Docstrings are Markdown: code between single backticks becomes reStructuredText's double ones."""
+    for number, line in enumerate(lines):
+        parts = _CODE.split(line)
+        parts[::2] = [_SPECIAL.sub(r"\\\1\2", part) for part in parts[::2]]
+        lines[number] = "".join(f"`{part}`" if place % 2 else part for place, part in enumerate(parts))
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", _as_restructured_text)
