@@ -44,8 +44,8 @@ test: $(STAMP) ## all tests but those of faults, smoke notebooks included
 faults: $(STAMP) ## tests that kill, interrupt and race whole processes, over devices and clusters
 	$(PYTEST) -m fault $(ARGS)
 
-lab: $(STAMP) ## JupyterLab on notebooks/, opened at the explorer, for this machine only and with a token
-	JAX_COMPILATION_CACHE_DIR="$${JAX_COMPILATION_CACHE_DIR-$(CURDIR)/.cache/jax}" $(BIN)/jupyter lab --notebook-dir=notebooks --LabApp.default_url=/lab/tree/explorer.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
+lab: $(STAMP) ## JupyterLab on notebooks/, opened at the explorer (ARGS="--port 8889 --no-browser")
+	$(BIN)/evor explore $(ARGS)
 
 lint: $(STAMP) ## style, format, layers, types, no outputs in notebooks, and the public checks' own files
 	$(BIN)/ruff check

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import nbformat
 import tyro
+from links import faults
 from nbformat.v4 import new_markdown_cell
 
 from evor_eqx.cli.main import COMMANDS
@@ -26,7 +27,7 @@ LIVE = ("explorer", "rollouts", "training_live")
 SOURCE, PAGES = ROOT / ".cache" / "docs" / "source", ROOT / "site"
 BANNER = """```{note}
 This page was executed at the preset `smoke`, which only shows that everything runs: its numbers mean nothing, and what
-the text says of them need not hold. [The gallery](../../docs/gallery.md) has the figures at `laptop`.
+the text says of them need not hold. [The gallery](ROOT/docs/gallery.md) has the figures at `laptop`.
 ```"""
 
 
@@ -36,9 +37,9 @@ def run(preset: str = "smoke") -> int:
     if run_all(names, {"preset": preset}):
         return 1
     synchronise(sources(names, preset), SOURCE)
-    failed = build(SOURCE, PAGES)
-    print(PAGES / "index.html")
-    return int(failed != 0)
+    failed = build(SOURCE, PAGES) or sorted(faults(PAGES))
+    print("\n".join(failed) if isinstance(failed, list) and failed else PAGES / "index.html")
+    return int(bool(failed))
 
 
 def sources(names: list[str], preset: str) -> dict[str, Path | str]:
@@ -54,15 +55,16 @@ def sources(names: list[str], preset: str) -> dict[str, Path | str]:
     found["notebooks/course/index.md"] = contents(list(lessons()))
     for name in names:
         path = find_notebook(name).relative_to(ROOT)
-        found[str(path)] = page(executed_copy(name, {"preset": preset}), preset)
+        banner = BANNER.replace("ROOT/", "../" * len(path.parent.parts)) if preset == "smoke" else ""
+        found[str(path)] = page(executed_copy(name, {"preset": preset}), banner)
     return found
 
 
-def page(executed: Path, preset: str) -> str:
-    """An executed notebook with a banner below its title if its preset is smoke."""
+def page(executed: Path, banner: str) -> str:
+    """An executed notebook with a banner below its title, if there is one."""
     notebook = nbformat.read(executed, as_version=4)
-    if preset == "smoke":
-        notebook.cells.insert(1, new_markdown_cell(BANNER, id="banner"))
+    if banner:
+        notebook.cells.insert(1, new_markdown_cell(banner, id="banner"))
     return nbformat.writes(notebook)
 
 

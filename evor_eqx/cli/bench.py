@@ -33,8 +33,10 @@ class Bench:
         """Print a table for each part; write all of them to the file if one is given."""
         from evor_eqx.bench import decisions, explorer, simulation, timing, updates
         from evor_eqx.runs.run import environment
-        from evor_eqx.system.files import write_json
+        from evor_eqx.system.files import check_writable, write_json
 
+        if self.json:
+            check_writable(self.json, "json")
         rows = updates.run_training(self.width, self.depth, self.batch_size, self.num_rounds)
         rows += updates.run_methods(self.methods or updates.METHODS, self.num_rounds)
         _print_updates(rows)

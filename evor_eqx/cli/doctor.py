@@ -6,7 +6,6 @@ import os
 import platform
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
 
 _LIBRARIES = ("jax", "equinox", "optax", "ogbench", "mujoco", "gymnasium", "numpy")
 _EXTRAS = {  # what an extra brings, by a package that only it has
@@ -15,7 +14,6 @@ _EXTRAS = {  # what an extra brings, by a package that only it has
     "parquet": "pyarrow",
     "workflow": "snakemake",
 }
-_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of work per microseconds, or max
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ def report() -> dict[str, str]:
 
     from evor_eqx.envs import rendering
     from evor_eqx.system import paths
-    from evor_eqx.system.processes import num_cores
+    from evor_eqx.system.processes import cpu_quota, num_cores
 
     home = paths.home()
     free = shutil.disk_usage(next(folder for folder in (home, *home.parents) if folder.exists())).free
@@ -46,19 +44,12 @@ def report() -> dict[str, str]:
         "libraries": ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _LIBRARIES),
         "extras": ", ".join(extras),
         "devices": ", ".join(f"{device.platform} {device.device_kind}" for device in jax.devices()),
-        "cores": f"{num_cores()} of {os.cpu_count()}, quota {_quota()}",
+        "cores": f"{num_cores()} of {os.cpu_count()}, quota {cpu_quota() or 'none'}",
         "memory": _memory(),
         "OpenGL": rendering.prepare() or f"works with {os.environ.get('MUJOCO_GL', 'the default backend')}",
         "home": f"{home}, {free / 1e9:.0f} GB free",
         "variables": " ".join(f"{k}={v}" for k, v in sorted(os.environ.items()) if k.startswith("EVOR_")) or "none",
     }
-
-
-def _quota() -> str:
-    if not _QUOTA.is_file():
-        return "none"
-    share, period = _QUOTA.read_text().split()
-    return "none" if share == "max" else f"{int(share) / int(period):g} cores"
 
 
 def _memory() -> str:

@@ -1,11 +1,12 @@
-"""`evor data | train | evaluate | suite | study | figures | course | pack | runs | bench | doctor`: all in one command.
+"""`evor COMMAND`: data, trainings, evaluations, figures and studies from the command line.
 
 Exit codes: 0, done. 1, a figure or a job failed. 2, bad input, with one line that says what to do. 130 and 143, stopped
 by SIGINT (Ctrl-C) or SIGTERM. A training stops at the end of its block and is saved there. A second signal stops it at
 once. The same command goes on from what was saved.
 """
 
-import errno
+import io
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from evor_eqx.cli.course import Course
 from evor_eqx.cli.data import Data
 from evor_eqx.cli.doctor import Doctor
 from evor_eqx.cli.evaluate import Evaluate
+from evor_eqx.cli.explore import Explore
 from evor_eqx.cli.figures import Figures
 from evor_eqx.cli.pack import Pack
 from evor_eqx.cli.parsing import parse
@@ -23,6 +25,9 @@ from evor_eqx.cli.study import Study
 from evor_eqx.cli.suite import Suite
 from evor_eqx.cli.train import Train
 from evor_eqx.errors import UserError
+from evor_eqx.system import paths
+from evor_eqx.system.arithmetic import ignore_settings
+from evor_eqx.system.os_errors import sentence
 from evor_eqx.system.signals import sigterm_as_interrupt
 
 COMMANDS = {
@@ -31,6 +36,7 @@ COMMANDS = {
     "evaluate": Evaluate,
     "suite": Suite,
     "study": Study,
+    "explore": Explore,
     "figures": Figures,
     "course": Course,
     "pack": Pack,
@@ -45,15 +51,18 @@ _COMPUTING = (Train, Evaluate, Suite, Pack, Bench)  # these compile programs in 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the `evor` command; returns the exit code."""
     command = None
+    _prepare()
     try:
         command = parse(COMMANDS, sys.argv[1:] if arguments is None else arguments, __doc__)
         if isinstance(command, _COMPUTING):
             _keep_compiled()
         with sigterm_as_interrupt():
             return command.run()
+    except BrokenPipeError:  # who reads the output has enough of it, as in `evor runs | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except (UserError, OSError) as error:  # OSError: a full disk, a folder that must not be written to
-        kept = "; make room, what was saved is kept, the same command goes on from there"
-        print(f"evor: {error}{kept if getattr(error, 'errno', None) == errno.ENOSPC else ''}", file=sys.stderr)
+        print(f"evor: {sentence(error) if isinstance(error, OSError) else error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
         extra = _EXTRAS.get(type(command))
@@ -65,6 +74,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         said = str(stop) or "interrupted, what was saved is kept"
         print(f"evor: {said}; the same command goes on from there", file=sys.stderr)
         return 128 + getattr(stop, "signum", signal.SIGINT)
+
+
+def _prepare() -> None:
+    """Keep the surroundings out: settings of JAX that change numbers, modules that lie in the working folder.
+
+    What cannot be written to the output is replaced, such as bullets where it only takes ASCII.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    for name in ignore_settings():
+        print(f"evor: {name} is ignored, because results would not be those of the configuration", file=sys.stderr)
+    os.environ["PYTHONSAFEPATH"] = "1"  # of processes that are started: a random.py of yours is not theirs
+    try:
+        os.getcwd()
+    except FileNotFoundError:  # removed by another
+        os.chdir("/")
+    if "MPLCONFIGDIR" not in os.environ and not os.access(os.path.expanduser("~"), os.W_OK):
+        os.environ["MPLCONFIGDIR"] = str(paths.home() / ".cache" / "matplotlib")
 
 
 def _keep_compiled() -> None:

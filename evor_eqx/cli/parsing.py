@@ -130,10 +130,21 @@ def _start(command: type, arguments: Sequence[str]) -> Config:
     """The configuration that a command's settings start from. This loads the critic's class, which loads JAX."""
     if not issubclass(command, Experiment):
         return NO_EXPERIMENT
+    _check_folder(arguments)
     critic = last_value(arguments, "--critic", CRITIC)
     start = preset(last_value(arguments, "--preset", PRESET), critic=critic)
     check_critic_settings(arguments, start.critic)
     return start
+
+
+def _check_folder(arguments: Sequence[str]) -> None:
+    """Raise UserError for settings of generated data beside a folder of files, which has its own episodes."""
+    given = {argument.partition("=")[0].replace("_", "-") for argument in arguments}
+    if "--data.folder" in given and (others := sorted(given & {"--data.num-episodes", "--data.seed"})):
+        raise UserError(
+            f"--data.folder: got {' and '.join(others)} with it, expected one of the two, because all files of a "
+            "folder are taken as they are; leave one of them out"
+        )
 
 
 def _with_start(command: type, start: Config) -> Callable[..., Any]:

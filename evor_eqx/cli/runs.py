@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from evor_eqx.errors import UserError
+from evor_eqx.system.os_errors import sentence
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,6 @@ class Runs:
                 code = run.config.get("critic", {}).get("code", {})
                 own = "".join(f"  own {name} {digest[:6]}" for name, digest in code.items())
                 print(f"{run.manifest.get('status', 'empty'):9s} {steps[-1]:>9,} updates  {run.name}{own}")
-            except UserError as error:
-                print(f"{'damaged':27s}  {run.name}: {error}")
+            except (UserError, OSError) as error:
+                print(f"{'cannot be read':27s}  {run.name}: {sentence(error) if isinstance(error, OSError) else error}")
         return 0

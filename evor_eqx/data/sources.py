@@ -11,6 +11,7 @@ Training and validation always come from one place. The first rule that applies 
 5. Otherwise it is generated here with the published number of episodes. With `published=True` this is an error.
 """
 
+import contextlib
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -176,7 +177,8 @@ def _in_folder(dataset: str, folder: Path) -> Source:
 
 def _pairs(folder: Path) -> list[tuple[Path, Path]]:
     """The training files of a folder, each with its validation file, whether that exists or not."""
-    return [(path, val_path(path)) for path in sorted(folder.glob("*.npz")) if not path.stem.endswith("-val")]
+    files = [path for path in sorted(folder.glob("*.npz")) if not path.name.startswith(".")]  # as macOS leaves them
+    return [(path, val_path(path)) for path in files if not path.stem.endswith("-val")]
 
 
 def _folders_seen() -> list[Path]:
@@ -209,11 +211,12 @@ def _in_ogbench_folder(dataset: str) -> Source | None:
 
 def _hash_once(file: Path) -> dict[str, Any]:
     """Size and SHA-256 of a file, remembered in our own data folder by path, size and time of change."""
-    state = {"bytes": file.stat().st_size, "mtime_ns": file.stat().st_mtime_ns}
+    stat = file.stat()  # a file that was put in the place of another has another time of change, `ctime`
+    state = {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns, "ctime_ns": stat.st_ctime_ns}
     entry = _hashes().get(str(file), {})
     if {key: entry.get(key) for key in state} != state:
         entry = state | {"sha256": sha256(file)}
-        with lock(_hash_file()):
+        with contextlib.suppress(PermissionError), lock(_hash_file()):  # in a home of others it is hashed each time
             write_json(_hash_file(), _hashes() | {str(file): entry})
     return {"bytes": entry["bytes"], "sha256": entry["sha256"]}
 

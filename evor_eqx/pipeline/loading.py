@@ -59,6 +59,12 @@ def load_run_agent(
         raise UserError(f"run {run.name} is {status}, expected a complete one: `evor train` with its settings ends it")
     critic_config = config or critic_from_record(run.config["critic"])
     policy = load_policy(Run.named(run.config["policy_run"]))
+    learned_from = run.manifest.get("policy_sha256", policy.run.digest())  # unknown in runs of before
+    if learned_from != policy.run.digest():
+        raise UserError(
+            f"run {run.name}: got the base policy {policy.run.name}, which was trained again and came out different, "
+            f"expected the one that this critic learned from; restore it, or delete {run.path} and train it again"
+        )
     critic = load_critic(run, step, critic_config).model
     return Agent(
         policy.model,

@@ -30,7 +30,7 @@ from evor_eqx.system import paths
 from evor_eqx.system.env_vars import compiled_programs, environment_variables
 from evor_eqx.system.files import read_json, replacing, sha256, short_hash, write_json
 from evor_eqx.system.locks import lock
-from evor_eqx.system.progress import is_quiet
+from evor_eqx.system.progress import is_quiet, note
 
 __all__ = [
     "FigureError",
@@ -44,7 +44,7 @@ __all__ = [
     "save_figure",
 ]
 
-NUM_ATTEMPTS = 3  # if a kernel is lost, mostly because another took its port; a cell's error is not retried
+NUM_ATTEMPTS = 2  # if a kernel is lost, e.g. because another took its port; a cell's error is not retried
 
 
 class FigureError(Exception):
@@ -69,7 +69,16 @@ class _ThisPython(AsyncKernelManager):
 
 def notebooks() -> dict[str, Path]:
     """The notebooks with a cell tagged `parameters`, by name."""
-    return {path.stem: path for path in sorted(paths.notebooks_dir().rglob("*.ipynb")) if parameters_cell(path)}
+    found = sorted(paths.notebooks_dir().rglob("*.ipynb"))
+    return {path.stem: path for path in found if not path.name.startswith(".") and _has_parameters(path)}
+
+
+def _has_parameters(path: Path) -> bool:
+    try:
+        return parameters_cell(path) is not None
+    except UserError as error:
+        note(f"{error}; it is left out")
+        return False
 
 
 def find_notebook(name: str) -> Path:
@@ -106,6 +115,7 @@ def run_notebook(name: str, parameters: Mapping[str, Any]) -> list[Path]:
             shutil.rmtree(leftover)
         with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=copy.parent) as stage:
             kernel = {"EVOR_HOME": str(paths.home()), STAGE: stage, "MPLBACKEND": None, "EVOR_QUIET": "1"}
+            kernel["MATPLOTLIBRC"] = str(Path(__file__).parent.parent / "evor.mplstyle")  # not the user's own style
             with environment_variables({**kernel, **compiled_programs(paths.compiled_dir())}):
                 _execute(notebook, parameters, copy.resolve(), bar)
             written = sorted(path for path in Path(stage).rglob("*") if path.is_file())
@@ -149,7 +159,10 @@ def _execute(notebook: Path, parameters: Mapping[str, Any], copy: Path, bar: Any
             raise FigureError(f"{notebook.stem}, cell [{error.exec_count}]: {message} (see {copy})") from None
         except (RuntimeError, zmq.ZMQError) as error:
             problem = str(error)
-    raise FigureError(f"{notebook.stem}: kernel lost {NUM_ATTEMPTS} times, at last with: {problem} (see {copy})")
+    raise FigureError(
+        f"{notebook.stem}: its kernel was lost {NUM_ATTEMPTS} times, at last with: {problem} (see {copy}). Mostly it "
+        "was killed, because memory ran out: close other programs, or choose a smaller preset"
+    )
 
 
 def _publish(staged: Path, published: Path) -> Path:

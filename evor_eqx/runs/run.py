@@ -24,6 +24,7 @@ import numpy as np
 
 from evor_eqx.errors import UserError
 from evor_eqx.system import paths
+from evor_eqx.system.arithmetic import changed_settings
 from evor_eqx.system.files import append_line, read_json, read_lines, replacing, short_hash, write_json, write_lines
 from evor_eqx.system.locks import lock
 
@@ -31,6 +32,7 @@ FORMAT = 1  # of the run folder; part of the id, so that a new format never read
 LIBRARIES = ("evor_eqx", "jax", "equinox", "optax", "ogbench", "mujoco", "gymnasium", "numpy")
 _DATA_FACTS = ("dataset", "origin", "fingerprint", "task", "data_reward_timing", "seed")
 State = TypeVar("State")
+_STARTED = time.time() - time.monotonic()
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Run:
     def of(cls, group: str, kind: str, definition: dict[str, Any]) -> "Run":
         """The run with this definition (a JSON-serialisable record). Its folder may not exist yet."""
         whole = {"format": FORMAT, "group": group, "kind": kind, **definition}
+        if changed := changed_settings():
+            whole["jax"] = changed
         return cls(paths.runs_dir() / group / f"{kind}-{short_hash(whole)}", whole)
 
     def open(self) -> "Run":
@@ -117,7 +121,8 @@ class Run:
         """
         buffer = io.BytesIO()
         eqx.tree_serialise_leaves(buffer, state)
-        header = {"sha256": hashlib.sha256(buffer.getbuffer()).hexdigest(), "num_bytes": buffer.tell()}
+        digest = hashlib.sha256(buffer.getbuffer()).hexdigest()
+        header = {"sha256": digest, "num_bytes": buffer.tell(), "run": self.name}
         with replacing(self._leaves(step)) as temporary, open(temporary, "wb") as file:
             file.write(json.dumps(header).encode() + b"\n")
             file.write(buffer.getbuffer())
@@ -131,22 +136,48 @@ class Run:
     def read(self, like: State, step: int | None = None) -> State | None:
         """The checkpoint or, with `step`, a snapshot, in the structure of `like`; None if there is none.
 
-        Raises UserError if the file is damaged.
+        Raises UserError if the file is damaged, or whole but of another model.
         """
         path = self._leaves(step)
         if not path.exists():
             return None
+        header, _, leaves = path.read_bytes().partition(b"\n")
         try:
-            header, _, leaves = path.read_bytes().partition(b"\n")
-            if json.loads(header)["sha256"] != hashlib.sha256(leaves).hexdigest():
-                raise ValueError("its bytes do not match its checksum")
+            said = json.loads(header)
+            is_whole = said["sha256"] == hashlib.sha256(leaves).hexdigest()
+        except (ValueError, KeyError, TypeError):
+            said, is_whole = {}, False
+        if said.get("run", self.name) != self.name:
+            raise UserError(
+                f"checkpoint {path}: got one of {said['run']}, expected one of {self.name}; put it back, or delete "
+                "this folder to train it again"
+            )
+        if not is_whole:
+            raise UserError(
+                f"damaged checkpoint {path} (its bytes do not match its checksum): delete its folder to train it again"
+            )
+        try:
             return eqx.tree_deserialise_leaves(io.BytesIO(leaves), like)
         except Exception as error:
-            raise UserError(f"damaged checkpoint {path} ({error}): delete its folder to train it again") from None
+            said = str(error).partition("\n")[0]
+            raise UserError(
+                f"checkpoint {path}: got a whole file that does not fit the model of {self.name} ({said}), expected "
+                "that model; it may come from another run, or this program has other settings of JAX "
+                f"({changed_settings() or 'none'}): restore the file, or unset them"
+            ) from None
+
+    def digest(self) -> str:
+        """The SHA-256 of the checkpoint's leaves, as its header says it. Raises UserError if there is none."""
+        path = self._leaves(None)
+        try:
+            with open(path, "rb") as file:
+                return json.loads(file.readline())["sha256"]
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            raise UserError(f"no whole checkpoint {path}: delete its folder to train it again") from None
 
     def log(self, step: int, scalars: dict[str, Any]) -> None:
-        """Append one row of metrics."""
-        append_line(self._metrics, {"step": step, "time": time.time(), **scalars})
+        """Append one row of metrics. Its time never goes back within a process, also if the clock does."""
+        append_line(self._metrics, {"step": step, "time": _STARTED + time.monotonic(), **scalars})
 
     def metrics(self) -> dict[str, np.ndarray]:
         """All rows of metrics as columns, `step` first. Raises UserError if the file is damaged."""
@@ -167,7 +198,10 @@ class Run:
         columns = self.metrics()
         if len(columns.get("step", ())) < 2:
             return None
-        rates = np.diff(columns["step"]) / np.diff(columns["time"])
+        seconds = np.diff(columns["time"])
+        rates = np.diff(columns["step"])[seconds > 0] / seconds[seconds > 0]
+        if len(rates) == 0:
+            return None
         return float(np.median(rates if num_blocks is None else rates[-num_blocks:]))
 
     @property

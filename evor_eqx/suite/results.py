@@ -12,6 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from evor_eqx.config import EvaluationConfig
 from evor_eqx.envs.tasks import OgbenchTask, is_task, ogbench_task
 from evor_eqx.errors import UserError
@@ -117,7 +119,13 @@ def read_results(path: Path, evaluation_seed: int = REPORTED_SEED) -> list[Row]:
     """
     if not path.is_file():
         raise UserError(f"no results at {path}: run `evor suite` to make them")
-    text = path.read_bytes().decode(errors="replace")  # bytes that are not text fail to parse below, with their line
+    # Spreadsheets put a byte order mark first. Bytes that are not text fail to parse below, with their line.
+    text = path.read_bytes().decode("utf-8-sig", errors="replace")
+    if ";" in text.partition("\n")[0]:
+        raise UserError(
+            f"columns of {path}: got semicolons between them, as a spreadsheet saves them, expected commas; save it as "
+            "comma-separated values with points in numbers, or restore the file"
+        )
     reader = csv.DictReader(io.StringIO(text, newline=""), restkey="more", restval="")
     given = set(reader.fieldnames or ())
     if not set(COLUMNS) - _MAY_BE_EMPTY <= given <= set(COLUMNS):  # files from before a column may be without it
@@ -209,6 +217,13 @@ def _check(row: Row, evaluation_seed: int) -> None:
             f"success is {row.success} with interval {interval}: expected 0 <= low <= success <= high <= 1, or none of "
             "them and a return"
         )
+    if row.success is not None and row.low is not None and row.high is not None:
+        expected = [round(value, 4) for value in wilson_interval(round(row.success * case.episodes), case.episodes)]
+        if not np.allclose([row.success, row.low, row.high], expected, atol=2e-4):
+            raise UserError(
+                f"success is {row.success} with interval {row.low} to {row.high} in {case.episodes} episodes: expected "
+                f"{' '.join(map(str, expected))}, the share of a whole number of episodes with its interval"
+            )
     if case.episodes < 1 or case.reported not in (0, 1):
         raise UserError(
             f"episodes is {case.episodes} and reported {case.reported}: expected episodes >= 1 and reported 0 or 1"

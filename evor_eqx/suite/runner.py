@@ -24,6 +24,7 @@ from evor_eqx.suite.results import TUNING_SEED, Case, Row, datasets_of, read_res
 from evor_eqx.suite.tables import mean_return
 from evor_eqx.suite.times import time_left, timed, timing
 from evor_eqx.system import paths
+from evor_eqx.system.os_errors import sentence
 from evor_eqx.system.progress import duration
 from evor_eqx.system.signals import Deadline, TimeUp
 
@@ -108,8 +109,10 @@ class Suite:
                     self._do(job, deadline, until)
                     done = self._value(job) if until == STATIONS[-1] else f"{until} made"
                     print(f"{job.name}: {done}", flush=True)
-                except (UserError, RuntimeError) as error:  # RuntimeError: a device's memory ran out, a worker failed
-                    print(f"{job.name}: failed, {error}", flush=True)
+                # RuntimeError: a device's memory ran out, a worker failed. OSError: a full disk, a folder that is gone.
+                except (UserError, RuntimeError, OSError) as error:
+                    said = sentence(error) if isinstance(error, OSError) else error
+                    print(f"{job.name}: failed, {said}", flush=True)
                     num_failed += 1
         except TimeUp:
             print("the time is up; run the same command to continue")

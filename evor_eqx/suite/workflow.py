@@ -4,6 +4,7 @@
 cluster does the same as `evor suite` does on one machine, in the same folders.
 """
 
+import re
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +29,15 @@ class Step(NamedTuple):
     def path(self) -> str:
         """`<rule>/<name>`, unique in a study."""
         return f"{self.rule}/{self.name}"
+
+
+def check_study_name(name: str) -> None:
+    """Raise UserError for a name that cannot be that of a folder below `studies/`."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+        raise UserError(
+            f"name of the study: got {name!r}, expected up to 64 letters, digits, dots, dashes or underscores, such as "
+            "'seeds', because it names a folder"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +70,7 @@ class Study:
             if (name in lists) != isinstance(value, list) or not all(type(each) is kinds[name] for each in entries):
                 kind = f"a list of {kinds[name].__name__}" if name in lists else kinds[name].__name__
                 raise UserError(f"{name} of the study is {value!r}: expected {kind}; correct the file")
+        check_study_name(record["name"])
         values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in record.items()}
         study = cls(**values)
         study.suite()  # raises for unknown names

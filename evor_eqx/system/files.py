@@ -38,6 +38,21 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_writable(path: Path, what: str) -> None:
+    """Raise UserError unless a file can be written to this path; `what` is what it is called in errors."""
+    path = path.expanduser()
+    if path.is_dir():
+        raise UserError(f"{what}: got a folder, {path}, expected a file; add its name")
+    try:
+        with replacing(path.with_name(f"{path.name}.test")):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"{what}: got {path}, where nothing can be written ({error.strerror}); choose another"
+        ) from None
+    path.with_name(f"{path.name}.test").unlink()
+
+
 def remove_leftovers(path: Path) -> None:
     """Remove the temporary files that a killed process left of a file, or directly in a folder.
 

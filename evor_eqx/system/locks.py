@@ -10,14 +10,16 @@ Windows has no `flock`: there, nothing is locked.
 """
 
 import contextlib
+import errno
 import os
 import platform
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from evor_eqx.system.files import remove_leftovers
-from evor_eqx.system.progress import bar
+from evor_eqx.system.progress import bar, is_quiet
 
 try:
     import fcntl
@@ -25,6 +27,9 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 _PAUSE = 0.2  # seconds between two tries to get a lock that another holds
+_PATIENCE = 5.0  # seconds of waiting before a line says so where no progress bar does
+_WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+_said: set[str] = set()
 
 
 @contextlib.contextmanager
@@ -37,41 +42,88 @@ def lock(path: Path) -> Iterator[None]:
     if fcntl is None:
         yield
         return
-    file = path.with_name(f"{path.name}.lock")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle = _locked(file, f"{path.parent.name}/{path.name}")
-    try:
-        os.truncate(handle, 0)
-        now = time.strftime("%Y-%m-%d %H:%M:%S")
-        os.write(handle, f"process {os.getpid()} on {platform.node()} since {now}".encode())
-        remove_leftovers(path)
+    file, name = path.with_name(f"{path.name}.lock"), f"{path.parent.name}/{path.name}"
+    with contextlib.ExitStack() as held:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            handle = _locked(file, name)
+        except PermissionError:
+            pass  # a folder of somebody else's: what is whole there can be read; writing says what is wrong
+        except OSError as error:
+            if error.errno == errno.EROFS:
+                pass
+            elif error.errno in _WITHOUT_LOCKS:
+                _say_once(
+                    f"{file.parent}: this disk has no locks ({error.strerror}); start one command at a time there, or "
+                    "mount it with the option flock"
+                )
+            else:
+                raise
+        else:
+            held.callback(os.close, handle)
+            held.callback(_remove, file)  # before the lock is released; who waits opens the file anew at each try
+            with contextlib.suppress(OSError):  # another user's file
+                os.truncate(handle, 0)
+                now = time.strftime("%Y-%m-%d %H:%M:%S")
+                os.write(handle, f"process {os.getpid()} on {platform.node()} since {now}".encode())
+            if path.is_dir():  # the folder itself too: somebody may have removed the lock's file while it was held
+                held.callback(os.close, _locked(path, name, file))
+            remove_leftovers(path)
         yield
-    finally:
-        file.unlink(missing_ok=True)  # before the lock is released; who waits opens the file anew at each try
-        os.close(handle)
 
 
-def _locked(file: Path, name: str) -> int:
-    """Open and lock the file; wait while another holds it."""
+def _locked(file: Path, name: str, told: Path | None = None) -> int:
+    """Open and lock a file or a folder; wait while another holds it. `told` is the file that says who does."""
     if (handle := _try(file)) is not None:
         return handle
     with bar(None, name, "s") as waiting:
+        begun = time.monotonic()
         while (handle := _try(file)) is None:
-            waiting.set_description(f"{name} is being made by {_holder(file)}, waiting")
+            said = f"{name} is being made by {_holder(told or file)}, waiting"
+            waiting.set_description(said)
+            if is_quiet() and time.monotonic() - begun > _PATIENCE:
+                _say_once(said)
             time.sleep(_PAUSE)
             waiting.update(_PAUSE)
     return handle
 
 
 def _try(file: Path) -> int | None:
-    """Open and lock the file; None if another holds the lock, or has removed the file meanwhile."""
-    handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
-    with contextlib.suppress(BlockingIOError, FileNotFoundError):
+    """Open and lock a file or a folder; None if another holds the lock, or has removed the file meanwhile."""
+    handle = _opened(file)
+    try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # type: ignore[union-attr]
         if os.path.samestat(os.fstat(handle), file.stat()):
             return handle
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except OSError:
+        os.close(handle)
+        raise
     os.close(handle)
     return None
+
+
+def _opened(file: Path) -> int:
+    if file.is_dir():
+        return os.open(file, os.O_RDONLY)
+    try:
+        return os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+    except PermissionError:
+        if not file.exists():
+            raise
+        return os.open(file, os.O_RDONLY)  # another user's, which can be locked all the same
+
+
+def _remove(file: Path) -> None:
+    with contextlib.suppress(OSError):  # gone, or another user's
+        file.unlink()
+
+
+def _say_once(text: str) -> None:
+    if text not in _said:
+        _said.add(text)
+        print(f"evor: {text}", file=sys.stderr, flush=True)
 
 
 def _holder(file: Path) -> str:

@@ -6,6 +6,7 @@ the last ten years).
 """
 
 import contextlib
+import math
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -19,11 +20,23 @@ from pathlib import Path
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _CPU_INFO = Path("/proc/cpuinfo")
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of work per microseconds, or max
 
 
 def num_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores that this process may use: by affinity, by a container's quota, and by what Slurm gave the task."""
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota, task = cpu_quota(), os.environ.get("SLURM_CPUS_PER_TASK", "")
+    limits = [found] + ([math.ceil(quota)] if quota else []) + ([int(task)] if task.isdigit() else [])
+    return max(1, min(limits))
+
+
+def cpu_quota() -> float | None:
+    """The cores that a container's quota allows, which may be a fraction; None without a quota."""
+    if not _QUOTA.is_file():
+        return None
+    share, period = _QUOTA.read_text().split()
+    return None if share == "max" else int(share) / int(period)
 
 
 @contextlib.contextmanager

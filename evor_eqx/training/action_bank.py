@@ -90,7 +90,7 @@ def _opened(path: Path, shape: tuple[int, ...], seal: dict[str, Any], mode: Lite
             raise ValueError(f"got {array.dtype} of shape {array.shape}, expected float32 of shape {shape}")
         if crc32(array[: seal["num_rows"]]) != seal["crc32"]:
             raise ValueError("its bytes do not match the checksum in the .seal beside it")
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise UserError(f"damaged action bank {path} ({error}): delete it and make it again") from None
     return array
 

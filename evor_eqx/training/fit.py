@@ -1,7 +1,8 @@
 """A training in its run folder: progress, snapshots and signals around `loop.fit`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 import equinox as eqx
@@ -35,6 +36,7 @@ def fit_in_run(
     samplers: Sequence[Sampler | HostSampler],
     config: TrainConfig,
     sizes: dict[str, int],
+    facts: Mapping[str, Any] = MappingProxyType({}),
     *,
     key: Key[Array, "*seeds"],
     watch: loop.Watch = loop.unwatched,
@@ -52,6 +54,7 @@ def fit_in_run(
     - `samplers`: those of training and validation.
     - `config`: how it is trained.
     - `sizes`: the sizes needed to rebuild the model from its configuration; written into the run's manifest.
+    - `facts`: what else the manifest says.
     - `key`: a random key, or a row of keys, one for each seed.
     - `watch`: called after each block.
     - `num_devices`: devices that batches, or seeds if `key` is a row, are spread over.
@@ -61,7 +64,7 @@ def fit_in_run(
 
     `Stopped` between two blocks after SIGINT or SIGTERM, with the state saved; otherwise as `loop.fit`.
     """
-    run.begin()
+    run.begin(**facts)
     sampler, val_sampler = samplers
     spread = {"num_seeds": len(key)} if key.ndim else {"batch_size": config.batch_size}
     with (

@@ -11,6 +11,7 @@ import shutil
 import time
 import zipfile
 from concurrent.futures import Future, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.metadata import version
@@ -163,6 +164,20 @@ def _parts(folder: Path, dataset: str, recipe: Recipe, split: str, num_episodes:
 
 def _collect(parts: list[Part], dataset: str, num_workers: int) -> None:
     """Make the missing parts, in parallel. After Ctrl-C, the parts that were begun are finished and kept."""
+    try:
+        _collect_missing(parts, dataset, num_workers)
+    except BrokenProcessPool:  # a process was killed; what was made is kept
+        note(f"{dataset}: a process that makes data was killed; its part is made again")
+        try:
+            _collect_missing(parts, dataset, max(1, num_workers // 2))
+        except BrokenProcessPool:
+            raise UserError(
+                f"{dataset}: got two processes that were killed while they made data, expected them to go on; mostly "
+                "memory ran out: close other programs and run the command again, what was made is kept"
+            ) from None
+
+
+def _collect_missing(parts: list[Part], dataset: str, num_workers: int) -> None:
     missing = [part for part in parts if not _is_whole(part)]
     rows = sum(part.num_rows for part in parts)
     if not missing:
@@ -177,7 +192,7 @@ def _collect(parts: list[Part], dataset: str, num_workers: int) -> None:
 
 def _raise_worker_error(job: Future, part: Part) -> None:
     error = job.exception()
-    if isinstance(error, Exception) and not isinstance(error, OSError):  # a full disk speaks for itself
+    if isinstance(error, Exception) and not isinstance(error, OSError | BrokenProcessPool):  # these say it themselves
         episodes = f"{part.split} episodes {part.first} to {part.first + part.num_episodes - 1}"
         raise RuntimeError(f"a worker failed at {episodes} of {part.recipe.env_id}: {error!r}") from error
     if error is not None:
