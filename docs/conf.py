@@ -15,6 +15,7 @@ html_theme_options = {
 }
 autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
 
 _CODE = re.compile(r"(?<!`)(`[^`\n]+`)(?!`)")
 _SPECIAL = re.compile(r"(?<!\*)(\*)(?!\*)|(\|)|(?<=\w)(_)(?=\W|$)")  # a star alone, a bar, a name that ends in _
@@ -22,6 +23,8 @@ _SPECIAL = re.compile(r"(?<!\*)(\*)(?!\*)|(\|)|(?<=\w)(_)(?=\W|$)")  # a star al
 
 def _as_restructured_text(app, what, name, obj, options, lines):
     """Docstrings are Markdown: code between single backticks becomes reStructuredText's double ones."""
+    if what == "data":  # the docstring of its class
+        lines.clear()
     for number, line in enumerate(lines):
         parts = _CODE.split(line)
         parts[::2] = [_SPECIAL.sub(r"\\\g<0>", part) for part in parts[::2]]

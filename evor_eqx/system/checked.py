@@ -3,6 +3,8 @@
 from dataclasses import field, fields
 from typing import Any, TypeVar, get_type_hints
 
+import numpy as np
+
 from evor_eqx.errors import UserError
 
 Checkable = TypeVar("Checkable", bound="Checked")
@@ -24,6 +26,9 @@ class Checked:
     def __post_init__(self) -> None:
         for each in fields(self):  # type: ignore[arg-type]
             value, allowed = getattr(self, each.name), each.metadata
+            if isinstance(value, np.generic):  # as numpy computes it
+                value = value.item()
+                object.__setattr__(self, each.name, value)
             if "low" in allowed and value is not None:
                 is_number = isinstance(value, int | float) and not isinstance(value, bool)
                 if not (is_number and allowed["low"] <= value <= allowed["high"]):

@@ -36,11 +36,11 @@ def fit_in_run(
     samplers: Sequence[Sampler | HostSampler],
     config: TrainConfig,
     sizes: dict[str, int],
-    facts: Mapping[str, Any] = MappingProxyType({}),
     *,
     key: Key[Array, "*seeds"],
     watch: loop.Watch = loop.unwatched,
     num_devices: int = 1,
+    facts: Mapping[str, Any] = MappingProxyType({}),
     **options: Any,
 ) -> None:
     """Train in a run folder, with a progress bar; see `loop.fit`.
@@ -54,10 +54,10 @@ def fit_in_run(
     - `samplers`: those of training and validation.
     - `config`: how it is trained.
     - `sizes`: the sizes needed to rebuild the model from its configuration; written into the run's manifest.
-    - `facts`: what else the manifest says.
     - `key`: a random key, or a row of keys, one for each seed.
     - `watch`: called after each block.
     - `num_devices`: devices that batches, or seeds if `key` is a row, are spread over.
+    - `facts`: what else the manifest says.
     - `options`: further arguments of `loop.fit`.
 
     **Raises:**

@@ -55,10 +55,8 @@ def fit_critic(
     init_key, train_key = critic_keys(config)
     windows = [_critic_windows(split, name, task.gamma, policy, config) for name, split in training.splits.items()]
     options = {"key": train_key, "measure": training.held_out, "watch": watch, "num_devices": config.num_devices}
-    facts = {"policy_sha256": policy.run.digest()}
-    fit_in_run(
-        run, initialised(training.make, init_key), windows, config.critic.train, training.sizes, facts, **options
-    )
+    options["facts"] = {"policy_sha256": policy.run.digest()}
+    fit_in_run(run, initialised(training.make, init_key), windows, config.critic.train, training.sizes, **options)
 
 
 @dataclass(frozen=True)

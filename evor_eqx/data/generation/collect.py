@@ -27,7 +27,7 @@ from evor_eqx.errors import UserError
 from evor_eqx.system.files import read_json, remove_leftovers, replacing, sha256, short_hash, write_json
 from evor_eqx.system.locks import lock
 from evor_eqx.system.processes import num_cores, workers
-from evor_eqx.system.progress import bar
+from evor_eqx.system.progress import bar, note
 
 DATA_VERSION = 1  # raise it when a change in this folder changes the data
 _MAX_PART_ROWS = 5000  # about seven seconds of the arm's physics, half a second of the point's
