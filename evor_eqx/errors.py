@@ -25,7 +25,7 @@ def told(what: str, expected: str = "it to run", remedy: str = "mend it") -> Ite
         yield
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         said = str(error).partition("\n")[0]
         raise UserError(f"{what}: got {type(error).__name__} ({said}), expected {expected}; {remedy}") from error
 

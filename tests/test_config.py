@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 import jaxtyping
+import numpy as np
 import pytest
 
 from evor_eqx.config import (
@@ -232,3 +233,10 @@ def test_snapshots_lie_at_the_ends_of_blocks_and_before_the_end():
 def test_a_network_of_another_critics_class_is_refused():
     with pytest.raises(UserError, match="network is a FieldConfig: expected a NetworkConfig for the critic scalar"):
         critic_config("scalar")(network=FieldConfig())
+
+
+def test_numbers_of_numpy_are_taken_as_pythons_own(unchecked_types):
+    found = InferenceConfig(tau_r=np.float32(8), num_candidates=np.int64(4))
+    assert (type(found.tau_r), type(found.num_candidates)) == (float, int) and found.tau_r == 8
+    with pytest.raises(UserError, match=r"num_candidates is 4.0: expected a whole number, such as 4"):
+        InferenceConfig(num_candidates=np.float32(4))

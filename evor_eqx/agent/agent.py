@@ -23,7 +23,7 @@ from evor_eqx.critics.base import AbstractCritic
 from evor_eqx.data.bounds import ActionBounds
 from evor_eqx.errors import UserError
 from evor_eqx.policy import FlowPolicy
-from evor_eqx.system.code_identity import code_digest
+from evor_eqx.system.code_identity import code_digest, is_own
 from evor_eqx.types import AnyArray
 
 
@@ -113,14 +113,16 @@ class Agent:
         UserError for an observation of another size or with nan or inf, without a critic, and if the selection rule's
         weights are not finite and non-negative with a sum of one.
         """
-        return self._decide(self._finite(obs), key, self._numbers)
+        obs = self._finite(obs)
+        return self._decide(obs, _checked_key(key, obs), self._numbers)
 
     def act(self, obs: Float[AnyArray, "*b obs"], *, key: Key[Array, "*keys"]) -> Float[np.ndarray, "*b h act"]:
         """Choose a chunk of h actions in the environment's units, [h, act], or [batch, h, act] for a batch.
 
         Arguments and errors are those of `decide`; the choice is the same one.
         """
-        chunks = self._act(self._finite(obs), key, self._numbers)
+        obs = self._finite(obs)
+        chunks = self._act(obs, _checked_key(key, obs), self._numbers)
         return chunks.reshape(*chunks.shape[:-1], self.chunk_length, self.act_size)
 
     def decide_each(
@@ -145,6 +147,10 @@ class Agent:
         return save_agent(self, Path(folder).expanduser())
 
     @cached_property
+    def _has_own_critic(self) -> bool:
+        return self.critic_config is not None and is_own(type(self.critic_config))
+
+    @cached_property
     def _numbers(self) -> Numbers:
         return Numbers.of(self.inference)
 
@@ -162,6 +168,11 @@ class Agent:
         distribution = jax.tree.map(lambda array: array[..., :n, :], drawn.distribution)
         candidates = self._in_env_units(drawn.candidates[..., :n, :])
         decision = Decision(candidates, distribution, drawn.value[..., :n], drawn.weights[..., :n], drawn.index)
+        if self._has_own_critic and not np.isfinite(decision.value).all():
+            raise UserError(
+                "critic: got a value that is not finite at this observation, expected finite returns everywhere; mend "
+                "its distribution"
+            )
         if self.selection is not candidate_weights:
             check_weights(np.asarray(decision.weights))
         return decision
@@ -170,7 +181,7 @@ class Agent:
         obs = self._checked(obs)
         if self.critic is None:
             return self._in_env_units(act_base_batch(self.policy, obs, key, numbers.num_flow_steps))
-        if self.selection is candidate_weights:
+        if self.selection is candidate_weights and not self._has_own_critic:
             return self._in_env_units(act_batch(self.policy, self.critic, self.selection, obs, key, numbers))
         decision = self._decide(obs, key, numbers)
         return np.take_along_axis(decision.candidates, np.asarray(decision.index)[..., None, None], axis=-2)[..., 0, :]
@@ -203,10 +214,20 @@ class Agent:
         return obs
 
 
+def _checked_key(key: Any, obs: Any) -> Any:
+    """The key. Raises UserError for something else than a random key, or than one for each observation."""
+    is_key = isinstance(key, jax.Array) and jax.numpy.issubdtype(key.dtype, jax.dtypes.prng_key)
+    if is_key and key.shape in ((), obs.shape[:-1]):
+        return key
+    got = f"keys of shape {key.shape}" if is_key else f"{type(key).__name__} {key}"
+    raise UserError(f"key: got {got}, expected one random key, such as jax.random.key(0), or one per observation")
+
+
 def models_digest(policy: FlowPolicy, critic: AbstractCritic | None) -> str:
     """A digest of all numbers of a base policy and a critic."""
-    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves((policy, critic)) if hasattr(leaf, "dtype")]
-    return code_digest(leaves, "models of the agent")
+    leaves = jax.tree.leaves((policy, critic))
+    numbers = [np.asarray(leaf) for leaf in leaves if hasattr(leaf, "dtype") or isinstance(leaf, int | float | complex)]
+    return code_digest(numbers, "models of the agent")
 
 
 def _as_vector(obs: Any) -> np.ndarray:

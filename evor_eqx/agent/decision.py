@@ -145,11 +145,7 @@ def act_base_batch(
 
 
 def _batched(obs: Float[Array, "*b obs"], key: Key[Array, "*keys"]) -> tuple[Array, Array]:
-    """Observations with a batch axis, and a key for each. Raises UserError for something else than a random key."""
-    is_key = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-    if not is_key or key.shape not in ((), obs.shape[:-1]):
-        got = f"keys of shape {key.shape}" if is_key else f"{type(key).__name__} {key}"
-        raise UserError(f"key: got {got}, expected one random key, such as jax.random.key(0), or one per observation")
+    """Observations with a batch axis, and a key for each."""
     if obs.ndim == 1:
         return obs[None], key[None]
     return obs, key if key.ndim else jax.random.split(key, len(obs))

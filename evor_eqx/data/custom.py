@@ -49,7 +49,7 @@ class CustomTask(Task):
     bounds: ActionBounds
     scaled_by_data: bool  # whether an end of `bounds` is that of the data, because the environment has none
     make_env: "Callable[..., gymnasium.Env[Any, Any]]"
-    env_classes: tuple[type, ...] = field(default=(), repr=False)  # those of the environment and its wrappers
+    env_parts: tuple[Any, ...] = field(default=(), repr=False)  # see `envs.checks.parts_of`
     has_env: bool = True
     reference_returns: tuple[float, float] | None = None
     reward_timing: str = "own"  # rewards are what the environment says
@@ -61,8 +61,8 @@ class CustomTask(Task):
 
     @property
     def env_identity(self) -> str:
-        """A digest of `make_env` and of the environment's classes by their code as it is now; empty without one."""
-        made = (self.make_env, self.env_classes)
+        """A digest of `make_env` and of the environment's parts by their code as it is now; empty without one."""
+        made = (self.make_env, self.env_parts)
         return code_digest(made, f"make_env of {self.name}") if self.has_env else ""
 
     @property
@@ -151,13 +151,12 @@ def custom_task(
     _check_sizes(train, validation)
     given = None if bounds is None else given_ends(bounds, train.act.shape[1])
     if make_env is not None:
-        low, high, env_classes = check_env(make_env, train.obs.shape[1], train.act.shape[1], name)
-        if version is not None:
-            versioned(make_env, version)
-            env_classes = ()
+        low, high, env_parts = check_env(make_env, train.obs.shape[1], train.act.shape[1], name)
+        if version is not None:  # of this task's own function, whatever else becomes of the one that was given
+            make_env, env_parts = versioned(functools.partial(make_env), version), ()
     else:
         low, high = (np.full(train.act.shape[1], end) for end in (-np.inf, np.inf))
-        env_classes = ()
+        env_parts = ()
     if given is not None:
         if (given[0] < low).any() or (given[1] > high).any():
             raise UserError(
@@ -179,7 +178,7 @@ def custom_task(
         scaled_by_data=bool(is_open.any()),
         make_env=functools.partial(_no_env, name) if make_env is None else make_env,
         has_env=make_env is not None,
-        env_classes=env_classes,
+        env_parts=env_parts,
         reference_returns=reference_returns,
     )
     _ = task.env_identity  # an environment without source code is refused here

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import os
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,9 @@ import numpy as np
 
 from evor_eqx.data.custom import CustomTask, custom_task
 from evor_eqx.data.dataset import OfflineDataset
-from evor_eqx.envs.checks import flat_box
-from evor_eqx.errors import UserError
-from evor_eqx.system.code_identity import versioned
+from evor_eqx.envs.checks import flat_box, parts_of
+from evor_eqx.errors import UserError, told
+from evor_eqx.system.code_identity import code_digest
 
 if TYPE_CHECKING:
     import gymnasium
@@ -71,9 +72,10 @@ def minari_task(
         name or dataset_id.replace("/", "-"),
         train,
         validation,
-        make_env=versioned(make_env, _digest(dataset)) if with_env else None,  # by its name, not by the folder
+        make_env=make_env if with_env else None,
         gamma=gamma,
         reference_returns=None if None in references else (float(references[0]), float(references[1])),
+        version=_digest(dataset, make_env) if with_env else None,  # by what it is, not by the folder of the data
     )
 
 
@@ -106,11 +108,14 @@ def _recover(dataset_id: str, folder: str | None, **kwargs: Any) -> "gymnasium.E
     return _load(dataset_id).recover_environment(**kwargs)
 
 
-def _digest(dataset: Any) -> str:
-    """What names the environment: how Minari makes it."""
+def _digest(dataset: Any, make_env: Callable[[], "gymnasium.Env[Any, Any]"]) -> str:
+    """What names the environment: how Minari makes it, and the code of what it is made of."""
     spec = dataset.env_spec
-    text = "none" if spec is None else spec.to_json()
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    with told(f"make_env of {dataset.id.replace('/', '-')}"):
+        env = make_env()
+    parts = code_digest(parts_of(env), f"environment of Minari's {dataset.id}")
+    env.close()
+    return hashlib.sha256(f"{'none' if spec is None else spec.to_json()} {parts}".encode()).hexdigest()[:12]
 
 
 def _dataset(episodes: list[Any]) -> OfflineDataset:

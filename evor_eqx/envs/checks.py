@@ -10,6 +10,7 @@ from gymnasium.spaces import Box, Space
 from jaxtyping import Float
 
 from evor_eqx.errors import UserError, told
+from evor_eqx.system.processes import blank_main
 
 _INSTEAD = {
     "Discrete": "policies here choose continuous actions; use an environment with a Box of actions",
@@ -31,7 +32,7 @@ def flat_box(name: str, space: Space[Any]) -> Box:
 
 def check_env(
     make_env: Callable[..., Any], obs_size: int, act_size: int, task: str
-) -> tuple[Float[np.ndarray, " act"], Float[np.ndarray, " act"], tuple[type, ...]]:
+) -> tuple[Float[np.ndarray, " act"], Float[np.ndarray, " act"], tuple[Any, ...]]:
     """Make an environment once, and check it against the data.
 
     **Arguments:**
@@ -42,8 +43,8 @@ def check_env(
 
     **Returns:**
 
-    The least and the largest action by its `action_space`, infinite where there is no bound, and the classes of the
-    environment and its wrappers, the outermost first.
+    The least and the largest action by its `action_space`, infinite where there is no bound, and `parts_of` the
+    environment.
 
     **Raises:**
 
@@ -52,7 +53,6 @@ def check_env(
     _check_travels(make_env, task)
     env = _made(make_env, task)
     try:
-        _check_new(make_env, env, task)
         with told(f"spaces of the environment of {task}"):
             obs_space, act_space = flat_box("observation", env.observation_space), flat_box("action", env.action_space)
         for name, space, size in (("observations", obs_space, obs_size), ("actions", act_space, act_size)):
@@ -79,7 +79,8 @@ def check_env(
     finally:
         with contextlib.suppress(Exception):
             env.close()
-    return act_space.low.astype(np.float64), act_space.high.astype(np.float64), _classes(env)
+    _check_new(make_env, env, task)
+    return act_space.low.astype(np.float64), act_space.high.astype(np.float64), parts_of(env)
 
 
 def _made(make_env: Callable[..., Any], task: str) -> gymnasium.Env[Any, Any]:
@@ -101,9 +102,11 @@ def _check_new(make_env: Callable[..., Any], env: gymnasium.Env[Any, Any], task:
         other.close()
 
 
-def _classes(env: gymnasium.Env[Any, Any]) -> tuple[type, ...]:
-    inner = _classes(env.env) if isinstance(env, gymnasium.Wrapper) else ()
-    return type(env), *inner
+def parts_of(env: gymnasium.Env[Any, Any]) -> tuple[Any, ...]:
+    """What an environment is made of: its class and those of its wrappers, each with what it was made with."""
+    if isinstance(env, gymnasium.Wrapper):
+        return type(env), getattr(env, "_saved_kwargs", None), *parts_of(env.env)
+    return type(env), None if env.spec is None else (env.spec.id, env.spec.kwargs)
 
 
 def _check_travels(make_env: Any, task: str) -> None:
@@ -115,7 +118,8 @@ def _check_travels(make_env: Any, task: str) -> None:
             "every worker process makes its own; give lambda: gymnasium.make(...)"
         )
     try:
-        cloudpickle.dumps(make_env)
+        with blank_main():  # as where a process is started
+            cloudpickle.dumps(make_env)
     except Exception as error:
         raise UserError(
             f"make_env of {task}: got a function that cannot travel to worker processes ({error}), expected one that "

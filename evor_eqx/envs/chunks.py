@@ -102,7 +102,8 @@ class EnvPack(gymnasium.Env):
 
     def close(self):
         for env in self._members:
-            env.close()
+            with told("close of the environment"):
+                env.close()
 
     def _make(self):
         with told("make_env"):
@@ -116,7 +117,8 @@ def _unbounded(*shape: int) -> Box:
 def _success(info: dict[str, Any]) -> int:
     """What a step's info says of success; nan says nothing."""
     said = [np.asarray(info[name]) for name in ("success", "is_success") if info.get(name) is not None]
-    return max((int((each != 0).any()) for each in said if (each == each).all()), default=UNKNOWN)
+    said = [each for each in said if each.dtype.kind in "biuf" and not np.isnan(each).any()]
+    return max((int(each.any()) for each in said), default=UNKNOWN)
 
 
 def _begin(env: ChunkEnv, seed: int) -> tuple:

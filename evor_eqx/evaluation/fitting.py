@@ -11,8 +11,12 @@ from evor_eqx.envs.tasks import Task
 from evor_eqx.errors import UserError
 
 
-def check_fits(agent: Agent, task: Task, obs_size: int, act_size: int) -> None:
-    """Raise UserError for an agent that was not made for the task, whose observations and actions have these sizes."""
+def check_fits(agent: Agent, task: Task, obs_size: int, act_size: int, *, on_data: bool = False) -> None:
+    """Raise UserError for an agent that was not made for the task, whose observations and actions have these sizes.
+
+    With `on_data`, it is to be compared with the task's data. Otherwise it only acts, so where actions have no end it
+    may come from other data of the environment, and so have other bounds.
+    """
     got, expected = (agent.obs_size, agent.act_size), (obs_size, act_size)
     if got != expected:
         raise UserError(
@@ -20,6 +24,8 @@ def check_fits(agent: Agent, task: Task, obs_size: int, act_size: int) -> None:
             f"sizes {expected[0]} and {expected[1]}; give an agent of {task.dataset}"
         )
     own = task.bounds if isinstance(task, CustomTask) else None
+    if isinstance(task, CustomTask) and task.scaled_by_data and not on_data:
+        return
     unit = ActionBounds.of([-1.0] * act_size, [1.0] * act_size)
     if (agent.bounds or unit) != (own or unit):
         raise UserError(

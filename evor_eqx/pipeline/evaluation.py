@@ -96,6 +96,7 @@ def evaluate(agent: Agent, task: Task, *, num_episodes: int = 50, seed: int = 10
     UserError if the agent's observations or actions are not those of the task.
     """
     check_kinds(agent=(agent, Agent), task=(task, Task))
+    check_fits(agent, task, agent.obs_size, agent.act_size)  # the bounds; the sizes once there is an environment
     return evaluate_settings(agent, task, EvaluationConfig(num_episodes, seed, num_envs), [agent.inference])[0]
 
 
@@ -110,13 +111,15 @@ def evaluate_settings(
 
 
 def _run_of(agent: Agent) -> Run | None:
-    """The run that an agent comes from; None if there is none, or if its models are not those of the run any more.
+    """The run of this home that an agent comes from; None if there is none, or if its models are not those of the run.
 
     Raises UserError if the critic's code is not what the run was made by.
     """
     if agent.facts.get("models") != models_digest(agent.policy, agent.critic):
         return None
     run = Run.named(agent.facts["run"])
+    if not run.complete or agent.facts.get("checkpoints", {}).get(run.name) != run.digest():
+        return None  # of another home
     if agent.critic_config is not None:
         check_made_by(agent.critic_config, run.config["critic"])
     return run

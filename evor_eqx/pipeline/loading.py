@@ -83,7 +83,12 @@ def bounds_of(policy_run: Run) -> ActionBounds | None:
 
 
 def facts_of(run: Run, policy: FlowPolicy, critic: AbstractCritic | None) -> dict[str, Any]:
-    """What an agent of a run says of where it comes from: task, data and runs, and a digest of its models."""
+    """What an agent of a run says of where it comes from: task, data, runs, digests of models and checkpoints."""
     config = run.config
     facts = {name: config[name] for name in _FACTS if name in config}
-    return facts | {"run": run.name, "models": models_digest(policy, critic)}
+    runs = [run, *(Run.named(facts[name]) for name in ("policy_run",) if name in facts)]
+    return facts | {
+        "run": run.name,
+        "models": models_digest(policy, critic),
+        "checkpoints": {each.name: each.digest() for each in runs},
+    }

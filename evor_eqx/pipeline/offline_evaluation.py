@@ -100,7 +100,7 @@ def evaluate_offline(agent: Agent, task: Task, config: Config) -> OfflineEvaluat
         raise UserError(
             "the agent has no critic: expected one, because its distributions are compared; use one that `fit` made"
         )
-    check_fits(agent, task, train.obs.shape[1], train.act.shape[1])
+    check_fits(agent, task, train.obs.shape[1], train.act.shape[1], on_data=True)
     held_out = HeldOut.of(validation, task.gamma, agent.chunk_length)
     errors = {name: float(value) for name, value in held_out(agent.critic, agent.inference.num_returns).items()}
     critic = _fitted(agent, task, config, {"train": train, "val": validation}, source.fingerprint)

@@ -4,16 +4,16 @@ import importlib.util
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from evor_eqx import __version__
 from evor_eqx.errors import UserError
 
 SETTINGS: dict[str, Any] = {
     "project": "evor_eqx",
     "author": "the authors of evor_eqx",
-    "release": __version__,
+    "release": version("evor_eqx"),
     "extensions": ["myst_nb", "evor_eqx.reports.mathml"],
     "myst_enable_extensions": ["dollarmath"],
     "myst_heading_anchors": 3,

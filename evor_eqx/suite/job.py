@@ -68,6 +68,11 @@ class Job:
         return f"{self.task.short_name}, {self.method}, seed {self.seed}"
 
     @property
+    def own_task(self) -> str:
+        """What identifies a task of your own beside its data, as in its rows; empty for OGBench's."""
+        return self.task.definition_digest if isinstance(self.task, CustomTask) else ""
+
+    @property
     def policy_name(self) -> str:
         """A name for the base policy that the job needs."""
         return f"{self.task.dataset}.h{self.config.policy.chunk_length}.seed{self.seed}"
@@ -123,7 +128,7 @@ class Job:
             "reward_timing": self.task.reward_timing,
             "ogbench": version("ogbench"),
             "run": self.run(source).name,
-            "own_task": self.task.definition_digest if isinstance(self.task, CustomTask) else "",
+            "own_task": self.own_task,
         }
         settings, is_late = self.settings()[step], step is None or step in self.train.late_steps
         return [

@@ -180,13 +180,13 @@ def datasets_of(rows: Sequence[Row]) -> dict[str, str]:
 
 def _with_known_success(rows: Sequence[Row]) -> list[Row]:
     """The rows with success 0 where the environment never said anything, if it did so in other rows of the task."""
-    known = {row.case.task for row in rows if row.success is not None}
+    known = {(row.case.task, row.case.own_task) for row in rows if row.success}  # a 0 may be one that is noted here
 
     def failed(row: Row) -> Row:
         share, low, high = (round(value, 4) for value in wilson_interval(0, row.case.episodes))
         return replace(row, success=share, low=low, high=high)
 
-    return [failed(row) if row.success is None and row.case.task in known else row for row in rows]
+    return [failed(row) if row.success is None and (row.case.task, row.case.own_task) in known else row for row in rows]
 
 
 def _outcome(row: Row) -> dict[str, object]:
@@ -217,6 +217,10 @@ def _check(row: Row, evaluation_seed: int) -> None:
             f"success is {row.success} with interval {interval}: expected 0 <= low <= success <= high <= 1, or none of "
             "them and a return"
         )
+    if case.episodes < 1 or case.reported not in (0, 1):
+        raise UserError(
+            f"episodes is {case.episodes} and reported {case.reported}: expected episodes >= 1 and reported 0 or 1"
+        )
     if row.success is not None and row.low is not None and row.high is not None:
         expected = [round(value, 4) for value in wilson_interval(round(row.success * case.episodes), case.episodes)]
         if not np.allclose([row.success, row.low, row.high], expected, atol=2e-4):
@@ -224,10 +228,6 @@ def _check(row: Row, evaluation_seed: int) -> None:
                 f"success is {row.success} with interval {row.low} to {row.high} in {case.episodes} episodes: expected "
                 f"{' '.join(map(str, expected))}, the share of a whole number of episodes with its interval"
             )
-    if case.episodes < 1 or case.reported not in (0, 1):
-        raise UserError(
-            f"episodes is {case.episodes} and reported {case.reported}: expected episodes >= 1 and reported 0 or 1"
-        )
     if case.evaluation_seed != evaluation_seed:
         raise UserError(
             f"evaluation_seed is {case.evaluation_seed}: expected {evaluation_seed} in these results; episodes for "

@@ -121,9 +121,9 @@ class Suite:
         return int(num_failed > 0)
 
     def rows(self) -> list[Row]:
-        """The rows of the suite's jobs in the results."""
-        jobs = {job.key for job in self.jobs}
-        return [row for row in self._all_rows() if row.case.job in jobs]
+        """The rows of the suite's jobs in the results; of tasks of your own, those of the task as it is now."""
+        jobs = {job.key: job.own_task for job in self.jobs}
+        return [row for row in self._all_rows() if jobs.get(row.case.job) == row.case.own_task]
 
     def mixed_data(self) -> list[str]:
         """A warning for each of the suite's datasets if methods in the results used different data of it."""

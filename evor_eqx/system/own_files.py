@@ -25,7 +25,7 @@ from evor_eqx.system.library_code import is_library_file
 Kind = TypeVar("Kind")
 _SPELLING = re.compile(r".+\.py(:.*)?", re.DOTALL)
 _results: WeakKeyDictionary[ModuleType, dict[str, Any]] = WeakKeyDictionary()  # of functions, which may record data
-_executed: dict[str, bytes] = {}  # what each file contained when it was executed, by the module's name
+_sources: dict[Path, bytes] = {}  # what executed files and their neighbours contained
 _neighbours: dict[str, Path] = {}  # modules in the folders of executed files that these import, by name
 
 
@@ -76,30 +76,44 @@ def load(name: str, kind: type[Kind], what: str) -> Kind:
 def execute(file: Path) -> ModuleType:
     """Execute a Python file as a module of its own name, unless it was. Raises UserError as `load` does."""
     path = _path_of(file)
-    name, content = re.sub(r"\W", "_", path.stem), path.read_bytes()
+    name, neighbours = re.sub(r"\W", "_", path.stem), _reached(path)
+    sources = {each: each.read_bytes() for each in (path, *neighbours.values()) if each.is_file()}
+    is_current = all(_sources.get(each, content) == content for each, content in sources.items())
     for place in ("__main__", name):  # also the script that runs
         known = sys.modules.get(place)
         if known is None or Path(str(getattr(known, "__file__", None))).resolve() != path:
             continue
-        if _executed.get(place, content) == content:
+        if is_current:
             return known
         del sys.modules[place]
     if name in sys.modules or _found_elsewhere(name, path):
         raise UserError(f"{file}: there is another module {name!r}, expected a name of its own; rename the file")
-    neighbours = _with_neighbours(file, path)
+    _check_names(file, path, neighbours)
+    for module in list(sys.modules) if not is_current else ():
+        if module.partition(".")[0] in neighbours:
+            del sys.modules[module]
+    return _new_module(file, path, name, sources, neighbours)
+
+
+def _new_module(
+    file: Path, path: Path, name: str, sources: dict[Path, bytes], neighbours: dict[str, Path]
+) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name], _executed[name] = module, content
-    places = list(sys.path)
+    before, places = dict(_sources), list(sys.path)
+    sys.modules[name] = module
+    _sources.update(sources)
     if str(path.parent) not in places:
         sys.path.insert(0, str(path.parent))
+    importlib.invalidate_caches()
     try:
         with _errors_told(str(file)):
-            exec(compile(content, path, "exec"), vars(module))  # not by its loader, which may find an older version
+            exec(compile(sources[path], path, "exec"), vars(module))  # not by its loader, which may find an old version
     except BaseException:
-        for known in (sys.modules, _executed):
-            known.pop(name, None)
+        sys.modules.pop(name, None)
+        _sources.clear()
+        _sources.update(before)
         sys.path[:] = places
         raise
     _neighbours.update(neighbours)
@@ -134,24 +148,28 @@ def _errors_told(name: str) -> Iterator[None]:
         raise _failed(name, error) from error
 
 
-def _with_neighbours(file: Path, path: Path) -> dict[str, Path]:
-    """All known neighbours, and those that a file and its neighbours import.
-
-    Raises UserError where an import, here or in a worker process, would find another module of the name.
-    """
-    found, left = dict(_neighbours), [path]
+def _reached(path: Path) -> dict[str, Path]:
+    """The modules in its folder that a file imports, and those that they import."""
+    found: dict[str, Path] = {}
+    left = [path]
     while left:
-        for name, neighbour in _imported_neighbours(left.pop()):
-            if name not in found:
-                found[name] = neighbour
-                left.append(neighbour)
-            elif found[name] != neighbour:
-                raise _two_of_one_name(file, neighbour, found[name])
-    for name, neighbour in found.items():
-        spec = PathFinder.find_spec(name, [str(path.parent), *sys.path])
-        if spec is not None and spec.origin is not None and Path(spec.origin).resolve() != neighbour:
-            raise _two_of_one_name(file, Path(spec.origin), neighbour)
+        new = {name: each for name, each in _imported_neighbours(left.pop()) if name not in found}
+        found |= new
+        left += [each for each in new.values() if each.is_file()]
     return found
+
+
+def _check_names(file: Path, path: Path, neighbours: dict[str, Path]) -> None:
+    """Raise UserError where an import, here or in a worker process, would find another module of a neighbour's name."""
+    for name, neighbour in neighbours.items():
+        if _neighbours.get(name, neighbour) != neighbour:
+            raise _two_of_one_name(file, neighbour, _neighbours[name])
+    for name, neighbour in (_neighbours | neighbours).items():
+        spec = PathFinder.find_spec(name, [str(path.parent), *sys.path])
+        places = [] if spec is None else [spec.origin] if spec.origin else spec.submodule_search_locations or []
+        for place in map(Path, filter(None, places)):
+            if place.resolve() != neighbour:
+                raise _two_of_one_name(file, place, neighbour)
 
 
 def _two_of_one_name(file: Path, one: Path, other: Path) -> UserError:
@@ -170,10 +188,10 @@ def _imported_neighbours(path: Path) -> Iterator[tuple[str, Path]]:
     named = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     named += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level]
     for name in sorted({each.partition(".")[0] for each in named}):
-        for neighbour in (path.parent / f"{name}.py", path.parent / name / "__init__.py"):
-            if neighbour.is_file():
-                yield name, neighbour
-                break
+        folder = path.parent / name
+        found = [file for file in (folder.with_suffix(".py"), folder / "__init__.py") if file.is_file()]
+        if found or any(folder.glob("*.py")):  # a folder of modules may be without an __init__.py
+            yield name, (found or [folder])[0]
 
 
 def _found_elsewhere(name: str, path: Path) -> bool:

@@ -71,9 +71,11 @@ def listening(listener: Listener, draw: bool = False) -> Iterator[None]:
 
 def is_quiet() -> bool:
     """Whether nobody watches: in CI, with `EVOR_QUIET` (headless notebooks), and outside terminals and notebooks."""
-    if os.environ.get("CI") or os.environ.get("EVOR_QUIET"):
-        return True
-    return not (sys.stderr.isatty() or "ipykernel" in sys.modules)
+    return _is_silenced() or not (sys.stderr.isatty() or "ipykernel" in sys.modules)
+
+
+def _is_silenced() -> bool:
+    return bool(os.environ.get("CI") or os.environ.get("EVOR_QUIET"))
 
 
 def bar(total: int | float | None, description: str, unit: str, done: int | float = 0, quiet: bool = False) -> Any:
@@ -96,8 +98,8 @@ def bar(total: int | float | None, description: str, unit: str, done: int | floa
 
 
 def note(text: str) -> None:
-    """Print one line above the bars, if somebody watches."""
-    if not is_quiet():
+    """Print one line above the bars; nothing in CI and in headless notebooks."""
+    if not _is_silenced():
         tqdm.write(text, file=sys.stderr)
 
 

@@ -62,7 +62,7 @@ class Exhibit:
             arrays = _held_out(agent, task)
         dataset, thin = OfflineDataset.from_compact(arrays), arrays if "state_rows" in arrays else _thinned(arrays)
         name = name or str(agent.facts.get("run", task.short_name))
-        check_fits(agent, task, dataset.obs.shape[1], dataset.act.shape[1])
+        check_fits(agent, task, dataset.obs.shape[1], dataset.act.shape[1], on_data=True)
         states = States(thin["state_rows"], {key: thin[key] for key in _PHYSICS if key in thin})
         return cls(name, agent, task, dataset, states)
 

@@ -3,6 +3,7 @@
 import platform
 
 from evor_eqx.cli import doctor
+from evor_eqx.system import processes
 
 
 def test_it_tells_versions_devices_and_where_things_lie(evor, home, monkeypatch):
@@ -17,8 +18,8 @@ def test_it_tells_versions_devices_and_where_things_lie(evor, home, monkeypatch)
 
 def test_the_quota_of_a_container_is_told_in_cores(monkeypatch, tmp_path):
     file = tmp_path / "cpu.max"
-    monkeypatch.setattr(doctor, "_QUOTA", file)
-    assert doctor._quota() == "none"
-    for text, expected in (("max 100000", "none"), ("150000 100000", "1.5 cores")):
+    monkeypatch.setattr(processes, "_QUOTA", file)
+    assert "quota none" in doctor.report()["cores"]
+    for text, expected in (("max 100000", "quota none"), ("150000 100000", "quota 1.5")):
         file.write_text(text)
-        assert doctor._quota() == expected
+        assert expected in doctor.report()["cores"]

@@ -107,7 +107,11 @@ def test_bad_input_gives_the_value_what_was_expected_and_code_2(evor, home, argu
 @pytest.mark.parametrize(
     ("error", "code", "words"),
     [
-        (OSError(errno.ENOSPC, "No space left on device"), 2, "make room, what was saved is kept"),
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            2,
+            "make room, also in /dev/shm, which processes share; what was saved is kept",
+        ),
         (PermissionError(errno.EACCES, "Permission denied", "/runs"), 2, "/runs"),
         (KeyboardInterrupt(), 130, "the same command goes on from there"),
     ],

@@ -3,6 +3,7 @@
 What is registered under a good name may still be wrong inside; it is refused when an experiment with it begins.
 """
 
+import dataclasses
 import sys
 from dataclasses import dataclass
 
@@ -360,6 +361,21 @@ CALLS = [
 @pytest.mark.parametrize(("call", "words"), CALLS)
 def test_calls_with_something_else(call, words):
     refused(words, call)
+
+
+def test_a_value_that_is_not_finite_at_an_observation_is_told():
+    """Only where the first coordinate is large, so that no check before the training sees it."""
+
+    class Sometimes(OwnCritic):
+        def distribution(self, obs, chunk, num_returns, num_steps):
+            atoms = jnp.full(num_returns, self.weight)
+            return ReturnDistribution.of_equal_weights(jnp.where(obs[0] > 5, jnp.nan, atoms))
+
+    critic = Sometimes(inputs=None)
+    agent = dataclasses.replace(AGENT, critic=critic, critic_config=own_config()())
+    assert np.isfinite(agent.act(OBS, key=KEY)).all()
+    for ask in (agent.act, agent.decide):
+        refused(["critic", "not finite at this observation", "mend"], ask, OBS + 9, key=KEY)
 
 
 def test_a_class_has_one_name():

@@ -42,6 +42,7 @@ class Told(gymnasium.Env):
         ([{}, {"is_success": True}], 1),
         ([{"success": np.array([0.0, 1.0])}, {"success": False}], 1),
         ([{"success": None, "is_success": False}, {}], 0),
+        ([{"success": "no"}, {"is_success": ""}], UNKNOWN),
     ],
 )
 def test_success_is_what_some_step_said_and_nan_says_nothing(infos, expected):

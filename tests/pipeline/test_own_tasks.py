@@ -161,6 +161,36 @@ def test_the_class_of_an_environment_counts_where_make_env_only_names_it(tmp_pat
     assert identity_of("speed = 1") != identity_of("speed = 10")
 
 
+def test_what_the_registry_of_gymnasium_says_of_an_environment_counts():
+    def identity_of(**registered):
+        gymnasium.register("OwnLine-v0", own.Line, **registered)
+        try:
+            return line_task(make_env=functools.partial(gymnasium.make, "OwnLine-v0")).env_identity
+        finally:
+            del gymnasium.registry["OwnLine-v0"]
+
+    settings = [{}, {"max_episode_steps": 5}, {"max_episode_steps": 9}, {"kwargs": {"length": 15}}]
+    assert len({identity_of(**each) for each in settings}) == len(settings)
+
+
+def test_a_version_belongs_to_its_task_alone():
+    first = line_task(version="1")
+    identity = first.env_identity
+    line_task(version="2")
+    assert first.env_identity == identity != line_task().env_identity
+
+
+def test_an_agent_of_another_home_gets_no_episodes_of_this_one(agent, task, tmp_path, monkeypatch):
+    """Its run has the same name here, and other weights; or there is no such run here at all."""
+    folder = agent.save(tmp_path / "mine")
+    evor.evaluate(agent, task, num_episodes=1, num_envs=1)
+    monkeypatch.setattr(Run, "digest", lambda run: "another")
+    monkeypatch.setattr(evaluation, "_read", lambda path: {} if path is None else pytest.fail("kept ones are read"))
+    assert evor.evaluate(evor.load_agent(folder), task, num_episodes=1, num_envs=1).episodes
+    monkeypatch.setenv("EVOR_HOME", str(tmp_path / "elsewhere"))
+    assert evor.evaluate(evor.load_agent(folder), task, num_episodes=1, num_envs=1).episodes
+
+
 def test_an_agent_with_other_models_does_not_get_the_episodes_of_its_run(agent, task):
     def path(changed):
         evor.evaluate(changed, task, num_episodes=1, num_envs=1)
@@ -189,7 +219,7 @@ def test_an_agent_of_another_task_is_refused_by_its_sizes_and_its_bounds(agent, 
     ):
         with pytest.raises(UserError, match=r"agent (was made )?for (narrow|line)"):
             ask()
-    with pytest.raises(UserError, match=r"observations of size 2 and actions of size 2, expected sizes 28 and 5"):
+    with pytest.raises(UserError, match=r"agent for cube-single.*lie in \[-2, 2\].*give an agent of cube"):
         evor.evaluate(agent, evor.parse_task("cube-single-play-task2"), num_episodes=1, num_envs=1)
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from evor_eqx.errors import UserError
+from evor_eqx.evaluation.statistics import wilson_interval
 from evor_eqx.suite.results import COLUMNS, REPORTED_SEED, TUNING_SEED, Case, Row, datasets_of, put_rows, read_results
 
 
@@ -16,7 +17,8 @@ def make_row(
     facts |= {"episodes": 50, "evaluation_seed": REPORTED_SEED, "dataset_fingerprint": "1a2b3c4d"}
     facts |= {"dataset_origin": "generated", "reward_timing": "pre", "ogbench": "1.2.2", "run": "maze/critic-0"}
     case = Case(task, method, seed, **{**facts, **changes})
-    return Row(case, success, max(0.0, success - 0.1), min(1.0, success + 0.1), 123.4, "evor suite --tasks a, b")
+    low, high = (round(end, 4) for end in wilson_interval(round(success * case.episodes), case.episodes)[1:])
+    return Row(case, success, low, high, 123.4, "evor suite --tasks a, b")
 
 
 def test_what_is_put_comes_back_sorted_and_the_file_does_not_depend_on_the_order(tmp_path):
@@ -53,12 +55,15 @@ def test_rows_of_tuning_episodes_never_enter_a_record_of_reported_ones(tmp_path)
     [
         (lambda text: text.replace("tau_r", "tau"), "columns of .*got task.*expected task"),
         (lambda text: "", "columns of .*got none"),
-        (lambda text: text.replace("0.5,0.4", "half,0.4"), "line 2 .*'half'"),
-        (lambda text: text.replace("0.5,0.4", "1.5,0.4"), "line 2 .*success is 1.5 with interval 0.4 to 0.6"),
+        (lambda text: text.replace(",0.5,", ",half,"), "line 2 .*'half'"),
+        (lambda text: text.replace(",0.5,", ",1.5,"), "line 2 .*success is 1.5 with interval 0.3664 to 0.6336"),
         (lambda text: text.replace(",10000,", ",1e4,"), "line 2 .*'1e4'"),
         (lambda text: text.replace("generated,", ""), "line 2 .*expected 26 values"),
         (lambda text: text.rstrip("\n") + ",more\n", "line 2 .*expected 26 values"),
         (lambda text: text.replace(",50,", ",0,"), "line 2 .*episodes is 0"),
+        (lambda text: text.replace(",0.5,", ",0.52,"), "line 2 .*expected 0.52 0.3851 0.652"),
+        (lambda text: text.replace(",0.5,", ",0.51,"), "line 2 .*a whole number of episodes"),
+        (lambda text: text.replace(",", ";"), "semicolons between them, .*save it as comma-separated"),
         (lambda text: text + text.splitlines()[1] + "\n", "line 3 .*those of an earlier line"),
     ],
 )
@@ -68,6 +73,13 @@ def test_damage_is_named_with_its_line(tmp_path, damage, words):
     path.write_text(damage(path.read_text()))
     with pytest.raises(UserError, match=words):
         read_results(path)
+
+
+def test_a_byte_order_mark_and_line_ends_of_a_spreadsheet_are_read(tmp_path):
+    path = tmp_path / "suite.csv"
+    put_rows(path, [make_row()])
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert read_results(path) == [make_row()]
 
 
 def test_a_record_that_is_not_there_says_what_makes_it(tmp_path):
@@ -101,6 +113,12 @@ def test_success_that_no_episode_spoke_of_is_none_only_if_no_row_of_the_task_kno
     base = found["maze-task1", "base"]
     assert base.success == base.low == 0 and 0.05 < base.high < 0.1 and base.ret == -1
     assert found["other-task1", "base"].success is None
+    # A zero that was noted like this says nothing of rows of the same task with another environment.
+    mine = {"own_task": "new", "dataset_origin": "own"}
+    new = [replace(failed, case=replace(failed.case, method=method, **mine)) for method in ("base", "evor")]
+    put_rows(path, new[:1])
+    put_rows(path, new[1:])
+    assert [row.success for row in read_results(path) if row.case.own_task == "new"] == [None, None]
 
 
 def test_a_file_from_before_a_column_is_read(tmp_path):

@@ -18,6 +18,7 @@ def folder(tmp_path, monkeypatch):
     """A folder for files of the user's; their modules are forgotten after the test."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(own_files, "_neighbours", {})
+    monkeypatch.setattr(own_files, "_sources", {})
     monkeypatch.chdir(tmp_path)
     before = set(sys.modules)
     yield tmp_path
@@ -196,3 +197,22 @@ def test_neighbours_of_neighbours_count_and_a_folder_of_two_files_may_share_its_
     written(folder / "other", "", "own_last.py")
     with pytest.raises(UserError, match=r"own_last.py and .*own_last.py"):
         execute(other)
+
+
+def test_a_neighbour_that_was_changed_is_imported_again(folder):
+    """Worker processes import it from the disk; so does this one."""
+    file = written(folder, "import own_scale\ndef number(): return own_scale.SCALE")
+    written(folder, "SCALE = 3", "own_scale.py")
+    assert load(f"{file}:number", int, "number") == 3
+    written(folder, "SCALE = 45", "own_scale.py")
+    assert load(f"{file}:number", int, "number") == 45
+
+
+def test_a_folder_of_modules_without_an_init_is_a_neighbour_too(folder):
+    files = []
+    for place in ("one", "two"):
+        files.append(written(folder / place, "from own_parts import scale", f"own_{place}.py"))
+        written(folder / place / "own_parts", f"NAME = {place!r}", "scale.py")
+    assert execute(files[0]).scale.NAME == "one"
+    with pytest.raises(UserError, match=r"own_parts and .*own_parts, which have one name"):
+        execute(files[1])

@@ -60,7 +60,8 @@ def test_a_stopped_run_is_saved_and_resumed_equals_one_that_never_stopped(window
     resumed = fit(sampler(windows), stopped, watch=lambda step, scalars, model: seen.append(step))
     assert seen == list(range(stop_at, 61, 10))
     np.testing.assert_array_equal(resumed.slope, expected.slope)
-    assert (stopped.path / "checkpoint.eqx").read_bytes() == (undisturbed.path / "checkpoint.eqx").read_bytes()
+    leaves = [(each.path / "checkpoint.eqx").read_bytes().partition(b"\n")[2] for each in (stopped, undisturbed)]
+    assert leaves[0] == leaves[1]
     for name, column in undisturbed.metrics().items():
         if name != "time":
             np.testing.assert_array_equal(stopped.metrics()[name], column)

@@ -5,6 +5,7 @@ any number of processes, and twenty are the first twenty of a hundred. They are 
 Each part is a file in `<name>.parts/`, whole or absent. After a kill, only the missing parts are collected.
 """
 
+import contextlib
 import gc
 import hashlib
 import shutil
@@ -164,26 +165,18 @@ def _parts(folder: Path, dataset: str, recipe: Recipe, split: str, num_episodes:
 
 def _collect(parts: list[Part], dataset: str, num_workers: int) -> None:
     """Make the missing parts, in parallel. After Ctrl-C, the parts that were begun are finished and kept."""
-    try:
-        _collect_missing(parts, dataset, num_workers)
-    except BrokenProcessPool:  # a process was killed; what was made is kept
-        note(f"{dataset}: a process that makes data was killed; its part is made again")
-        try:
-            _collect_missing(parts, dataset, max(1, num_workers // 2))
-        except BrokenProcessPool:
-            raise UserError(
-                f"{dataset}: got two processes that were killed while they made data, expected them to go on; mostly "
-                "memory ran out: close other programs and run the command again, what was made is kept"
-            ) from None
+    for number in (num_workers, max(1, num_workers // 2)):
+        with contextlib.suppress(BrokenProcessPool):  # a process was killed; what was made is kept
+            return _collect_missing(parts, dataset, number)
+        note(f"{dataset}: a process that makes data was killed, perhaps because memory ran out")
+    raise UserError(f"{dataset}: got killed processes twice, expected them to go on; close programs, and try again")
 
 
 def _collect_missing(parts: list[Part], dataset: str, num_workers: int) -> None:
-    missing = [part for part in parts if not _is_whole(part)]
-    rows = sum(part.num_rows for part in parts)
-    if not missing:
+    if not (missing := [part for part in parts if not _is_whole(part)]):
         return
-    done = rows - sum(part.num_rows for part in missing)
-    with bar(rows, dataset, "row", done) as progress, workers(min(num_workers, len(missing))) as pool:
+    rows, left = (sum(part.num_rows for part in some) for some in (parts, missing))
+    with bar(rows, dataset, "row", rows - left) as progress, workers(min(num_workers, len(missing))) as pool:
         jobs = {pool.submit(_make_part, part): part for part in missing}
         for job in as_completed(jobs):
             _raise_worker_error(job, jobs[job])
