@@ -21,6 +21,9 @@ SETTINGS: dict[str, Any] = {
     "nb_ipywidgets_js": {},  # widgets need a kernel; their script would come from a server
     "html_math_renderer": "mathml",
     "html_theme": "sphinx_book_theme",
+    "html_static_path": [str(Path(__file__).parent / "static")],
+    "html_css_files": ["pages.css"],
+    "html_js_files": ["pages.js"],
     "html_show_sourcelink": False,
     "html_copy_source": False,
     "pygments_style": "a11y-high-contrast-light",

@@ -1,5 +1,7 @@
 """Locks between threads and between processes: one makes, the others wait; a dead holder's lock is free."""
 
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -122,3 +124,63 @@ def test_an_error_gives_the_lock_back(tmp_path):
     with lock(tmp_path / "thing"):
         pass
     assert not list(tmp_path.iterdir())
+
+
+def test_the_lock_of_a_folder_holds_when_its_file_was_tidied_away(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    process = hold(folder, 1.5)
+    (tmp_path / "run.lock").unlink()
+    with lock(folder):
+        assert process.poll() is not None or process.wait(1) is not None  # the holder has let it go
+
+
+def test_a_lock_file_of_another_user_can_be_held(tmp_path, monkeypatch):
+    """It may be read and not written, as left by another user whose process was killed."""
+    file = tmp_path / "thing.lock"
+    file.write_text("process 1 of another user")
+    opened = os.open
+
+    def refuse(path, flags, *mode):
+        if flags & os.O_RDWR:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return opened(path, flags, *mode)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with lock(tmp_path / "thing"):
+        pass
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_disk_without_locks_is_named_once_and_used(number, tmp_path, monkeypatch, capsys):
+    def flock(handle, operation):
+        raise OSError(number, "not here")
+
+    monkeypatch.setattr(locks.fcntl, "flock", flock)
+    monkeypatch.setattr(locks, "_said", set())
+    for _ in range(2):
+        with lock(tmp_path / "thing"):
+            pass
+    said = capsys.readouterr().err
+    assert said.count("this disk has no locks") == 1 and str(tmp_path) in said and "option flock" in said
+
+
+def test_who_waits_long_without_a_bar_says_for_whom(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(locks, "_PATIENCE", 0.3)
+    monkeypatch.setattr(locks, "_said", set())
+    monkeypatch.setenv("CI", "1")
+    process = hold(tmp_path / "thing", 1.5)
+    with lock(tmp_path / "thing"):
+        pass
+    said = capsys.readouterr().err
+    assert f"is being made by process {process.pid}" in said and said.count("waiting") == 1
+    process.wait()
+
+
+def test_a_home_that_must_not_be_written_to_is_read_without_a_lock(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path))
+
+    monkeypatch.setattr(os, "open", refuse)
+    with lock(tmp_path / "thing"):
+        assert not (tmp_path / "thing.lock").exists()

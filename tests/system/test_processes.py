@@ -36,3 +36,19 @@ def test_the_kernel_is_chosen_only_where_the_processor_is_known_to_run_it(monkey
         file.write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
     monkeypatch.setattr(processes, "_CPU_INFO", file)
     assert processes._openblas_kernel() == expected
+
+
+@pytest.mark.parametrize(
+    ("quota", "task", "expected"),
+    [(None, None, 8), ("max 100000", "", 8), ("150000 100000", None, 2), ("50000 100000", "4", 1), (None, "3", 3)],
+)
+def test_cores_follow_affinity_quota_and_what_slurm_gave(quota, task, expected, tmp_path, monkeypatch):
+    file = tmp_path / "cpu.max"
+    if quota is not None:
+        file.write_text(quota)
+    monkeypatch.setattr(processes, "_QUOTA", file)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
+    if task is not None:
+        monkeypatch.setenv("SLURM_CPUS_PER_TASK", task)
+    assert processes.num_cores() == expected
