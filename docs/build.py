@@ -4,8 +4,8 @@ The notebooks of the course and the live ones are executed first; unchanged ones
 together in `.cache/docs/source`, with the same relative paths as in the checkout, so that links work in both. Sphinx
 builds them into `site/`. A warning, such as a broken link, is an error.
 
-Sphinx was chosen over MkDocs by a trial with the same pages. Both took seconds and showed notebooks and docstrings; Sphinx
-needs no script from a server for maths here, checks links by itself, and has maintained parts for notebooks.
+Sphinx was chosen over MkDocs by a trial with the same pages. Both took seconds and showed notebooks and docstrings.
+Sphinx needs no script from a server for maths here, checks links by itself, and its parts for notebooks are maintained.
 """
 
 import contextlib

@@ -10,6 +10,7 @@ import numpy as np
 from evor_eqx.data.custom import OwnRows
 from evor_eqx.data.dataset import DEVICE_BYTES, OfflineDataset
 from evor_eqx.data.description import Description, describe
+from evor_eqx.data.file_checks import check_file
 from evor_eqx.data.mapped import mapped
 from evor_eqx.data.sources import Source, Split, check_size
 from evor_eqx.envs.ogbench import sparse_reward
@@ -79,6 +80,8 @@ def load_parts(source: Source, task: Task | None, split: Split) -> Iterator[dict
         )
     for file in source.files(split):
         check_size(file, source.details)
+        if source.origin == "folder":
+            check_file(file, source.dataset)
         arrays = _read(file)
         if isinstance(task, OgbenchTask):
             _add_rewards(arrays, task)
@@ -92,7 +95,7 @@ def _read(file: Path) -> dict[str, np.ndarray]:
         arrays = load_dataset(str(file), compact_dataset=True, add_info=True)
     except FileNotFoundError:
         raise UserError(f"no file {file}: expected an OGBench dataset; make it again with `evor data`") from None
-    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+    except (ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(
             f"damaged file {file}: got {error}, expected an OGBench dataset; delete it and make it again"
         ) from error

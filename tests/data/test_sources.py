@@ -42,7 +42,11 @@ def dataset_bytes(seed: int, num_episodes: int = 2) -> bytes:
     """A published file in small: episodes of 30 rows in the maze."""
     rng, rows = np.random.default_rng(seed), 30 * num_episodes
     arrays = {key: rng.uniform(0, 20, (rows, 2)).astype(np.float32) for key in ("observations", "actions", "qvel")}
-    arrays |= {"qpos": arrays["observations"], "terminals": np.arange(rows) % 30 == 29}
+    arrays |= {
+        "actions": arrays["actions"] / 10 - 1,
+        "qpos": arrays["observations"],
+        "terminals": np.arange(rows) % 30 == 29,
+    }
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
