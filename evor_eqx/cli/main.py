@@ -50,17 +50,27 @@ _COMPUTING = (Train, Evaluate, Suite, Pack, Bench)  # these compile programs in 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the `evor` command; returns the exit code."""
-    command = None
     _prepare()
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            sys.stdout.flush()  # here, not when Python ends, where it would say that a reader has left
+    except BrokenPipeError:  # who reads the output has enough of it, as in `evor runs | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    command = None
     try:
         command = parse(COMMANDS, sys.argv[1:] if arguments is None else arguments, __doc__)
         if isinstance(command, _COMPUTING):
             _keep_compiled()
         with sigterm_as_interrupt():
             return command.run()
-    except BrokenPipeError:  # who reads the output has enough of it, as in `evor runs | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+    except BrokenPipeError:
+        raise
     except (UserError, OSError) as error:  # OSError: a full disk, a folder that must not be written to
         print(f"evor: {sentence(error) if isinstance(error, OSError) else error}", file=sys.stderr)
         return 2

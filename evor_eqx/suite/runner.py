@@ -157,7 +157,7 @@ class Suite:
         """How many jobs are left, and how long they take, estimated from stages of the same kind."""
         left = self.left()
         if not left:
-            return f"all {len(self.jobs)} jobs are done"
+            return f"nothing is left, all {len(self.jobs)} jobs are done"
         stations = {station for job in left for station in job.left()}
         seconds, unknown = time_left(stations, timed(self._times))
         known = f"about {duration(seconds)}"
