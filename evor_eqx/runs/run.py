@@ -25,7 +25,17 @@ import numpy as np
 from evor_eqx.errors import UserError
 from evor_eqx.system import paths
 from evor_eqx.system.arithmetic import changed_settings
-from evor_eqx.system.files import append_line, read_json, read_lines, replacing, short_hash, write_json, write_lines
+from evor_eqx.system.files import (
+    append_line,
+    read_json,
+    read_lines,
+    replacing,
+    sealed,
+    short_hash,
+    unsealed,
+    write_json,
+    write_lines,
+)
 from evor_eqx.system.locks import lock
 
 FORMAT = 1  # of the run folder; part of the id, so that a new format never reads an old folder
@@ -122,7 +132,7 @@ class Run:
         buffer = io.BytesIO()
         eqx.tree_serialise_leaves(buffer, state)
         digest = hashlib.sha256(buffer.getbuffer()).hexdigest()
-        header = {"sha256": digest, "num_bytes": buffer.tell(), "run": self.name}
+        header = sealed({"sha256": digest, "num_bytes": buffer.tell(), "run": self.name})
         with replacing(self._leaves(step)) as temporary, open(temporary, "wb") as file:
             file.write(json.dumps(header).encode() + b"\n")
             file.write(buffer.getbuffer())
@@ -144,6 +154,7 @@ class Run:
         header, _, leaves = path.read_bytes().partition(b"\n")
         try:
             said = json.loads(header)
+            said = unsealed(said) if "checksum" in said else said  # headers of before have none
             is_whole = said["sha256"] == hashlib.sha256(leaves).hexdigest()
         except (ValueError, KeyError, TypeError):
             said, is_whole = {}, False
