@@ -28,7 +28,8 @@ class _Page(HTMLParser):
 
 def faults(folder: Path) -> Iterator[str]:
     """A line for each link to a file or a heading that is not there, and for what would come from a server."""
-    pages = {path.resolve(): _Page(path.read_text()) for path in folder.rglob("*.html")}
+    files = [path for path in folder.rglob("*.html") if "_static" not in path.parts]  # the theme's templates lie there
+    pages = {path.resolve(): _Page(path.read_text()) for path in files}
     for path, page in pages.items():
         for tag, target in page.links:
             parts = urlsplit(target)

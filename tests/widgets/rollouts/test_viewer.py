@@ -84,7 +84,7 @@ def test_an_agent_that_does_not_fit_is_a_sentence(maze):
     wrong = dataclasses.replace(maze, task=parse_task(ARM))
     opened = RolloutViewer([wrong])
     opened.button.click()
-    assert "choose an agent of cube-single-play-v0" in opened.text.value and not opened.recordings
+    assert "give an agent of cube-single-play-v0" in opened.text.value and not opened.recordings
 
 
 def test_no_agents_are_a_user_error():
