@@ -154,4 +154,4 @@ def test_a_folder_that_must_not_be_written_to_is_said_in_a_line(small_disk):
     mount(small_disk, 64, "remount", "ro")
     process = start(EVALUATE, small_disk, stderr=subprocess.PIPE)
     said = process.communicate()[1].decode()
-    assert process.returncode == 2 and said.count("\n") == 1 and "Read-only file system" in said
+    assert process.returncode == 2 and said.count("\n") == 1 and "is on a read-only disk" in said
