@@ -79,7 +79,7 @@ lock: $(STAMP) ## choose exact versions anew, from pyproject.toml
 		--no-header --no-annotate --no-emit-index-url pyproject.toml -o requirements.lock
 
 clean: ## remove the environment and caches (data/, runs/ and figures/ stay)
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build dist site
 	find evor_eqx tests -name __pycache__ -prune -exec rm -rf {} +
 
 # The stamp is written last, and an environment without it is made again: whole or not at all. One with an older stamp is

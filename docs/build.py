@@ -40,9 +40,11 @@ def run(preset: str = "smoke") -> int:
     if run_all(names, {"preset": preset}):
         return 1
     synchronise(sources(names, preset), SOURCE)
-    failed = build(SOURCE, PAGES) or sorted(faults(PAGES))
-    print("\n".join(failed) if isinstance(failed, list) and failed else PAGES / "index.html")
-    return int(bool(failed))
+    if build(SOURCE, PAGES):
+        return 1
+    broken = sorted(faults(PAGES))
+    print("\n".join(broken) or PAGES / "index.html")
+    return int(bool(broken))
 
 
 def sources(names: list[str], preset: str) -> dict[str, Path | str]:

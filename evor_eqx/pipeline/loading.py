@@ -59,8 +59,8 @@ def load_run_agent(
         raise UserError(f"run {run.name} is {status}, expected a complete one: `evor train` with its settings ends it")
     critic_config = config or critic_from_record(run.config["critic"])
     policy = load_policy(Run.named(run.config["policy_run"]))
-    learned_from = run.manifest.get("policy_sha256", policy.run.digest())  # unknown in runs of before
-    if learned_from != policy.run.digest():
+    found = policy.run.digest()
+    if run.manifest.get("policy_sha256", found) != found:  # unknown in runs of before
         raise UserError(
             f"run {run.name}: got the base policy {policy.run.name}, which was trained again and came out different, "
             f"expected the one that this critic learned from; restore it, or delete {run.path} and train it again"
@@ -86,7 +86,7 @@ def facts_of(run: Run, policy: FlowPolicy, critic: AbstractCritic | None) -> dic
     """What an agent of a run says of where it comes from: task, data, runs, digests of models and checkpoints."""
     config = run.config
     facts = {name: config[name] for name in _FACTS if name in config}
-    runs = [run, *(Run.named(facts[name]) for name in ("policy_run",) if name in facts)]
+    runs = [run, Run.named(facts["policy_run"])] if "policy_run" in facts else [run]
     return facts | {
         "run": run.name,
         "models": models_digest(policy, critic),

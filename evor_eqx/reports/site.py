@@ -36,7 +36,7 @@ def build(source: Path, pages: Path) -> int:
 
     **Arguments:**
 
-    - `source`: the folder, with `conf.py` and an `index`.
+    - `source`: the folder, with `conf.py` and an `index`. What Sphinx keeps for the next build lies beside it.
     - `pages`: where the pages lie; those of before are brought up to date.
 
     **Returns:**
@@ -52,7 +52,7 @@ def build(source: Path, pages: Path) -> int:
         raise UserError(
             f"Sphinx: got no package {missing[0]}, expected those that make web pages; pip install 'evor_eqx[docs]'"
         )
-    options = ["-q", "-W", "--keep-going", "-j", "auto", "-d", str(pages.with_name(f".{pages.name}.doctrees"))]
+    options = ["-q", "-W", "--keep-going", "-j", "auto", "-d", str(source.with_name("doctrees"))]
     return subprocess.run([sys.executable, "-m", "sphinx", *options, str(source), str(pages)]).returncode
 
 

@@ -28,6 +28,8 @@ except ImportError:  # Windows
 
 _PAUSE = 0.2  # seconds between two tries to get a lock that another holds
 _PATIENCE = 5.0  # seconds of waiting before a line says so where no progress bar does
+# A folder of somebody else's, or on a read-only disk: what is whole there can be read; writing says what is wrong.
+_UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 _WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 _said: set[str] = set()
 
@@ -47,17 +49,13 @@ def lock(path: Path) -> Iterator[None]:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             handle = _locked(file, name)
-        except PermissionError:
-            pass  # a folder of somebody else's: what is whole there can be read; writing says what is wrong
         except OSError as error:
-            if error.errno == errno.EROFS:
-                pass
-            elif error.errno in _WITHOUT_LOCKS:
+            if error.errno in _WITHOUT_LOCKS:
                 _say_once(
                     f"{file.parent}: this disk has no locks ({error.strerror}); start one command at a time there, or "
                     "mount it with the option flock"
                 )
-            else:
+            elif error.errno not in _UNWRITABLE:
                 raise
         else:
             held.callback(os.close, handle)
