@@ -16,6 +16,7 @@ from .critics.registry import register_critic as register_critic
 from .data.custom import CustomTask as CustomTask
 from .data.custom import custom_task as custom_task
 from .data.dataset import OfflineDataset as OfflineDataset
+from .data.loading import describe as describe
 from .data.minari import minari_task as minari_task
 from .distributions import ReturnDistribution as ReturnDistribution
 from .distributions import soft_value as soft_value

@@ -29,15 +29,15 @@ class Data:
 
     def run(self) -> int:
         """Print what was found or made, and where it lies, or the table."""
-        if own_files.is_own(self.dataset) or Path(self.dataset).exists():
-            print(_own(self.dataset))
-            return 0
+        from evor_eqx.data.loading import describe
         from evor_eqx.data.sources import find_or_make
-        from evor_eqx.envs.tasks import is_task, parse_task
+        from evor_eqx.envs.tasks import parse_task
 
-        task = parse_task(self.dataset)
+        if own_files.is_own(self.dataset) or Path(self.dataset).exists():
+            print(describe(self.dataset))
+            return 0
         source = find_or_make(
-            task.dataset,
+            parse_task(self.dataset).dataset,
             num_episodes=self.num_episodes,
             seed=self.seed,
             num_workers=self.num_workers,
@@ -45,19 +45,5 @@ class Data:
         )
         print(f"{source.dataset}: {source.origin}, fingerprint {source.fingerprint}\n{source.path}")
         if self.describe:
-            from evor_eqx.data.loading import describe_source
-
-            print(describe_source(source, task if is_task(self.dataset) else None))
+            print(describe(self.dataset, num_episodes=self.num_episodes, seed=self.seed))
         return 0
-
-
-def _own(name: str) -> object:
-    """The table of a task of your own, or of a file or folder."""
-    if own_files.is_own(name):
-        from evor_eqx.data.custom import CustomTask
-
-        return own_files.load(name, CustomTask, "task").describe()
-    from evor_eqx.data.dataset import OfflineDataset
-    from evor_eqx.data.description import describe
-
-    return describe({"all rows": OfflineDataset.from_file(name)}, Path(name).name, {})

@@ -14,7 +14,7 @@ import numpy as np
 
 from evor_eqx.data.bounds import ActionBounds, closed, given_ends
 from evor_eqx.data.dataset import OfflineDataset
-from evor_eqx.data.description import Description, describe
+from evor_eqx.data.description import Description, describe_splits
 from evor_eqx.data.pieces import digest
 from evor_eqx.data.sources import Source, Split
 from evor_eqx.envs.checks import check_env
@@ -91,7 +91,7 @@ class CustomTask(Task):
             if self.has_env
             else "none: the task can be trained and evaluated offline, but not rolled out",
         }
-        return describe({"training": self.train, "validation": self.validation}, self.name, facts)
+        return describe_splits({"training": self.train, "validation": self.validation}, self.name, facts)
 
     @property
     def _identity(self) -> tuple[Any, ...]:

@@ -40,7 +40,7 @@ class Description:
         return f"<table><thead>{row('th', self.title, self.columns)}</thead><tbody>{body}</tbody></table>"
 
 
-def describe(splits: Mapping[str, OfflineDataset], title: str, facts: Mapping[str, str]) -> Description:
+def describe_splits(splits: Mapping[str, OfflineDataset], title: str, facts: Mapping[str, str]) -> Description:
     """The table of some splits of one dataset; `facts` hold for all of them."""
     columns = [_facts_of(dataset) for dataset in splits.values()]
     rows = {name: tuple(column[name] for column in columns) for name in columns[0]}

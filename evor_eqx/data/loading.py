@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from evor_eqx.data.custom import OwnRows
+from evor_eqx.data.custom import CustomTask, OwnRows
 from evor_eqx.data.dataset import DEVICE_BYTES, OfflineDataset
-from evor_eqx.data.description import Description, describe
+from evor_eqx.data.description import Description, describe_splits
 from evor_eqx.data.file_checks import check_file
 from evor_eqx.data.mapped import mapped
-from evor_eqx.data.sources import Source, Split, check_size
+from evor_eqx.data.sources import Source, Split, check_size, find_or_make
 from evor_eqx.envs.ogbench import sparse_reward
-from evor_eqx.envs.tasks import OgbenchTask, Task
+from evor_eqx.envs.tasks import OgbenchTask, Task, is_task, parse_task
 from evor_eqx.errors import UserError
-from evor_eqx.system import paths
+from evor_eqx.system import own_files, paths
 from evor_eqx.system.locks import lock
 
 
@@ -46,11 +46,34 @@ def load_dataset(source: Source, task: Task | None, split: Split) -> OfflineData
         return mapped(parts, folder)
 
 
-def describe_source(source: Source, task: Task | None) -> Description:
-    """The table of a dataset of OGBench, with the rewards of a task if one is given."""
-    splits = {"training": load_dataset(source, task, "train"), "validation": load_dataset(source, task, "val")}
-    facts = {} if task is None else {"discount": f"{task.gamma:g} per step"}
-    return describe(splits, source.dataset if task is None else task.short_name, facts)
+def describe(
+    data: Task | OfflineDataset | str | Path, *, num_episodes: int | None = None, seed: int = 0
+) -> Description:
+    """What data hold, as a table: episodes, steps, ends, returns, and the ranges of actions and rewards.
+
+    `print` shows it as text, and a notebook as HTML.
+
+    **Arguments:**
+
+    - `data`: a task or its name, a dataset of OGBench by its name (it has no rewards), a file or a folder of your own
+      data, or an `OfflineDataset`.
+    - `num_episodes`, `seed`: which data of OGBench, as in the configuration's `data`. Missing ones are generated.
+
+    **Raises:** UserError for an unknown name, and for files that cannot be read.
+    """
+    if isinstance(data, OfflineDataset):
+        return describe_splits({"all rows": data}, "dataset", {})
+    name = data.name if isinstance(data, Task) else str(data)
+    if not isinstance(data, Task) and Path(name).exists() and not own_files.is_own(name):
+        return describe_splits({"all rows": OfflineDataset.from_file(name)}, Path(name).name, {})
+    task = data if isinstance(data, Task) else parse_task(name)
+    if isinstance(task, CustomTask):
+        return task.describe()
+    rewarded = task if is_task(name) else None
+    source = find_or_make(task.dataset, num_episodes=num_episodes, seed=seed)
+    splits = {"training": load_dataset(source, rewarded, "train"), "validation": load_dataset(source, rewarded, "val")}
+    facts = {} if rewarded is None else {"discount": f"{task.gamma:g} per step"}
+    return describe_splits(splits, source.dataset if rewarded is None else task.short_name, facts)
 
 
 _KEYS = ("observations", "actions", "terminals", "valids", "rewards", "masks", "qpos", "qvel", "button_states")
