@@ -31,6 +31,7 @@ from evor_eqx.system.code_identity import code_digest
 from evor_eqx.system.files import read_json, replacing, sha256, write_json
 
 RECORD, WEIGHTS = "agent.json", "weights.eqx"
+_ENTRIES = {"policy", "critic", "inference", "selection", "bounds", "facts", "sha256"}
 
 
 def save_agent(agent: Agent, folder: Path, others: Sequence[str] = ()) -> Path:
@@ -84,7 +85,7 @@ def load_agent(name: str | Path, *, selection: SelectionRule | None = None) -> A
     flow target or selection rule of your own that is not there, or whose code is not what it was saved with.
     """
     folder = find_agent(name)
-    record = read_json(folder / RECORD)
+    record = read_record(folder / RECORD)
     for file, expected in record["sha256"].items():
         got = sha256(folder / file) if (folder / file).is_file() else "no file"
         if got != expected:
@@ -105,6 +106,20 @@ def load_agent(name: str | Path, *, selection: SelectionRule | None = None) -> A
         facts={**record["facts"], "folder": str(folder)},
         bounds=ActionBounds.from_record(record["bounds"]),
     )
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """An agent's `agent.json`. One without a checksum, which somebody wrote by other means, is read, too.
+
+    Raises UserError if it is damaged, or if it has other entries than `save_agent` writes.
+    """
+    record = read_json(path, optional_checksum=True)
+    if set(record) != _ENTRIES:
+        raise UserError(
+            f"wrong file {path}: got the entries {', '.join(sorted(record))}, expected {', '.join(sorted(_ENTRIES))}; "
+            "pack or save the agent again"
+        )
+    return record
 
 
 def find_agent(name: str | Path) -> Path:

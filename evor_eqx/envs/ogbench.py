@@ -1,7 +1,9 @@
 """OGBench's environments, made so that a seed repeats them exactly."""
 
+import contextlib
 import dataclasses
 import functools
+import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,6 +146,14 @@ def _with_one_action_space(env_id: str) -> EnvSpec:
 
 
 def _remove_xml(env: gymnasium.Env) -> None:
-    """Remove the temporary XML file that a maze was read from. OGBench leaves it in the folder for temporary files."""
-    if hasattr(env.unwrapped, "maze_map"):
-        Path(env.unwrapped.fullpath).unlink(missing_ok=True)  # type: ignore[attr-defined]
+    """Close and remove the temporary XML file that a maze was read from: OGBench leaves it open, and where it is."""
+    if not hasattr(env.unwrapped, "maze_map"):
+        return
+    xml = Path(env.unwrapped.fullpath)  # type: ignore[attr-defined]
+    with contextlib.suppress(FileNotFoundError):  # temporary files were removed
+        written = xml.stat()
+        for descriptor in map(int, os.listdir("/dev/fd")):
+            with contextlib.suppress(OSError):  # the one of the listing itself
+                if os.path.samestat(os.fstat(descriptor), written):
+                    os.close(descriptor)
+        xml.unlink()

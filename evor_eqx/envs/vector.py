@@ -10,7 +10,8 @@ CPU time per environment step, everything included (8 environments, 2 cores, ran
 import contextlib
 import functools
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.process import BaseProcess
 
 import gymnasium
 import numpy as np
@@ -20,7 +21,12 @@ from jaxtyping import Float, Int
 
 from evor_eqx.envs.chunks import EnvPack
 from evor_eqx.errors import UserError
-from evor_eqx.system.processes import blank_main, num_cores
+from evor_eqx.system.processes import blank_main, how_it_ended, num_cores
+from evor_eqx.system.progress import note
+
+
+class ProcessEnded(UserError):
+    """A process that simulates has ended, although it was needed."""
 
 
 class EnvProcess:
@@ -29,8 +35,8 @@ class EnvProcess:
     def __init__(self, make_pack: Callable[[], EnvPack], num_envs: int):
         # No plain fork, because JAX is multi-threaded. The fork server imports once what every process needs.
         multiprocessing.get_context("forkserver").set_forkserver_preload(["ogbench", __name__])
-        with blank_main(), _end_told():
-            self._env = AsyncVectorEnv([make_pack], context="forkserver", autoreset_mode=AutoresetMode.DISABLED)
+        with blank_main(), _end_told([]):
+            self._env = _started(make_pack)
         self.num_envs = num_envs
         self.obs_size = flatdim(self._env.observation_space) // num_envs
         self.chunk_size = flatdim(self._env.action_space) // num_envs - 1  # beside each chunk, one seed
@@ -47,7 +53,7 @@ class EnvProcess:
 
     def result(self) -> dict[str, np.ndarray]:
         """Wait for the step: arrays over environments, `obs`, `ret`, `success`, `num_steps` and `ended`."""
-        with _end_told():
+        with _end_told(self._env.processes):
             obs, _, _, _, info = self._env.step_wait()
         return {name: value[0] for name, value in {"obs": obs, **info}.items() if name[0] != "_"}
 
@@ -63,18 +69,32 @@ class ParallelEnvs:
     """Environments in several processes, the `groups`, which take turns; made by `open_envs`."""
 
     def __init__(self, make_env: Callable[[], gymnasium.Env], horizon: int, num_envs: int, num_processes: int):
-        each, self._horizon = num_envs // num_processes, horizon
-        make_pack = functools.partial(EnvPack, make_env, horizon, each)
+        self._each, self._horizon, self._num_processes = num_envs // num_processes, horizon, num_processes
+        self._make_pack = functools.partial(EnvPack, make_env, horizon, self._each)
         self.groups: list[EnvProcess] = []
+        self._restarted = False
+        self._open()
+
+    def _open(self) -> None:
         try:
-            self.groups += (EnvProcess(make_pack, each) for _ in range(num_processes))
+            self.groups += (EnvProcess(self._make_pack, self._each) for _ in range(self._num_processes))
             for group in self.groups:  # the processes make their environments side by side
-                group.start(np.full(each, -1), np.zeros((each, group.chunk_size)))
+                group.start(np.full(self._each, -1), np.zeros((self._each, group.chunk_size)))
             for group in self.groups:
                 group.result()
         except BaseException:
             self.close(terminate=True)
             raise
+
+    def restart(self, error: ProcessEnded) -> None:
+        """Start all processes anew after one of them ended, and say so. The second time, raise `error`."""
+        if self._restarted:
+            raise error
+        self._restarted = True
+        note(f"{error}; starting it again, once")
+        self.close(terminate=True)
+        self.groups = []
+        self._open()
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -162,16 +182,25 @@ def open_envs(
     envs.close()
 
 
+def _started(make_pack: Callable[[], EnvPack]) -> AsyncVectorEnv:
+    """A new process, by the fork server or, if somebody removed the server's socket with other files, without it."""
+    start = functools.partial(AsyncVectorEnv, [make_pack], autoreset_mode=AutoresetMode.DISABLED)
+    try:
+        return start(context="forkserver")
+    except FileNotFoundError:
+        return start(context="spawn")
+
+
 @contextlib.contextmanager
-def _end_told() -> Iterator[None]:
-    """Say what it may mean that a worker process has ended."""
+def _end_told(processes: Sequence[BaseProcess]) -> Iterator[None]:
+    """Say how a process ended, and what that may mean."""
     try:
         yield
     except (EOFError, ConnectionError) as error:
-        raise UserError(
-            "worker process of the environments: got its end, expected it to go on; look at what it printed. It may "
-            "have been killed, or the environment ends its process. make_env must also make all that it needs in a new "
-            "process, such as what it registers with gymnasium"
+        raise ProcessEnded(
+            f"a process that simulates ended ({how_it_ended(processes)}), expected it to go on; close other programs "
+            "if memory is short, look at what the process printed, and see that make_env makes all that it needs in a "
+            "new process, such as what it registers with gymnasium"
         ) from error
 
 

@@ -23,7 +23,7 @@ from jaxtyping import Array, Float, Int, Key, UInt32
 
 from evor_eqx.config import InferenceConfig
 from evor_eqx.envs.chunks import MAX_SEED, UNKNOWN
-from evor_eqx.envs.vector import EnvProcess, LocalEnvs, ParallelEnvs, open_envs
+from evor_eqx.envs.vector import EnvProcess, LocalEnvs, ParallelEnvs, ProcessEnded, open_envs
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.episodes import Episode, Rollout
 from evor_eqx.system.progress import bar
@@ -90,10 +90,15 @@ def run_episodes(
     start, act_seconds, finished = time.perf_counter(), 0.0, {}
     with bar(len(settings) * len(seeds), "evaluation", "episode", quiet=quiet) as progress:
         for group in _groups(settings):
-            for slots, seconds in _run_group(envs, agent, group, seeds):
-                finished |= {(slot.inference, slot.seed): slot.record(reward_timing) for slot in slots}
-                act_seconds += seconds
-                progress.update(len(slots))
+            while jobs := [job for job in itertools.product(group, seeds) if job not in finished]:
+                try:
+                    for slots, seconds in _run_group(envs, agent, jobs):
+                        finished |= {(slot.inference, slot.seed): slot.record(reward_timing) for slot in slots}
+                        act_seconds += seconds
+                        progress.update(len(slots))
+                except ProcessEnded as error:
+                    assert isinstance(envs, ParallelEnvs)  # the only ones with processes
+                    envs.restart(error)
     episodes = [finished[job] for job in itertools.product(settings, seeds)]
     return Rollout(episodes, time.perf_counter() - start, act_seconds)
 
@@ -125,17 +130,15 @@ class _Slot:
         return Episode(self.inference, self.seed, self.ret, success, self.length, reward_timing)
 
 
-def _run_group(
-    envs: ParallelEnvs | LocalEnvs, agent: Acts, settings: list[InferenceConfig], seeds: Sequence[int]
-) -> Iterator[tuple[list[_Slot], float]]:
-    """Run settings with the same counts. After each decision, yield the slots that finished and the agent's seconds.
+def _run_group(envs: ParallelEnvs | LocalEnvs, agent: Acts, all_jobs: list[Job]) -> Iterator[tuple[list[_Slot], float]]:
+    """Run jobs whose settings have the same counts. Yields after each decision: slots that finished, agent's seconds.
 
     The groups of environments take turns in a fixed order. While the agent decides for one group, the others move.
     """
-    jobs = itertools.product(settings, seeds)
-    share = -(-len(settings) * len(seeds) // len(envs.groups))  # at first, so that few episodes still use all groups
+    jobs, idle = iter(all_jobs), all_jobs[0][0]
+    share = -(-len(all_jobs) // len(envs.groups))  # at first, so that few episodes still use all groups
     waiting = collections.deque(
-        _turns(group, agent, settings[0], itertools.islice(jobs, share), jobs) for group in envs.groups
+        _turns(group, agent, idle, itertools.islice(jobs, share), jobs) for group in envs.groups
     )
     while waiting:
         turns = waiting.popleft()

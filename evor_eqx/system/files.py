@@ -15,6 +15,11 @@ import numpy as np
 
 from evor_eqx.errors import UserError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 _TEMPORARY = ".writing-"  # what temporary names begin with
 _CHECKED_ROWS = 1 << 16  # rows per step, so that the check of a large array needs little memory
 
@@ -24,18 +29,29 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary file in the folder of `path`; it replaces `path` on success and is removed on any error.
 
     The temporary name has the same suffix, because numpy and matplotlib choose their format by it. The bytes are on the
-    disk before the file is renamed, so the caller need not flush them.
+    disk before the file is renamed, so the caller need not flush them. What a killed writer left of `path` is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{_TEMPORARY}{path.stem}.{secrets.token_hex(4)}{path.suffix}")
-    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))  # the system applies the umask
+    remove_leftovers(path)
+    temporary, handle = _temporary(path)
     try:
         yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
+        os.fsync(handle)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _temporary(path: Path) -> tuple[Path, int]:
+    """A new temporary file for `path`, and its open handle, which holds a lock: so others see that it is written to."""
+    while True:
+        temporary = path.with_name(f"{_TEMPORARY}{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)  # the system applies the umask
+        _try_lock(handle)
+        if temporary.exists():  # else another process took it for a leftover before it was locked
+            return temporary, handle
+        os.close(handle)
 
 
 def check_writable(path: Path, what: str) -> None:
@@ -54,13 +70,28 @@ def check_writable(path: Path, what: str) -> None:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove the temporary files that a killed process left of a file, or directly in a folder.
+    """Remove the temporary files that killed processes left of a file, or directly in a folder.
 
-    Call it only while holding the lock of `path`: others may be writing.
+    Those that a process is writing to are locked, and stay. Where a disk has no locks, all stay.
     """
     names = f"{glob.escape(path.stem)}.????????.*"  # eight random characters, then the suffix
     for leftover in path.glob(f"{_TEMPORARY}*") if path.is_dir() else path.parent.glob(_TEMPORARY + names):
-        leftover.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # gone, or another user's
+            handle = os.open(leftover, os.O_RDONLY)
+            try:
+                if _try_lock(handle):
+                    leftover.unlink()
+            finally:
+                os.close(handle)
+
+
+def _try_lock(handle: int) -> bool:
+    """Lock an open file; False if another process has locked it, or if there are no locks on this disk."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (OSError, AttributeError):
+        return False
+    return True
 
 
 def reserve(path: Path) -> None:
@@ -84,13 +115,21 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
         temporary.write_text(json.dumps(sealed(value), indent=1, sort_keys=True) + "\n")
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, optional_checksum: bool = False) -> dict[str, Any]:
     """Read a file that `write_json` wrote.
+
+    **Arguments:**
+
+    - `path`: the file.
+    - `optional_checksum`: whether a record without a checksum is taken as it is.
 
     **Raises:** UserError that names the file if it is absent or damaged.
     """
     try:
-        return unsealed(json.loads(path.read_text()))
+        value = json.loads(path.read_text())
+        if optional_checksum and isinstance(value, dict) and "checksum" not in value:
+            return value
+        return unsealed(value)
     except FileNotFoundError:
         raise UserError(
             f"no file {path}: expected a JSON file; make it again with the command that writes it"

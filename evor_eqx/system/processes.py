@@ -14,8 +14,9 @@ import signal
 import sys
 import threading
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -60,6 +61,18 @@ def _openblas_kernel() -> dict[str, str]:
     """
     flags = _CPU_INFO.read_text().split() if _CPU_INFO.is_file() else []
     return {"OPENBLAS_CORETYPE": "HASWELL"} if {"avx2", "fma"} <= set(flags) else {}
+
+
+def how_it_ended(processes: Sequence[BaseProcess]) -> str:
+    """How the first of some processes that ended did so: by which signal, or with which code."""
+    for process in processes:
+        process.join(timeout=1)  # the end of its pipe is seen before the end of the process
+    codes = [process.exitcode for process in processes if process.exitcode is not None]
+    if not codes:
+        return "as it began"
+    if codes[0] == -signal.SIGKILL:
+        return "killed, perhaps because memory ran out"
+    return f"signal {-codes[0]}" if codes[0] < 0 else f"exit code {codes[0]}"
 
 
 def _start() -> None:

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from evor_eqx.agent.saving import RECORD
+from evor_eqx.agent.saving import RECORD, read_record
 from evor_eqx.envs.tasks import Task, parse_task
 from evor_eqx.errors import UserError
 from evor_eqx.pipeline.loading import load_run_agent
@@ -59,7 +59,7 @@ def _task_in(path: Path) -> Task | None:
     Also None for a task of your own, which a name does not bring back: `explore(agent, task)` opens it.
     """
     try:
-        record = read_json(path)
+        record = read_record(path) if path.name == RECORD else read_json(path)
         record = record.get("facts", record)
         return parse_task(record["task"]) if "task" in record and record.get("origin") != "own" else None
     except UserError as error:

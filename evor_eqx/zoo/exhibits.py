@@ -4,6 +4,8 @@
 `rows.npz`, some held-out episodes. Those in `shipped/` come with the package.
 """
 
+import zipfile
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -56,8 +58,7 @@ class Exhibit:
         """
         folder = agent.facts.get("folder")
         if folder is not None and (Path(folder) / ROWS).is_file():
-            with np.load(Path(folder) / ROWS, allow_pickle=False) as file:
-                arrays = dict(file)
+            arrays = _packed_rows(Path(folder) / ROWS)
         else:
             arrays = _held_out(agent, task)
         dataset, thin = OfflineDataset.from_compact(arrays), arrays if "state_rows" in arrays else _thinned(arrays)
@@ -86,6 +87,17 @@ def pack(task: Task, config: Config, folder: Path) -> Path:
         )
     facts = {**agent.facts, "reward_timing": task.reward_timing, "versions": environment()["versions"]}
     return save_agent(replace(agent, facts=facts), target, (ROWS,))
+
+
+def _packed_rows(file: Path) -> dict[str, np.ndarray]:
+    """The rows that `pack` wrote. Nothing in the file is executed: objects in it are refused."""
+    try:
+        with np.load(file, allow_pickle=False) as opened:
+            return dict(opened)
+    except (ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(
+            f"wrong file {file}: got {error}, expected arrays of numbers that `evor pack` wrote; pack the agent again"
+        ) from None
 
 
 def _held_out(agent: Agent, task: Task) -> dict[str, np.ndarray]:

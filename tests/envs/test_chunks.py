@@ -109,8 +109,8 @@ class Still:
     [
         (Raises, r"the environment: got OwnError \(this and that\), expected it to run"),
         (Changes, r"observation of the environment: got shape \(3,\), expected \(1,\)"),
-        (Ends, "worker process of the environments: got its end"),
-        (RaisesLater, "worker process of the environments: got its end|make_env: got OwnError"),
+        (Ends, r"a process that simulates ended \(exit code 3\)"),
+        (RaisesLater, "a process that simulates ended|make_env: got OwnError"),
     ],
 )
 def test_what_goes_wrong_in_a_worker_process_is_one_error_here(make_env, words):

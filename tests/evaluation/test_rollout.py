@@ -5,6 +5,8 @@ import itertools
 import json
 import math
 import multiprocessing
+import os
+import signal
 import subprocess
 import sys
 
@@ -51,6 +53,20 @@ class Walk(gymnasium.Env):
 class Broken(Walk):
     def step(self, action):
         raise ArithmeticError("broken on purpose")
+
+
+class KilledOnce(Walk):
+    """Its process is killed in the third step that any of these makes, as where memory runs out."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def step(self, action):
+        (self.folder / str(len(list(self.folder.iterdir())))).touch()
+        if (self.folder / "2").exists() and not (self.folder / "killed").exists():
+            (self.folder / "killed").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().step(action)
 
 
 class CountingAgent:
@@ -245,3 +261,12 @@ def test_a_script_without_a_guard_is_not_run_again_by_its_environments(tmp_path)
     )
     ran = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
     assert (ran.returncode, ran.stdout) == (0, "begun\n1\n"), ran.stderr
+
+
+def test_a_killed_process_is_started_again_once_and_the_episodes_are_the_same(tmp_path, capsys):
+    settings, seeds = [InferenceConfig(tau_r=0.3), InferenceConfig(tau_r=5.0)], range(5)
+    options = {"horizon": HORIZON, "num_envs": 4}
+    undisturbed = rollout(Walk, CountingAgent(), settings, seeds, **options)
+    killed = rollout(functools.partial(KilledOnce, tmp_path), CountingAgent(), settings, seeds, **options)
+    assert (tmp_path / "killed").exists() and killed.episodes == undisturbed.episodes
+    assert "killed, perhaps because memory ran out" in capsys.readouterr().err

@@ -1,7 +1,10 @@
 import hashlib
 import json
 import os
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -104,3 +107,27 @@ def test_notebooks_are_those_of_the_checkout_else_those_of_the_package_else_an_e
         paths.notebooks_dir()
     (package / "notebooks").mkdir(parents=True)
     assert paths.notebooks_dir() == package / "notebooks"
+
+
+def test_the_next_writer_removes_what_a_killed_one_left(tmp_path):
+    path, other = tmp_path / "numbers.json", tmp_path / ".writing-others.12345678.json"
+    code = (
+        "import os, signal, sys\nfrom pathlib import Path\nfrom evor_eqx.system.files import replacing\n"
+        "with replacing(Path(sys.argv[1])): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert killed.returncode == -signal.SIGKILL and len(list(tmp_path.iterdir())) == 1
+    other.touch()
+    with replacing(path):
+        pass
+    assert sorted(tmp_path.iterdir()) == [other, path]  # of its own path only
+
+
+def test_two_writers_of_a_file_leave_each_other_alone(tmp_path):
+    path = tmp_path / "numbers.json"
+    with replacing(path) as slow:
+        slow.write_text("slow")
+        with replacing(path) as fast:
+            fast.write_text("fast")
+        assert path.read_text() == "fast" and slow.read_text() == "slow"
+    assert path.read_text() == "slow" and list(tmp_path.iterdir()) == [path]
