@@ -26,6 +26,7 @@ from evor_eqx.errors import UserError
 from evor_eqx.policy import FlowPolicy, make_policy
 from evor_eqx.runs.records import to_record
 from evor_eqx.system import paths
+from evor_eqx.system.arithmetic import changed_settings
 from evor_eqx.system.checked import from_record
 from evor_eqx.system.code_identity import code_digest
 from evor_eqx.system.files import read_json, replacing, sha256, write_json
@@ -94,8 +95,16 @@ def load_agent(name: str | Path, *, selection: SelectionRule | None = None) -> A
                 "source, or pack the agent again (`evor pack`; `make agents` for an agent of the package)"
             )
     rule = _rule(record["selection"], selection)
-    leaves = io.BytesIO((folder / WEIGHTS).read_bytes())
-    policy, critic = eqx.tree_deserialise_leaves(leaves, eqx.filter_eval_shape(lambda: _blank(record)))
+    blank = eqx.filter_eval_shape(lambda: _blank(record))
+    try:
+        policy, critic = eqx.tree_deserialise_leaves(io.BytesIO((folder / WEIGHTS).read_bytes()), blank)
+    except Exception as error:
+        said = str(error).partition("\n")[0]
+        raise UserError(
+            f"file {folder / WEIGHTS}: got leaves that do not fit the models of {RECORD} ({said}), expected these; it "
+            "may come from another agent, or this program has other settings of JAX "
+            f"({changed_settings() or 'none'}): copy the agent again, or unset them"
+        ) from None
     return Agent(
         policy,
         critic,
@@ -114,10 +123,10 @@ def read_record(path: Path) -> dict[str, Any]:
     Raises UserError if it is damaged, or if it has other entries than `save_agent` writes.
     """
     record = read_json(path, optional_checksum=True)
-    if set(record) != _ENTRIES:
+    if set(record) != _ENTRIES or any(Path(name).name != name for name in record["sha256"]):
         raise UserError(
-            f"wrong file {path}: got the entries {', '.join(sorted(record))}, expected {', '.join(sorted(_ENTRIES))}; "
-            "pack or save the agent again"
+            f"wrong file {path}: got the entries {', '.join(sorted(record))}, expected "
+            f"{', '.join(sorted(_ENTRIES))} and checksums of files beside it; pack or save the agent again"
         )
     return record
 

@@ -87,9 +87,11 @@ def remove_leftovers(path: Path) -> None:
 
 def _try_lock(handle: int) -> bool:
     """Lock an open file; False if another process has locked it, or if there are no locks on this disk."""
+    if fcntl is None:
+        return False
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (OSError, AttributeError):
+    except OSError:
         return False
     return True
 

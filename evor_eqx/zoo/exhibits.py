@@ -30,6 +30,7 @@ from evor_eqx.system.files import replacing
 STRIDE = 25  # rows between two states to choose from
 PACKED_EPISODES = 6  # held-out episodes of a packed agent
 ROWS = "rows.npz"
+_MOST_BYTES = 1 << 30  # of packed rows; some MB are usual
 _PHYSICS = ("qpos", "qvel", "button_states")
 
 
@@ -90,8 +91,12 @@ def pack(task: Task, config: Config, folder: Path) -> Path:
 
 
 def _packed_rows(file: Path) -> dict[str, np.ndarray]:
-    """The rows that `pack` wrote. Nothing in the file is executed: objects in it are refused."""
+    """The rows that `pack` wrote. It may come from anywhere: objects in it are refused, and so is a bomb."""
     try:
+        with zipfile.ZipFile(file) as archive:
+            num_bytes = sum(part.file_size for part in archive.infolist())
+        if num_bytes > _MOST_BYTES:
+            raise ValueError(f"arrays of {num_bytes:,} bytes, which are more than {_MOST_BYTES:,}")
         with np.load(file, allow_pickle=False) as opened:
             return dict(opened)
     except (ValueError, zipfile.BadZipFile, zlib.error) as error:

@@ -1,5 +1,10 @@
 """Exhibits: of runs and of packed folders, and refused where something is missing or was changed."""
 
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
@@ -7,6 +12,7 @@ from tiny import TASK
 
 from evor_eqx.errors import UserError
 from evor_eqx.pipeline import stages
+from evor_eqx.system.files import sha256
 from evor_eqx.zoo import exhibits
 
 
@@ -45,6 +51,58 @@ def test_a_file_that_was_changed_or_is_gone_is_named(packed, name):
     finally:
         path.write_bytes(content)
     exhibits.open_exhibit(packed)
+
+
+class Bomb:
+    """Makes a file where it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def put_into(folder, name, write):
+    """Replace a file of a packed agent and its checksum, as somebody may who sends one around."""
+    with open(folder / name, "wb") as file:
+        write(file)
+    record = json.loads((folder / "agent.json").read_text())
+    record.pop("checksum")
+    record["sha256"][name] = sha256(folder / name)
+    (folder / "agent.json").write_text(json.dumps(record))
+
+
+@pytest.fixture
+def sent(packed, tmp_path):
+    """A packed agent that can be changed."""
+    return Path(shutil.copytree(packed, tmp_path / "sent"))
+
+
+@pytest.mark.parametrize("name", ["weights.eqx", "rows.npz"])
+def test_objects_in_a_file_are_refused_and_never_made(sent, name):
+    objects = np.array([Bomb(sent / "made")], dtype=object)
+    save = partial(np.savez, observations=objects) if name == "rows.npz" else partial(np.save, arr=objects)
+    put_into(sent, name, save)
+    with pytest.raises(UserError, match=name):
+        exhibits.open_exhibit(sent)
+    assert not (sent / "made").exists()
+
+
+def test_rows_that_would_fill_the_memory_are_refused(sent, monkeypatch):
+    put_into(sent, "rows.npz", partial(np.savez_compressed, observations=np.zeros(10**6)))
+    monkeypatch.setattr(exhibits, "_MOST_BYTES", 10**6)
+    with pytest.raises(UserError, match=r"rows\.npz: got arrays of 8,\d+,\d+ bytes"):
+        exhibits.open_exhibit(sent)
+
+
+def test_a_checksum_of_a_file_elsewhere_is_refused(sent):
+    record = json.loads((sent / "agent.json").read_text())
+    record.pop("checksum")
+    record["sha256"]["../rows.npz"] = record["sha256"]["rows.npz"]
+    (sent / "agent.json").write_text(json.dumps(record))
+    with pytest.raises(UserError, match="files beside it"):
+        exhibits.open_exhibit(sent)
 
 
 def test_an_agent_of_another_environment_is_refused(trained, monkeypatch):
