@@ -49,7 +49,8 @@ class EnvProcess:
         - `seeds`: where the seed is not -1, an episode begins with it.
         - `chunks`: executed by the other environments; those without a running episode do nothing.
         """
-        self._env.step_async({"seeds": seeds[None], "chunks": chunks[None].astype(np.float32)})
+        with _end_told(self._env.processes):
+            self._env.step_async({"seeds": seeds[None], "chunks": chunks[None].astype(np.float32)})
 
     def result(self) -> dict[str, np.ndarray]:
         """Wait for the step: arrays over environments, `obs`, `ret`, `success`, `num_steps` and `ended`."""

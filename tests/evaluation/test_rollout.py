@@ -263,6 +263,26 @@ def test_a_script_without_a_guard_is_not_run_again_by_its_environments(tmp_path)
     assert (ran.returncode, ran.stdout) == (0, "begun\n1\n"), ran.stderr
 
 
+class KillsLater:
+    """As `CountingAgent`; before its second decision all processes that simulate are killed."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def act_each(self, obs, keys, settings):
+        self.calls += 1
+        for process in multiprocessing.active_children() if self.calls == 2 else ():
+            os.kill(process.pid, signal.SIGKILL)
+            process.join()
+        return CountingAgent().act_each(obs, keys, settings)
+
+
+def test_processes_that_are_killed_between_two_steps_are_started_again(capsys):
+    agents = [CountingAgent(), KillsLater()]
+    undisturbed, killed = (rollout(Walk, each, [InferenceConfig()], range(3), horizon=HORIZON) for each in agents)
+    assert killed.episodes == undisturbed.episodes and "killed" in capsys.readouterr().err
+
+
 def test_a_killed_process_is_started_again_once_and_the_episodes_are_the_same(tmp_path, capsys):
     settings, seeds = [InferenceConfig(tau_r=0.3), InferenceConfig(tau_r=5.0)], range(5)
     options = {"horizon": HORIZON, "num_envs": 4}
