@@ -61,9 +61,10 @@ class EnvProcess:
     def close(self, terminate: bool) -> None:
         """End the process; with `terminate`, at once, even in the middle of a step."""
         try:
-            self._env.close(terminate=terminate)
+            with contextlib.suppress(EOFError, ConnectionError):  # it is dead already
+                self._env.close(terminate=terminate)
         finally:
-            self._env.closed = True  # a process that is dead already cannot be closed, and is not tried again
+            self._env.closed = True  # it is not tried again
 
 
 class ParallelEnvs:
@@ -74,7 +75,10 @@ class ParallelEnvs:
         self._make_pack = functools.partial(EnvPack, make_env, horizon, self._each)
         self.groups: list[EnvProcess] = []
         self._restarted = False
-        self._open()
+        try:
+            self._open()
+        except ProcessEnded as error:
+            self.restart(error)
 
     def _open(self) -> None:
         try:

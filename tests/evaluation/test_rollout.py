@@ -267,11 +267,11 @@ class KillsLater:
     """As `CountingAgent`; before its second decision all processes that simulate are killed."""
 
     def __init__(self):
-        self.calls = 0
+        self.calls, self.others = 0, set(multiprocessing.active_children())
 
     def act_each(self, obs, keys, settings):
         self.calls += 1
-        for process in multiprocessing.active_children() if self.calls == 2 else ():
+        for process in set(multiprocessing.active_children()) - self.others if self.calls == 2 else ():
             os.kill(process.pid, signal.SIGKILL)
             process.join()
         return CountingAgent().act_each(obs, keys, settings)
