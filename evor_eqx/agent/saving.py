@@ -29,7 +29,8 @@ from evor_eqx.system import paths
 from evor_eqx.system.arithmetic import changed_settings
 from evor_eqx.system.checked import from_record
 from evor_eqx.system.code_identity import code_digest
-from evor_eqx.system.files import read_json, replacing, sha256, write_json
+from evor_eqx.system.files import replacing, sha256
+from evor_eqx.system.json_records import read_json, write_json
 
 RECORD, WEIGHTS = "agent.json", "weights.eqx"
 _ENTRIES = {"policy", "critic", "inference", "selection", "bounds", "facts", "sha256"}
@@ -88,8 +89,9 @@ def load_agent(name: str | Path, *, selection: SelectionRule | None = None) -> A
     folder = find_agent(name)
     record = read_record(folder / RECORD)
     for file, expected in record["sha256"].items():
-        got = sha256(folder / file) if (folder / file).is_file() else "no file"
-        if got != expected:
+        if not (folder / file).is_file():
+            raise UserError(f"no file {folder / file}: expected it beside {RECORD}; copy or pack the agent again")
+        if (got := sha256(folder / file)) != expected:
             raise UserError(
                 f"damaged file {folder / file}: got SHA-256 {got}, expected {expected}; copy it again from its "
                 "source, or pack the agent again (`evor pack`; `make agents` for an agent of the package)"

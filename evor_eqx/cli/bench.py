@@ -33,7 +33,8 @@ class Bench:
         """Print a table for each part; write all of them to the file if one is given."""
         from evor_eqx.bench import decisions, explorer, simulation, timing, updates
         from evor_eqx.runs.run import environment
-        from evor_eqx.system.files import check_writable, write_json
+        from evor_eqx.system.files import check_writable
+        from evor_eqx.system.json_records import write_json
 
         if self.json:
             check_writable(self.json, "json")

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import pooch
 
+from evor_eqx.data.manifests import read_manifest, sizes_and_hashes, val_path, write_manifest
 from evor_eqx.envs.dataset_names import dataset_name
 from evor_eqx.errors import UserError
 from evor_eqx.system import paths
-from evor_eqx.system.files import read_json, replacing, sha256, write_json
+from evor_eqx.system.files import replacing, sha256
 from evor_eqx.system.locks import lock
 from evor_eqx.system.progress import bar
 
@@ -46,14 +47,14 @@ def download(
     **Raises:** UserError if no mirror delivers a whole dataset, or if it differs from the first download.
     """
     path = (folder or published_dir()) / f"{dataset_name(dataset)}.npz"
-    for file in (path, path.with_name(f"{path.stem}-val.npz")):
+    for file in (path, val_path(path)):
         with lock(file):
             manifest = _read_manifest(path)
             known = manifest["files"].get(file.name, {}).get("sha256")
             if not (file.is_file() and sha256(file) == known):
                 manifest["url"] = _fetch(file, list(mirrors or default_mirrors()), known, num_tries, first_wait)
-                manifest["files"][file.name] = {"bytes": file.stat().st_size, "sha256": sha256(file)}
-                write_json(path.with_suffix(".json"), manifest)
+                manifest["files"] |= sizes_and_hashes(file)
+                write_manifest(path, manifest)
     return path
 
 
@@ -70,8 +71,9 @@ def default_mirrors() -> list[str]:
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
-    manifest = path.with_suffix(".json")
-    return read_json(manifest) if manifest.is_file() else {"dataset": path.stem, "origin": "downloaded", "files": {}}
+    if path.with_suffix(".json").is_file():
+        return read_manifest(path)
+    return {"dataset": path.stem, "origin": "downloaded", "files": {}}
 
 
 def _fetch(file: Path, mirrors: list[str], known: str | None, num_tries: int, first_wait: float) -> str:

@@ -103,30 +103,36 @@ def load_parts(source: Source, task: Task | None, split: Split) -> Iterator[dict
         )
     for file in source.files(split):
         check_size(file, source.details)
-        if source.origin == "folder":
-            check_file(file, source.dataset)
-        arrays = _read(file)
+        arrays = _read(file, source.dataset if source.origin == "folder" else None)
         if isinstance(task, OgbenchTask):
             _add_rewards(arrays, task)
         yield {key: arrays[key] for key in _KEYS if key in arrays}
 
 
-def _read(file: Path) -> dict[str, np.ndarray]:
+def _read(file: Path, brought_for: str | None) -> dict[str, np.ndarray]:
+    """All arrays of a file. One that somebody brought along for a dataset is checked."""
     from ogbench.utils import load_dataset
 
+    again = (
+        "delete what is left of it and make it again with `evor data`"
+        if brought_for is None
+        else "copy it again from its source"
+    )
     try:
+        if brought_for is not None:
+            check_file(file, brought_for)
         arrays = load_dataset(str(file), compact_dataset=True, add_info=True)
     except FileNotFoundError:
-        raise UserError(f"no file {file}: expected an OGBench dataset; make it again with `evor data`") from None
+        raise UserError(f"no file {file}: expected an OGBench dataset; {again}") from None
+    except UserError:  # which is a ValueError, too
+        raise
     except (ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(
-            f"damaged file {file}: got {error}, expected an OGBench dataset; delete it and make it again"
-        ) from error
+        raise UserError(f"damaged file {file}: got {error}, expected an OGBench dataset; {again}") from error
     rows = {key: len(array) for key, array in arrays.items()}
     if "qpos" not in rows or len(set(rows.values())) != 1 or arrays["valids"][-1] != 0:
         raise UserError(
             f"wrong file {file}: got rows {rows}, expected qpos, as many rows in each array, and a last row that ends "
-            "an episode; delete it and make it again"
+            f"an episode; {again}"
         )
     return arrays
 

@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from evor_eqx.data import download as downloads
-from evor_eqx.data.generation.collect import find_generated, generate, val_path, versions
+from evor_eqx.data.generation.collect import find_generated, generate, versions
+from evor_eqx.data.manifests import read_manifest, val_path
 from evor_eqx.envs.dataset_names import dataset_name
 from evor_eqx.errors import UserError
 from evor_eqx.system import paths
-from evor_eqx.system.files import read_json, sha256, short_hash, write_json
+from evor_eqx.system.files import sha256, short_hash
+from evor_eqx.system.json_records import read_json, write_json
 from evor_eqx.system.locks import lock
 
 Origin = Literal["generated", "ogbench", "downloaded", "folder", "own"]
@@ -138,7 +140,7 @@ def verify(source: Source) -> None:
 
 def _with_manifest(path: Path, origin: Origin) -> Source:
     """A pair that has a manifest beside it; sizes and checksums are compared with the manifest's."""
-    manifest = read_json(path.with_suffix(".json"))
+    manifest = read_manifest(path)
     source = _source(manifest["dataset"], path, origin, manifest)
     verify(source)
     return source
@@ -146,7 +148,7 @@ def _with_manifest(path: Path, origin: Origin) -> Source:
 
 def _named(path: Path) -> str:
     """The fingerprint that a pair has by its manifest; the files are not read."""
-    manifest = read_json(path.with_suffix(".json"))["files"]
+    manifest = read_manifest(path)["files"]
     return _fingerprint(manifest, [path, val_path(path)])
 
 
@@ -169,16 +171,16 @@ def _in_folder(dataset: str, folder: Path) -> Source:
     pairs = _pairs(folder)
     if not pairs:
         raise UserError(f"no dataset in {folder}: expected files NAME.npz, each with NAME-val.npz")
-    for _, missing in ((path, val) for path, val in pairs if not val.is_file()):
-        raise UserError(f"no file {missing}: expected one beside each training file; restore it")
+    for missing, other in ((file, other) for pair in pairs for file, other in (pair, pair[::-1]) if not file.is_file()):
+        raise UserError(f"no file {missing}: expected it beside {other.name}; restore it")
     details = {"dataset": dataset, "files": {file.name: _hash_once(file) for pair in pairs for file in pair}}
     return _source(dataset, folder, "folder", details)
 
 
 def _pairs(folder: Path) -> list[tuple[Path, Path]]:
-    """The training files of a folder, each with its validation file, whether that exists or not."""
-    files = [path for path in sorted(folder.glob("*.npz")) if not path.name.startswith(".")]  # as macOS leaves them
-    return [(path, val_path(path)) for path in files if not path.stem.endswith("-val")]
+    """The training files of a folder, each with its validation file, whether both exist or one."""
+    names = {path.stem.removesuffix("-val") for path in folder.glob("[!.]*.npz")}  # not those that macOS leaves
+    return [(path, val_path(path)) for path in (folder / f"{name}.npz" for name in sorted(names))]
 
 
 def _folders_seen() -> list[Path]:
@@ -216,14 +218,18 @@ def _hash_once(file: Path) -> dict[str, Any]:
     entry = _hashes().get(str(file), {})
     if {key: entry.get(key) for key in state} != state:
         entry = state | {"sha256": sha256(file)}
-        with contextlib.suppress(PermissionError), lock(_hash_file()):  # in a home of others it is hashed each time
-            write_json(_hash_file(), _hashes() | {str(file): entry})
+        with contextlib.suppress(OSError), lock(_hash_file()):  # in a home of others it is hashed each time
+            write_json(_hash_file(), _hashes() | {str(file): entry}, "hashes")
     return {"bytes": entry["bytes"], "sha256": entry["sha256"]}
 
 
 def _hashes() -> dict[str, dict[str, Any]]:
-    """Size, time of change and SHA-256 of each file that was hashed, by path."""
-    return read_json(_hash_file()) if _hash_file().is_file() else {}
+    """Size, time of change and SHA-256 of each file that was hashed, by path. What cannot be read is hashed again."""
+    try:
+        entries = read_json(_hash_file(), "hashes")
+    except UserError:
+        return {}
+    return {path: entry for path, entry in entries.items() if isinstance(entry, dict) and "sha256" in entry}
 
 
 def _hash_file() -> Path:

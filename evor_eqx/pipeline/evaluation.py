@@ -26,7 +26,8 @@ from evor_eqx.evaluation.rollout import counts_of, run_episodes
 from evor_eqx.evaluation.statistics import Interval, bootstrap_interval, wilson_interval
 from evor_eqx.runs.run import Run
 from evor_eqx.system.code_identity import code_digest
-from evor_eqx.system.files import read_lines, short_hash, write_lines
+from evor_eqx.system.files import short_hash
+from evor_eqx.system.json_records import read_lines, write_lines
 from evor_eqx.system.locks import lock
 
 
@@ -180,7 +181,7 @@ class Evaluator(contextlib.ExitStack):
                     rollout = run_episodes(self._envs, agent, alike, left, reward_timing=self.task.reward_timing)
                     episodes |= {(episode.inference, episode.seed): episode for episode in rollout.episodes}
                     if path is not None:
-                        write_lines(path, [episode.to_row() for episode in episodes.values()])
+                        write_lines(path, [episode.to_row() for episode in episodes.values()], _of(path))
         reference = self.task.reference_returns
         return [Evaluation(each, [episodes[each, seed] for seed in seeds], reference) for each in settings]
 
@@ -191,8 +192,13 @@ class Evaluator(contextlib.ExitStack):
 
 
 def _read(path: Path | None) -> dict[tuple[InferenceConfig, int], Episode]:
-    rows: Iterable[dict[str, Any]] = () if path is None else read_lines(path)
+    rows: Iterable[dict[str, Any]] = () if path is None else read_lines(path, _of(path))
     return {(episode.inference, episode.seed): episode for episode in map(Episode.from_row, rows)}
+
+
+def _of(path: Path) -> str:
+    """What the episodes in a file are of: a run, and a task and so on by the file's name."""
+    return f"{path.stem} of {'/'.join(path.parent.parent.parts[-2:])}"
 
 
 def _missing(settings: Sequence[InferenceConfig], seeds: Iterable[int], episodes: Any) -> list[InferenceConfig]:

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from evor_eqx.runs.provenance import commit, origins, plain
 from evor_eqx.runs.run import Run
 from evor_eqx.system import paths
-from evor_eqx.system.files import read_json, replacing, sha256, write_json
+from evor_eqx.system.files import replacing, sha256
+from evor_eqx.system.json_records import read_json, write_json
 
 DPI = 110  # of the PNG: sharp enough for the README, small enough to commit
 STAGE = "EVOR_FIGURES_STAGE"  # environment variable that gives a kernel its staging folder

@@ -28,7 +28,8 @@ from evor_eqx.reports.parameters import check_parameters, did_you_mean, paramete
 from evor_eqx.runs.provenance import plain, versions
 from evor_eqx.system import paths
 from evor_eqx.system.env_vars import compiled_programs, environment_variables
-from evor_eqx.system.files import read_json, replacing, sha256, short_hash, write_json
+from evor_eqx.system.files import replacing, sha256, short_hash
+from evor_eqx.system.json_records import read_json, write_json
 from evor_eqx.system.locks import lock
 from evor_eqx.system.progress import is_quiet, note
 

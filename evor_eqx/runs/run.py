@@ -13,6 +13,7 @@ import io
 import json
 import platform
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -25,17 +26,8 @@ import numpy as np
 from evor_eqx.errors import UserError
 from evor_eqx.system import paths
 from evor_eqx.system.arithmetic import changed_settings
-from evor_eqx.system.files import (
-    append_line,
-    read_json,
-    read_lines,
-    replacing,
-    sealed,
-    short_hash,
-    unsealed,
-    write_json,
-    write_lines,
-)
+from evor_eqx.system.files import replacing, short_hash
+from evor_eqx.system.json_records import append_line, read_json, read_lines, sealed, unsealed, write_json, write_lines
 from evor_eqx.system.locks import lock
 
 FORMAT = 1  # of the run folder; part of the id, so that a new format never reads an old folder
@@ -66,7 +58,7 @@ class Run:
         if self.definition is not None and not config.exists():
             with lock(self.path):
                 if not config.exists():
-                    write_json(config, self.definition)
+                    write_json(config, self.definition, self._of("config"))
         return self
 
     @classmethod
@@ -81,14 +73,16 @@ class Run:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The definition of the run."""
-        return read_json(self.path / "config.json")
+        """The definition of the run. Raises UserError if it is damaged, or that of another run."""
+        found = read_json(path := self.path / "config.json", self._of("config"))
+        if not self.path.name.endswith(f"-{short_hash(found)}"):
+            raise UserError(f"misplaced file {path}: got the definition of another run; put the right file back")
+        return found
 
     @property
     def manifest(self) -> dict[str, Any]:
         """Data, versions, device, speed and status; empty if nothing has run yet."""
-        path = self.path / "manifest.json"
-        return read_json(path) if path.exists() else {}
+        return read_json(self._manifest, self._of("manifest")) if self._manifest.exists() else {}
 
     @property
     def complete(self) -> bool:
@@ -98,14 +92,14 @@ class Run:
     def begin(self, **facts: Any) -> None:
         """Mark the training as running in the manifest, and add the data, the machine and further `facts`."""
         data = {name: value for name, value in self.config.items() if name in _DATA_FACTS}
-        write_json(
-            self.path / "manifest.json", {**self.manifest, **data, **environment(), **facts, "status": "running"}
-        )
+        self._note(**data, **environment(), **facts, status="running")
 
     def finish(self, **facts: Any) -> None:
         """Mark the training as finished in the manifest, and add further `facts`."""
-        facts["num_rows"] = len(list(read_lines(self._metrics)))
-        write_json(self.path / "manifest.json", {**self.manifest, **facts, "status": "complete"})
+        self._note(**facts, num_rows=len(self._rows()), status="complete")
+
+    def _note(self, **facts: Any) -> None:
+        write_json(self._manifest, {**self.manifest, **facts}, self._of("manifest"))
 
     def hand_out(self, seed: int, to: "Run", kept: dict[int | None, Any]) -> None:
         """Copy the metrics and states of one seed of this multi-seed run into the folder of that seed's own run.
@@ -118,9 +112,9 @@ class Run:
         - `to`: the seed's own run.
         - `kept`: this run's snapshots by step and, last, its checkpoint (None). Arrays have a leading axis of seeds.
         """
-        rows = list(read_lines(self._metrics))
+        rows = self._rows()
         to.begin(num_seeds=len(rows[0]["loss"]))
-        write_lines(to._metrics, [{name: v[seed] if isinstance(v, list) else v for name, v in r.items()} for r in rows])
+        to._write_rows({name: v[seed] if isinstance(v, list) else v for name, v in row.items()} for row in rows)
         for step, several in kept.items():
             to.save(jax.tree.map(lambda leaf: leaf[seed] if eqx.is_array(leaf) else leaf, several), step)
 
@@ -188,12 +182,14 @@ class Run:
 
     def log(self, step: int, scalars: dict[str, Any]) -> None:
         """Append one row of metrics. Its time never goes back within a process, also if the clock does."""
-        append_line(self._metrics, {"step": step, "time": _STARTED + time.monotonic(), **scalars})
+        append_line(self._metrics, {"step": step, "time": _STARTED + time.monotonic(), **scalars}, self._of("metrics"))
 
     def metrics(self) -> dict[str, np.ndarray]:
         """All rows of metrics as columns, `step` first. Raises UserError if the file is damaged."""
-        rows, manifest = list(read_lines(self._metrics)), self.manifest
+        rows, manifest = self._rows(), self.manifest
         expected = manifest.get("num_rows", len(rows)) if manifest.get("status") == "complete" else len(rows)
+        if expected and not self._metrics.exists():
+            raise UserError(f"no file {self._metrics}: expected {expected} rows of metrics; put it back")
         if len(rows) != expected:
             raise UserError(
                 f"damaged file {self._metrics}: got {len(rows)} rows, expected {expected}; delete its folder to train "
@@ -219,11 +215,24 @@ class Run:
     def _metrics(self) -> Path:
         return self.path / "metrics.jsonl"
 
+    @property
+    def _manifest(self) -> Path:
+        return self.path / "manifest.json"
+
     def _leaves(self, step: int | None) -> Path:
         return self.path / ("checkpoint.eqx" if step is None else f"snapshot-{step}.eqx")
 
+    def _of(self, what: str) -> str:
+        return f"{what} of {self.name}"
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return list(read_lines(self._metrics, self._of("metrics")))
+
+    def _write_rows(self, rows: Iterable[dict[str, Any]]) -> None:
+        write_lines(self._metrics, list(rows), self._of("metrics"))
+
     def _drop_metrics_after(self, step: int) -> None:
-        write_lines(self._metrics, [row for row in read_lines(self._metrics) if row["step"] <= step])
+        self._write_rows(row for row in self._rows() if row["step"] <= step)
 
 
 def all_runs() -> list[Run]:

@@ -1,7 +1,8 @@
 """The suite's results: a CSV file with one row per (task, method, seed, setting, step), and the command that made it.
 
 It lies in `figures/results/`, so that it can be committed. Each row names the run folder that it comes from. The file
-is sorted and complete at any moment. The same runs give the same file, except for the seconds of training.
+is sorted and complete at any moment. The same runs give the same file, except for the seconds of training. A row ends
+with a checksum of its values, which also holds after a spreadsheet wrote them in other ways (0 for 0.0).
 """
 
 import csv
@@ -19,7 +20,7 @@ from evor_eqx.envs.tasks import OgbenchTask, is_task, ogbench_task
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.statistics import wilson_interval
 from evor_eqx.runs.provenance import data_origins
-from evor_eqx.system.files import replacing
+from evor_eqx.system.files import replacing, short_hash
 from evor_eqx.system.locks import lock
 
 REPORTED_SEED = EvaluationConfig().seed
@@ -95,8 +96,8 @@ class Row:
 _CASE: dict[str, Any] = {field.name: field.type for field in fields(Case)}
 _OUTCOME: dict[str, Any] = {field.name: field.type for field in fields(Row) if field.name != "case"}
 _OPTIONAL = {name for name, kind in _OUTCOME.items() if kind == float | None}
-_MAY_BE_EMPTY = {*_OPTIONAL, "own_task"}
-COLUMNS = (*_CASE, *_OUTCOME)
+_MAY_BE_EMPTY = {*_OPTIONAL, "own_task", "checksum"}
+COLUMNS = (*_CASE, *_OUTCOME, "checksum")
 
 
 def read_results(path: Path, evaluation_seed: int = REPORTED_SEED) -> list[Row]:
@@ -136,6 +137,8 @@ def read_results(path: Path, evaluation_seed: int = REPORTED_SEED) -> list[Row]:
         try:
             row = _parse(values)
             _check(row, evaluation_seed)
+            if values.get("checksum") not in (None, "", _checksum(row)):
+                raise ValueError("its values do not match its checksum: one of them was changed")
             if row.case.key in rows:
                 raise ValueError("its job, settings and step are those of an earlier line")
         except ValueError as error:
@@ -159,7 +162,7 @@ def put_rows(path: Path, rows: Sequence[Row], evaluation_seed: int = REPORTED_SE
         before = read_results(path, evaluation_seed) if path.exists() else []
         others = [row for row in before if row.case.job not in jobs]
         rows = sorted(_with_known_success((*others, *rows)), key=lambda row: row.case.key)
-        lines = [{**asdict(row.case), **_outcome(row)} for row in rows]
+        lines = [{**asdict(row.case), **_outcome(row), "checksum": _checksum(row)} for row in rows]
         with replacing(path) as temporary, open(temporary, "w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
             writer.writeheader()
@@ -191,6 +194,13 @@ def _with_known_success(rows: Sequence[Row]) -> list[Row]:
 
 def _outcome(row: Row) -> dict[str, object]:
     return {name: getattr(row, name) for name in _OUTCOME}
+
+
+def _checksum(row: Row) -> str:
+    """A word (of 12345e67 a spreadsheet would make a number) for all values that are not empty, as they are read."""
+    kinds = _CASE | _OUTCOME | dict.fromkeys(_OPTIONAL, float)
+    values: dict[str, Any] = asdict(row.case) | _outcome(row)
+    return f"x{short_hash({name: kinds[name](value) for name, value in values.items() if value not in (None, '')})}"
 
 
 def _parse(values: dict[str, str]) -> Row:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from evor_eqx.suite.job import Station
-from evor_eqx.system.files import read_lines, write_lines
+from evor_eqx.system.json_records import read_lines, write_lines
 from evor_eqx.system.locks import lock
 
 

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: written under a temporary name, then renamed. Records carry a checksum."""
+"""Files that are either whole or absent: written under a temporary name, then renamed."""
 
 import contextlib
 import glob
@@ -109,93 +109,6 @@ def reserve(path: Path) -> None:
     except OSError:
         path.unlink()
         raise
-
-
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write `value` with its checksum as indented JSON; the file is replaced as a whole."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(sealed(value), indent=1, sort_keys=True) + "\n")
-
-
-def read_json(path: Path, optional_checksum: bool = False) -> dict[str, Any]:
-    """Read a file that `write_json` wrote.
-
-    **Arguments:**
-
-    - `path`: the file.
-    - `optional_checksum`: whether a record without a checksum is taken as it is.
-
-    **Raises:** UserError that names the file if it is absent or damaged.
-    """
-    try:
-        value = json.loads(path.read_text())
-        if optional_checksum and isinstance(value, dict) and "checksum" not in value:
-            return value
-        return unsealed(value)
-    except FileNotFoundError:
-        raise UserError(
-            f"no file {path}: expected a JSON file; make it again with the command that writes it"
-        ) from None
-    except ValueError as error:
-        raise UserError(f"damaged file {path}: expected JSON ({error}); delete it and make it again") from None
-
-
-def append_line(path: Path, row: dict[str, Any]) -> None:
-    """Append a row with its checksum to a JSON-lines file."""
-    with open(path, "a") as file:
-        file.write(json.dumps(sealed(row)) + "\n")
-
-
-def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write a JSON-lines file, each row with its checksum; the file is replaced as a whole."""
-    with replacing(path) as temporary:
-        temporary.write_text("".join(json.dumps(sealed(row)) + "\n" for row in rows))
-
-
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Read the rows of a JSON-lines file; none if it is absent.
-
-    A last line that was cut off by a kill is left out.
-
-    **Raises:** UserError that names the file and the line if another line is damaged.
-    """
-    if not path.exists():
-        return
-    *lines, rest = path.read_bytes().split(b"\n")
-    if _is_row(rest[:-1]):  # not cut off: a whole row with a damaged line end
-        lines.append(rest)
-    for number, line in enumerate(lines, start=1):
-        try:
-            yield unsealed(json.loads(line))
-        except ValueError as error:
-            raise UserError(
-                f"damaged line {number} of {path} ({error}): delete that line, or the file to make it again"
-            ) from None
-
-
-def sealed(value: dict[str, Any]) -> dict[str, Any]:
-    """Add a checksum of all the rest to a record."""
-    return {**value, "checksum": short_hash(value)}
-
-
-def unsealed(value: Any) -> dict[str, Any]:
-    """Check a record's checksum and take it off.
-
-    **Raises:** ValueError if this is no record, or if its checksum is missing or wrong.
-    """
-    if not isinstance(value, dict):
-        raise ValueError(f"got {type(value).__name__}, expected a record")
-    rest = {name: part for name, part in value.items() if name != "checksum"}
-    if value.get("checksum") != short_hash(rest):
-        raise ValueError("it does not match its checksum")
-    return rest
-
-
-def _is_row(line: bytes) -> bool:
-    try:
-        return bool(unsealed(json.loads(line)))
-    except ValueError:
-        return False
 
 
 def sha256(path: Path) -> str:

@@ -19,7 +19,8 @@ from evor_eqx.config import CriticConfig
 from evor_eqx.errors import UserError
 from evor_eqx.policy import FlowPolicy
 from evor_eqx.runs.run import Run
-from evor_eqx.system.files import crc32, read_json, reserve, write_json
+from evor_eqx.system.files import crc32, reserve
+from evor_eqx.system.json_records import read_json, write_json
 from evor_eqx.system.locks import lock
 from evor_eqx.system.progress import bar
 from evor_eqx.training.fit import Trained, phase_key
@@ -55,7 +56,7 @@ def action_bank(
         with lock(path):
             if not path.exists():
                 _make(policy, obs, num_draws, num_steps, path, key)
-    return _opened(path, shape, read_json(path.with_suffix(".seal")), "r")
+    return _opened(path, shape, read_json(path.with_suffix(".seal"), _of(path)), "r")
 
 
 def _make(policy: FlowPolicy, obs: np.ndarray, num_draws: int, num_steps: int, path: Path, key: PRNGKeyArray) -> None:
@@ -63,7 +64,7 @@ def _make(policy: FlowPolicy, obs: np.ndarray, num_draws: int, num_steps: int, p
     partial, seal = path.with_suffix(".partial"), path.with_suffix(".seal")
     shape, done, crc = (len(obs), num_draws, policy.chunk_size), 0, 0
     if partial.exists() and seal.exists():
-        saved = read_json(seal)
+        saved = read_json(seal, _of(path))
         bank, done, crc = _opened(partial, shape, saved, "r+"), saved["num_rows"], saved["crc32"]
     else:
         seal.unlink(missing_ok=True)  # of a bank that was deleted
@@ -76,10 +77,14 @@ def _make(policy: FlowPolicy, obs: np.ndarray, num_draws: int, num_steps: int, p
             progress.update(len(block))
             if count % _SAVE_EVERY == 0:
                 bank.flush()
-                write_json(seal, {"num_rows": start + len(block), "crc32": crc})
+                write_json(seal, {"num_rows": start + len(block), "crc32": crc}, _of(path))
     bank.flush()
-    write_json(seal, {"num_rows": len(obs), "crc32": crc})
+    write_json(seal, {"num_rows": len(obs), "crc32": crc}, _of(path))
     partial.replace(path)
+
+
+def _of(path: Path) -> str:
+    return f"bank {path.stem} of {'/'.join(path.parent.parent.parts[-2:])}"
 
 
 def _opened(path: Path, shape: tuple[int, ...], seal: dict[str, Any], mode: Literal["r", "r+"]) -> np.memmap:

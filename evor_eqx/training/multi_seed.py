@@ -22,7 +22,6 @@ from evor_eqx.envs.tasks import Task
 from evor_eqx.policy import FlowPolicy
 from evor_eqx.runs.run import Run
 from evor_eqx.system import paths
-from evor_eqx.system.files import read_json
 from evor_eqx.system.locks import lock
 from evor_eqx.training.action_bank import ensure_bank
 from evor_eqx.training.compilation import initialised
@@ -67,7 +66,7 @@ def fit_critics(
 def remove_handed_out(task: Task) -> None:
     """Remove trainings of several seeds whose seeds all have their runs. A kill may have come before the removal."""
     for config in (paths.runs_dir() / task.name).glob("seeds-*/config.json"):
-        if all(Run.named(name).complete for name in read_json(config)["runs"]):
+        if all(Run.named(name).complete for name in Run(config.parent).config["runs"]):
             shutil.rmtree(config.parent, ignore_errors=True)  # another process may be at it
 
 

@@ -11,7 +11,6 @@ from evor_eqx.errors import UserError
 from evor_eqx.pipeline.loading import load_run_agent
 from evor_eqx.runs.run import Run, all_runs
 from evor_eqx.system import paths
-from evor_eqx.system.files import read_json
 from evor_eqx.system.progress import note
 from evor_eqx.zoo.exhibits import Exhibit, open_exhibit
 
@@ -59,7 +58,7 @@ def _task_in(path: Path) -> Task | None:
     Also None for a task of your own, which a name does not bring back: `explore(agent, task)` opens it.
     """
     try:
-        record = read_record(path) if path.name == RECORD else read_json(path)
+        record = read_record(path) if path.name == RECORD else Run(path.parent).config
         record = record.get("facts", record)
         return parse_task(record["task"]) if "task" in record and record.get("origin") != "own" else None
     except UserError as error:

@@ -1,7 +1,6 @@
 """Agents that are saved and loaded again, and what cannot be."""
 
 import dataclasses
-from pathlib import Path
 from typing import get_type_hints
 
 import jax
@@ -19,7 +18,7 @@ from evor_eqx.critics.multitask import make_multitask_flow
 from evor_eqx.critics.registry import critic_config, critic_names
 from evor_eqx.errors import UserError
 from evor_eqx.system import paths
-from evor_eqx.system.files import read_json, write_json
+from evor_eqx.system.json_records import read_json, write_json
 
 SCALE = ReturnScale(*map(jnp.asarray, (-1.0, 2.0, -5.0, 5.0)))
 OBS, KEY = np.array([0.5, -1.0, 2.0], np.float32), jax.random.key(5)
@@ -85,11 +84,14 @@ def test_an_unknown_name_is_refused_with_the_places_that_were_looked_at(home):
         load_agent("nobody")
 
 
-@pytest.mark.parametrize("damage", [lambda file: file.write_bytes(b"x" + file.read_bytes()[1:]), Path.unlink])
-def test_a_damaged_or_missing_file_is_refused_by_name(damage, tmp_path, home):
+def test_a_damaged_or_missing_file_is_refused_by_name(tmp_path, home):
     folder = agent_of().save(tmp_path / "mine")
-    damage(folder / "weights.eqx")
+    weights = folder / "weights.eqx"
+    weights.write_bytes(b"x" + weights.read_bytes()[1:])
     with pytest.raises(UserError, match=r"damaged file .*weights.eqx: got SHA-256 .*expected .*copy it again"):
+        load_agent(folder)
+    weights.unlink()
+    with pytest.raises(UserError, match=r"no file .*weights.eqx: expected it beside agent.json"):
         load_agent(folder)
 
 

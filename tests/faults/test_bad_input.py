@@ -30,7 +30,7 @@ from evor_eqx.reports.parameters import check_parameters, parse_parameters
 from evor_eqx.runs.run import Run
 from evor_eqx.suite import results
 from evor_eqx.suite.workflow import Study, read_study
-from evor_eqx.system.files import read_json, read_lines, sealed
+from evor_eqx.system.json_records import read_json, read_lines, sealed
 from evor_eqx.system.paths import notebooks_dir
 
 pytestmark = pytest.mark.fault

@@ -23,6 +23,7 @@ SCRIPT = f"""
 import dataclasses, sys
 from pathlib import Path
 from evor_eqx.data.generation.collect import generate
+from evor_eqx.data.manifests import val_path
 from evor_eqx.data.generation.recipes import RECIPES
 RECIPES["{MAZE}"] = dataclasses.replace(RECIPES["{MAZE}"], episode_steps=1500)
 generate("{MAZE}", num_episodes=30, num_workers=2, folder=Path(sys.argv[1]))
@@ -68,4 +69,4 @@ def test_a_killed_generation_is_taken_up_again_and_ends_the_same(monkeypatch, tm
 
 
 def digests(path: Path) -> list[str]:
-    return [hashlib.sha256(file.read_bytes()).hexdigest() for file in (path, collect.val_path(path))]
+    return [hashlib.sha256(file.read_bytes()).hexdigest() for file in (path, val_path(path))]

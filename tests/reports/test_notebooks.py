@@ -18,7 +18,8 @@ from evor_eqx.reports.notebooks import FigureError, executed_copy, run_all, run_
 from evor_eqx.reports.parameters import declared_parameters
 from evor_eqx.runs.run import Run
 from evor_eqx.system import paths
-from evor_eqx.system.files import read_json, sha256, write_json
+from evor_eqx.system.files import sha256
+from evor_eqx.system.json_records import read_json, write_json
 
 PARAMETERS = 'preset = "smoke"\nnum_points = 3\nscale: float = 1.0'
 DRAW = """
@@ -173,7 +174,7 @@ def test_an_unchanged_notebook_is_skipped_and_a_changed_one_is_not(folder, home,
     assert not is_drawn()  # its copy, figures and stamp are its own
     write_notebook(folder / "a.ipynb", PARAMETERS, "1 + 1")
     assert is_drawn()
-    write_json(manifest, {**read_json(manifest), "status": "complete"})
+    Run(manifest.parent).finish()
     assert is_drawn()
     (home / "figures" / "results").mkdir()
     (home / "figures" / "results" / "suite.csv").write_text("task,method\n")

@@ -11,7 +11,7 @@ import pytest
 
 from evor_eqx.errors import UserError
 from evor_eqx.runs.run import Run, all_runs, environment
-from evor_eqx.system.files import read_lines, write_lines
+from evor_eqx.system.json_records import read_lines, write_lines
 
 
 class State(eqx.Module):

@@ -58,11 +58,12 @@ def test_rows_of_tuning_episodes_never_enter_a_record_of_reported_ones(tmp_path)
         (lambda text: text.replace(",0.5,", ",half,"), "line 2 .*'half'"),
         (lambda text: text.replace(",0.5,", ",1.5,"), "line 2 .*success is 1.5 with interval 0.3664 to 0.6336"),
         (lambda text: text.replace(",10000,", ",1e4,"), "line 2 .*'1e4'"),
-        (lambda text: text.replace("generated,", ""), "line 2 .*expected 26 values"),
-        (lambda text: text.rstrip("\n") + ",more\n", "line 2 .*expected 26 values"),
+        (lambda text: text.replace("generated,", ""), "line 2 .*expected 27 values"),
+        (lambda text: text.rstrip("\n") + ",more\n", "line 2 .*expected 27 values"),
         (lambda text: text.replace(",50,", ",0,"), "line 2 .*episodes is 0"),
         (lambda text: text.replace(",0.5,", ",0.52,"), "line 2 .*expected 0.52 0.3851 0.652"),
         (lambda text: text.replace(",0.5,", ",0.51,"), "line 2 .*a whole number of episodes"),
+        (lambda text: text.replace(",0.5,", ",0.50,").replace("123.4", "124.4"), "line 2 .*do not match its checksum"),
         (lambda text: text.replace(",", ";"), "semicolons between them, .*save it as comma-separated"),
         (lambda text: text + text.splitlines()[1] + "\n", "line 3 .*those of an earlier line"),
     ],
@@ -82,6 +83,16 @@ def test_a_byte_order_mark_and_line_ends_of_a_spreadsheet_are_read(tmp_path):
     assert read_results(path) == [make_row()]
 
 
+def test_numbers_that_a_spreadsheet_wrote_in_another_way_keep_their_checksum(tmp_path):
+    path = tmp_path / "suite.csv"
+    put_rows(path, [make_row()])
+    text = path.read_text()
+    written = text.replace(",0.5,", ",0.50,").replace(",123.4,", ",123.40,")
+    assert written != text
+    path.write_text(written)
+    assert read_results(path) == [make_row()]
+
+
 def test_a_record_that_is_not_there_says_what_makes_it(tmp_path):
     with pytest.raises(UserError, match=r"no results at .*suite\.csv: run `evor suite`"):
         read_results(tmp_path / "suite.csv")
@@ -98,7 +109,7 @@ def test_what_data_rows_are_of_is_said_by_dataset_all_of_it():
 
 def test_the_columns_are_those_of_a_row():
     row = make_row()
-    assert len(COLUMNS) == 26 and set(COLUMNS) == (vars(row.case).keys() | vars(row).keys()) - {"case"}
+    assert len(COLUMNS) == 27 and set(COLUMNS) == (vars(row.case).keys() | vars(row).keys() | {"checksum"}) - {"case"}
     assert replace(row, case=replace(row.case, step=1)).case.key != row.case.key
 
 

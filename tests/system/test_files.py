@@ -11,7 +11,8 @@ import pytest
 
 from evor_eqx.errors import UserError
 from evor_eqx.system import paths
-from evor_eqx.system.files import read_json, replacing, sha256, short_hash, write_json
+from evor_eqx.system.files import replacing, sha256, short_hash
+from evor_eqx.system.json_records import read_json, write_json
 
 
 def test_a_file_appears_only_when_it_is_whole(tmp_path):

@@ -108,7 +108,7 @@ WRONG = {
         r"JSONDecodeError .*, line 3 of \S*own_swing.py",
     ),
     "an error inside of the package": (
-        "from evor_eqx.system.files import read_json\nread_json(3)",
+        "from evor_eqx.system.json_records import read_json\nread_json(3)",
         r"Error .*, line 2 of \S*own_swing.py",
     ),
     "a wrong syntax": ("one = 1\ndef swing(:", r"SyntaxError .*, line 2 of \S*own_swing.py"),

@@ -23,9 +23,10 @@ import numpy as np
 from evor_eqx.data.generation.arm import ArmCollector
 from evor_eqx.data.generation.maze import MazeCollector
 from evor_eqx.data.generation.recipes import RECIPES, Recipe
+from evor_eqx.data.manifests import read_manifest, sizes_and_hashes, val_path, write_manifest
 from evor_eqx.envs.dataset_names import dataset_name
 from evor_eqx.errors import UserError
-from evor_eqx.system.files import read_json, remove_leftovers, replacing, sha256, short_hash, write_json
+from evor_eqx.system.files import remove_leftovers, replacing, short_hash
 from evor_eqx.system.locks import lock
 from evor_eqx.system.processes import num_cores, workers
 from evor_eqx.system.progress import bar, note
@@ -88,16 +89,11 @@ def find_generated(dataset: str, *, num_episodes: int | None = None, seed: int =
     return path if is_made(path, recipe) else None
 
 
-def val_path(path: Path) -> Path:
-    """The validation file beside a training file, as OGBench names it."""
-    return path.with_name(f"{path.stem}-val.npz")
-
-
 def is_made(path: Path, recipe: Recipe) -> bool:
     """Whether both files exist with the sizes that their manifest names, made by this recipe."""
     if not path.with_suffix(".json").is_file():
         return False
-    manifest = read_json(path.with_suffix(".json"))
+    manifest = read_manifest(path)
     sizes = {name: file["bytes"] for name, file in manifest.get("files", {}).items()}
     found = {file.name: file.stat().st_size for file in (path, val_path(path)) if file.is_file()}
     return found == sizes and manifest.get("recipe") == asdict(recipe) and manifest.get("data_version") == DATA_VERSION
@@ -142,13 +138,8 @@ def _make(
     }
     manifest |= {"num_episodes": num_episodes["train"], "num_val_episodes": num_episodes["val"]}
     manifest |= {"num_transitions": num_episodes["train"] * (recipe.episode_steps - 1), "versions": versions()}
-    manifest |= {"wall_seconds": round(time.monotonic() - start, 1), "files": describe(path, val_path(path))}
-    write_json(path.with_suffix(".json"), manifest)
-
-
-def describe(*files: Path) -> dict[str, dict[str, int | str]]:
-    """Size and SHA-256 of files by name, for a manifest."""
-    return {file.name: {"bytes": file.stat().st_size, "sha256": sha256(file)} for file in files}
+    manifest |= {"wall_seconds": round(time.monotonic() - start, 1), "files": sizes_and_hashes(path, val_path(path))}
+    write_manifest(path, manifest)
 
 
 def _parts(folder: Path, dataset: str, recipe: Recipe, split: str, num_episodes: int, seed: int) -> list[Part]:

@@ -13,6 +13,7 @@ from evor_eqx.data.generation import collect
 from evor_eqx.data.generation.arm import ArmCollector, is_healthy
 from evor_eqx.data.generation.plan import compute_plan
 from evor_eqx.data.generation.recipes import RECIPES
+from evor_eqx.data.manifests import val_path
 from evor_eqx.errors import UserError
 
 MAZE, CUBE = "pointmaze-medium-navigate-v0", "cube-single-play-v0"
@@ -31,7 +32,7 @@ def short(monkeypatch):
 
 
 def digests(path: Path) -> list[str]:
-    return [hashlib.sha256(file.read_bytes()).hexdigest() for file in (path, collect.val_path(path))]
+    return [hashlib.sha256(file.read_bytes()).hexdigest() for file in (path, val_path(path))]
 
 
 def sequence(index: int) -> np.random.SeedSequence:
@@ -179,7 +180,7 @@ def test_the_files_have_the_published_keys_and_types(short, tmp_path):
         "qvel": ("float32", (24, 23)),
         "button_states": ("int64", (24, 9)),
     }
-    with np.load(collect.val_path(path)) as file:
+    with np.load(val_path(path)) as file:
         assert np.flatnonzero(file["terminals"]).tolist() == [11]
 
 
@@ -216,7 +217,7 @@ def test_a_processor_for_which_openblas_has_another_kernel_changes_no_byte(short
 def test_another_seed_gives_other_data_and_splits_differ(short, tmp_path):
     short(MAZE)
     paths = [collect.generate(MAZE, num_episodes=1, seed=seed, folder=tmp_path) for seed in (0, 1)]
-    files = [np.load(file)["actions"] for path in paths for file in (path, collect.val_path(path))]
+    files = [np.load(file)["actions"] for path in paths for file in (path, val_path(path))]
     assert len({file.tobytes() for file in files}) == 4
 
 
