@@ -148,8 +148,7 @@ def _with_manifest(path: Path, origin: Origin) -> Source:
 
 def _named(path: Path) -> str:
     """The fingerprint that a pair has by its manifest; the files are not read."""
-    manifest = read_manifest(path)["files"]
-    return _fingerprint(manifest, [path, val_path(path)])
+    return _fingerprint(read_manifest(path)["files"], [path, val_path(path)])
 
 
 def _fingerprint(manifest: dict[str, Any], files: Sequence[Path]) -> str:
