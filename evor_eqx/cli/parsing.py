@@ -67,6 +67,16 @@ def parse(commands: Mapping[str, type], arguments: Sequence[str], description: s
     UserError for arguments that cannot be understood, and SystemExit after help was printed.
     """
     name = arguments[0] if arguments else ""
+    program = f"evor {name}" if name in commands else "evor"
+    try:
+        return _parsed(commands, name, program, arguments, description)
+    except UserError as error:
+        raise UserError(f"{error}; see `{program} --help`") from error
+
+
+def _parsed(
+    commands: Mapping[str, type], name: str, program: str, arguments: Sequence[str], description: str | None
+) -> Any:
     if name and not name.startswith("-") and name not in commands:
         raise UserError(f"unknown command {name!r}: expected one of {', '.join(commands)}")
     if name in commands:
@@ -74,16 +84,16 @@ def parse(commands: Mapping[str, type], arguments: Sequence[str], description: s
     registry = ConstructorRegistry()
     registry.struct_rule(_experiment_flags)
     if name not in commands:
-        with registry, _errors_in_one_line("evor"):
+        with registry, _errors_in_one_line():
             return tyro.extras.subcommand_cli_from_dict(
                 {each: _with_start(command, NO_EXPERIMENT) for each, command in commands.items()},
                 args=list(arguments),
-                prog="evor",
+                prog=program,
                 description=description,
             )
     command = _with_start(commands[name], _start(commands[name], arguments))
-    with registry, _errors_in_one_line(f"evor {name}"):
-        return tyro.cli(command, args=list(arguments[1:]), prog=f"evor {name}")
+    with registry, _errors_in_one_line():
+        return tyro.cli(command, args=list(arguments[1:]), prog=program)
 
 
 def last_value(arguments: Sequence[str], flag: str, default: str) -> str:
@@ -188,7 +198,7 @@ def _experiment_flags(info: StructTypeInfo) -> StructConstructorSpec | None:
 
 
 @contextlib.contextmanager
-def _errors_in_one_line(program: str) -> Iterator[None]:
+def _errors_in_one_line() -> Iterator[None]:
     """Raise a UserError with the first part of the box in which tyro says what it cannot parse."""
     box = io.StringIO()
     try:
@@ -197,7 +207,7 @@ def _errors_in_one_line(program: str) -> Iterator[None]:
     except SystemExit as stop:
         if stop.code != 2:
             raise
-        raise UserError(f"{_first_part(box.getvalue())}; see `{program} --help`") from None
+        raise UserError(_first_part(box.getvalue())) from None
     sys.stderr.write(box.getvalue())
 
 

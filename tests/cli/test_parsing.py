@@ -121,15 +121,25 @@ BOXES = [
 
 @pytest.mark.parametrize("box", BOXES)
 def test_what_tyro_says_in_a_box_is_said_in_a_line(box):
-    with pytest.raises(UserError) as error, _errors_in_one_line("evor train"):
+    with pytest.raises(UserError) as error, _errors_in_one_line():
         sys.stderr.write(box)
         sys.exit(2)
-    assert str(error.value) == "data: seed is -1: expected 0 or more; see `evor train --help`"
+    assert str(error.value) == "data: seed is -1: expected 0 or more"
 
 
 def test_what_is_said_beside_a_command_that_can_be_parsed_is_still_said(capsys):
-    with _errors_in_one_line("evor train"):
+    with _errors_in_one_line():
         sys.stderr.write("a warning\n")
     assert capsys.readouterr().err == "a warning\n"
-    with pytest.raises(SystemExit), _errors_in_one_line("evor train"):
+    with pytest.raises(SystemExit), _errors_in_one_line():
         sys.exit(0)
+
+
+@pytest.mark.parametrize(
+    "given", ["train x --seed -1", "train x --preset tiny", "train x --critic no", "suite --no", "no"]
+)
+def test_every_error_of_a_command_line_names_the_help(given):
+    name = given.split()[0]
+    program = f"evor {name}" if name in COMMANDS else "evor"
+    with pytest.raises(UserError, match=f"; see `{program} --help`$"):
+        parse(COMMANDS, given.split())
