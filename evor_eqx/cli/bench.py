@@ -5,39 +5,48 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evor_eqx.system.checked import Checked, within
+from evor_eqx.system.files import check_writable
+
 if TYPE_CHECKING:
     from evor_eqx.bench.timing import Row
 
 
 @dataclass(frozen=True)
-class Bench:
+class Bench(Checked):
     """Time updates, decisions, data and evaluation beside this machine's own matrix product and bare simulation."""
 
     json: Path | None = None
     """Also write everything to this file."""
-    width: int = 512
+    width: int = within(1, 8192, 512)
     """Units of each hidden layer; 64 to 1024."""
-    depth: int = 4
+    depth: int = within(1, 32, 4)
     """Hidden layers; 1 to 6."""
-    batch_size: int = 256
+    batch_size: int = within(1, 10**6, 256)
     """Windows per update; 64 to 1024."""
     methods: tuple[str, ...] = ()
     """Methods of the suite whose updates are timed, or your own critics and flow targets (mine.py:laplace); five if not
     given."""
-    num_rounds: int = 5
+    num_rounds: int = within(1, 1000, 5)
     """Rounds of all updates, 1 to 10; decisions take eight times as many."""
     physics: bool = True
     """Also time data generation and evaluation, two minutes."""
+
+    def check(self) -> None:
+        """Raise UserError for an unknown method, and for a file that cannot be written."""
+        from evor_eqx.suite.methods import find_method, method_name
+
+        for method in self.methods:
+            find_method(method_name(method))
+        if self.json:
+            check_writable(self.json, "json")
 
     def run(self) -> int:
         """Print a table for each part; write all of them to the file if one is given."""
         from evor_eqx.bench import decisions, explorer, simulation, timing, updates
         from evor_eqx.runs.run import environment
-        from evor_eqx.system.files import check_writable
         from evor_eqx.system.json_records import write_json
 
-        if self.json:
-            check_writable(self.json, "json")
         rows = updates.run_training(self.width, self.depth, self.batch_size, self.num_rounds)
         rows += updates.run_methods(self.methods or updates.METHODS, self.num_rounds)
         _print_updates(rows)

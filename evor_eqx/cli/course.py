@@ -15,6 +15,12 @@ class Course:
     to: Path | None = None
     """Folder of the pages; course/ in the home folder if not given."""
 
+    def check(self) -> None:
+        """Raise UserError for a folder where no pages can be put."""
+        from evor_eqx.reports.course import check_pages
+
+        check_pages(self.to)
+
     def run(self) -> int:
         """Write the pages. Returns 1 if a notebook failed."""
         from evor_eqx.reports.course import write_course

@@ -35,6 +35,13 @@ class Evaluate(Experiment):
     reward_timing: str = "pre"
     """pre: reward and success are read from s (ogbench >= 1.2). post: from s' (ogbench 1.1, as in the papers)."""
 
+    def check(self) -> None:
+        """Raise UserError for an unknown task or timing, and for settings out of range."""
+        from evor_eqx.envs.tasks import parse_task
+
+        parse_task(self.task, self.reward_timing)
+        self.settings()
+
     def run(self) -> int:
         """Print the table."""
         from evor_eqx.envs.tasks import parse_task

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evor_eqx.errors import UserError
+from evor_eqx.system.checked import Checked, within
 
 
 @dataclass(frozen=True)
-class Explore:
+class Explore(Checked):
     """Open JupyterLab at the explorer, for this machine only and with a token. Choose Run, Run All Cells there."""
 
-    port: int = 8888
-    """The port of the server; the next free one if it is taken."""
+    port: int = within(1, 65_535, 8888)
+    """The port of the server, 1 to 65535; the next free one if it is taken."""
     browser: bool = True
     """Whether to open a browser."""
 
@@ -28,8 +29,6 @@ class Explore:
             raise UserError(
                 "JupyterLab: got no package jupyterlab, expected it for the explorer; pip install 'evor_eqx[notebooks]'"
             )
-        if not 0 < self.port < 2**16:
-            raise UserError(f"port: got {self.port}, expected 1 to 65535, such as 8888")
         folder = paths.notebooks_dir() if paths.checkout() else _own_copies(paths.notebooks_dir(), paths.home())
         os.environ.update({name: value for name, value in compiled_programs(paths.compiled_dir()).items() if value})
         os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", *self._options(folder)])

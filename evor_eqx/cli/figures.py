@@ -1,7 +1,7 @@
 """`evor figures`: the notebooks' pictures."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -22,9 +22,20 @@ class Figures:
     parameter: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """name=value for the notebooks' parameters; may be given several times."""
 
+    def check(self) -> None:
+        """Raise UserError for an unknown notebook or parameter."""
+        from evor_eqx.reports.notebooks import chosen_notebooks
+
+        chosen_notebooks(self.names, self._parameters)
+
+    @property
+    def _parameters(self) -> dict[str, Any]:
+        from evor_eqx.reports.parameters import parse_parameters
+
+        return {"preset": self.preset, **parse_parameters(self.parameter)}
+
     def run(self) -> int:
         """Run the notebooks. Returns 1 if one failed."""
         from evor_eqx.reports.notebooks import run_all
-        from evor_eqx.reports.parameters import parse_parameters
 
-        return run_all(self.names, {"preset": self.preset, **parse_parameters(self.parameter)}, force=self.force)
+        return run_all(self.names, self._parameters, force=self.force)

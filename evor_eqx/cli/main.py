@@ -19,7 +19,7 @@ from evor_eqx.cli.evaluate import Evaluate
 from evor_eqx.cli.explore import Explore
 from evor_eqx.cli.figures import Figures
 from evor_eqx.cli.pack import Pack
-from evor_eqx.cli.parsing import parse
+from evor_eqx.cli.parsing import check, parse
 from evor_eqx.cli.runs import Runs
 from evor_eqx.cli.study import Study
 from evor_eqx.cli.suite import Suite
@@ -65,6 +65,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     command = None
     try:
         command = parse(COMMANDS, sys.argv[1:] if arguments is None else arguments, __doc__)
+        check(command)
         if isinstance(command, _COMPUTING):
             _keep_compiled()
         with sigterm_as_interrupt():

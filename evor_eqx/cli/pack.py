@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evor_eqx.cli.parsing import Experiment, TaskName
+from evor_eqx.system.files import check_folder
 
 
 @dataclass(frozen=True)
@@ -14,6 +15,14 @@ class Pack(Experiment):
     """For example cube-single-play-task2."""
     to: Path | None = None
     """The folder to write into; agents/ in the home folder, where the explorer looks, if not given."""
+
+    def check(self) -> None:
+        """Raise UserError for an unknown task, and for a folder that cannot be made."""
+        from evor_eqx.envs.tasks import parse_task
+
+        parse_task(self.task)
+        if self.to is not None:
+            check_folder(self.to, "to")
 
     def run(self) -> int:
         """Print the agent's folder."""

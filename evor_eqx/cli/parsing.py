@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
@@ -68,8 +69,21 @@ def parse(commands: Mapping[str, type], arguments: Sequence[str], description: s
     """
     name = arguments[0] if arguments else ""
     program = f"evor {name}" if name in commands else "evor"
-    try:
+    with _help_named(program):
         return _parsed(commands, name, program, arguments, description)
+
+
+def check(command: Any) -> None:
+    """Raise UserError for values of options that cannot be. It is called before a command does anything."""
+    if hasattr(command, "check"):
+        with _help_named(f"evor {type(command).__name__.lower()}"):
+            command.check()
+
+
+@contextlib.contextmanager
+def _help_named(program: str) -> Iterator[None]:
+    try:
+        yield
     except UserError as error:
         raise UserError(f"{error}; see `{program} --help`") from error
 
@@ -148,9 +162,14 @@ def _start(command: type, arguments: Sequence[str]) -> Config:
 
 
 def _check_folder(arguments: Sequence[str]) -> None:
-    """Raise UserError for settings of generated data beside a folder of files, which has its own episodes."""
+    """Raise UserError for a folder that is not there, and for settings of generated data beside a folder of files."""
     given = {argument.partition("=")[0].replace("_", "-") for argument in arguments}
-    if "--data.folder" in given and (others := sorted(given & {"--data.num-episodes", "--data.seed"})):
+    if "--data.folder" not in given:
+        return
+    folder = last_value(arguments, "--data.folder", "")
+    if not folder or not Path(folder).is_dir():
+        raise UserError(f"--data.folder: got {folder!r}, expected a folder that is there; check its name")
+    if others := sorted(given & {"--data.num-episodes", "--data.seed"}):
         raise UserError(
             f"--data.folder: got {' and '.join(others)} with it, expected one of the two, because all files of a "
             "folder are taken as they are; leave one of them out"

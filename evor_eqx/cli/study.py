@@ -1,10 +1,16 @@
 """`evor study`: the plan of a study for the Snakemake workflow."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
+
+from evor_eqx.system.files import check_writable
+
+if TYPE_CHECKING:
+    from evor_eqx.suite import workflow
 
 
 @dataclass(frozen=True)
@@ -25,11 +31,25 @@ class Study:
     to: Path | None = None
     """The file to write; <name>.yaml in the current folder if not given."""
 
-    def run(self) -> int:
-        """Write the study's YAML and print the plan."""
-        from evor_eqx.suite.workflow import named_study, write_study
+    def check(self) -> None:
+        """Raise UserError for unknown names, and for a file that cannot be written."""
+        self._study  # noqa: B018  it raises
+        check_writable(self._file, "to")
+
+    @property
+    def _file(self) -> Path:
+        return self.to or Path(f"{self.name}.yaml")
+
+    @cached_property
+    def _study(self) -> "workflow.Study":
+        from evor_eqx.suite import workflow
 
         changes = {name: getattr(self, name) for name in ("tasks", "methods", "seeds", "preset")}
-        study = named_study(self.name, **changes)
-        print(study.plan(write_study(study, self.to or Path(f"{self.name}.yaml"))))
+        return workflow.named_study(self.name, **changes)
+
+    def run(self) -> int:
+        """Write the study's YAML and print the plan."""
+        from evor_eqx.suite.workflow import write_study
+
+        print(self._study.plan(write_study(self._study, self._file)))
         return 0

@@ -18,6 +18,12 @@ class Train(Experiment):
     all_tasks: bool = False
     """Train a multi-task critic: all tasks of the dataset in one run, on one encoder."""
 
+    def check(self) -> None:
+        """Raise UserError for an unknown dataset or task."""
+        from evor_eqx.envs.tasks import parse_task
+
+        parse_task(self.name)
+
     def run(self) -> int:
         """Print the run folder of what was trained last."""
         from evor_eqx.envs.tasks import is_task, parse_task

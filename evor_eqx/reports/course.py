@@ -15,6 +15,7 @@ from evor_eqx.errors import UserError
 from evor_eqx.reports.notebooks import executed_copy, notebooks, run_all
 from evor_eqx.reports.site import CONF, build, replace_folder, synchronise
 from evor_eqx.system import paths
+from evor_eqx.system.files import check_folder
 
 
 def lessons() -> dict[str, Path]:
@@ -38,10 +39,9 @@ def write_course(folder: Path | None = None, parameters: Mapping[str, Any] | Non
 
     UserError for parameters that do not fit, if there are no lessons, and for a folder with other files in it.
     """
-    folder, names = (folder or paths.course_dir()).expanduser().resolve(), list(lessons())
+    folder, names = check_pages(folder), list(lessons())
     if not names:
         raise UserError(f"no lessons in {paths.notebooks_dir()}: expected notebooks with a cell tagged `exercise`")
-    _check_folder(folder)
     if run_all(names, parameters):
         return 1
     pages = {f"{name}.ipynb": executed_copy(name, parameters or {}) for name in names}
@@ -67,19 +67,13 @@ def contents(names: list[str], folder: str = "") -> str:
     return "\n".join(["# The course", "", *rows, "", toctree, ""])
 
 
-def _check_folder(folder: Path) -> None:
-    """Raise UserError for a place where no pages can be put, before any notebook runs."""
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / "index.html").is_file()):
-        what = "a file" if folder.is_file() else "a folder with other files"
-        raise UserError(f"folder of the pages: got {what}, {folder}, expected an empty or a new folder; choose another")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent).cleanup()
-    except OSError as error:
-        raise UserError(
-            f"folder of the pages: got {folder}, where nothing can be written ({error.strerror}), expected a folder "
-            "of yours; choose another"
-        ) from None
+def check_pages(folder: Path | None) -> Path:
+    """The folder of the pages, whole. Raises UserError for a place where they cannot be put."""
+    folder = (folder or paths.course_dir()).expanduser().resolve()
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "index.html").is_file():
+        raise UserError(f"to: got a folder with other files, {folder}, expected an empty or a new one; choose another")
+    check_folder(folder, "to")
+    return folder
 
 
 def _title(source: str) -> str:

@@ -130,13 +130,19 @@ def run_all(names: Iterable[str] = (), parameters: Mapping[str, Any] | None = No
     for a wrong name or parameter, before any notebook runs.
     """
     parameters = dict(parameters or {})
-    chosen = [find_notebook(name) for name in names] or list(notebooks().values())
-    for notebook in chosen:
-        check_parameters(notebook, parameters)
+    chosen = chosen_notebooks(names, parameters)
     failures = [failure for notebook in chosen if (failure := _run_if_changed(notebook, parameters, force))]
     for failure in failures:
         print(f"FAILED {failure}")
     return 1 if failures else 0
+
+
+def chosen_notebooks(names: Iterable[str], parameters: Mapping[str, Any]) -> list[Path]:
+    """The notebooks of these names, or all. Raises UserError for a wrong name, or a parameter that one has not."""
+    chosen = [find_notebook(name) for name in names] or list(notebooks().values())
+    for notebook in chosen:
+        check_parameters(notebook, parameters)
+    return chosen
 
 
 def _execute(notebook: Path, parameters: Mapping[str, Any], copy: Path, bar: Any) -> None:

@@ -69,6 +69,14 @@ def check_writable(path: Path, what: str) -> None:
     path.with_name(f"{path.name}.test").unlink()
 
 
+def check_folder(folder: Path, what: str) -> None:
+    """Raise UserError unless a folder is there, or can be made; `what` is what it is called in errors."""
+    folder = folder.expanduser()
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{what}: got a file, {folder}, expected a folder; choose another")
+    check_writable((folder if folder.is_dir() else folder.parent) / folder.name, what)
+
+
 def remove_leftovers(path: Path) -> None:
     """Remove the temporary files that killed processes left of a file, or directly in a folder.
 

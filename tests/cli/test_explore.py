@@ -49,4 +49,4 @@ def test_an_installed_package_puts_its_notebooks_into_the_home_and_keeps_those_t
 
 def test_a_port_that_cannot_be_is_refused(started, capsys):
     assert main(["explore", "--port", "70000"]) == 2
-    assert "port: got 70000, expected 1 to 65535" in capsys.readouterr().err and started == []
+    assert "port is 70000: expected 1 to 65535" in capsys.readouterr().err and started == []

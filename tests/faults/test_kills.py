@@ -1,5 +1,9 @@
-"""Work cut short by kills at random moments, twenty in all, and by a full disk: taken up again it ends the same."""
+"""Work cut short by kills at random moments, and by a full disk: taken up again it ends the same, and leaves nothing.
 
+`EVOR_KILLS` says how many kills of each kind of work there are; 29 make 203 in all.
+"""
+
+import contextlib
 import json
 import os
 import shutil
@@ -18,6 +22,8 @@ SIZES += ["--critic.train.checkpoint-every", "500", "--inference.num-flow-steps"
 SIZES += ["--evaluation.num-episodes", "4"]
 EVALUATE = ["evaluate", TASK, *SIZES, "--num-candidates", "1", "2", "4", "8"]
 FIGURE = ["figures", "01_data_and_returns", "--preset", "smoke", "--force"]
+SUITE = ["suite", "--preset", "smoke", "--tasks", TASK, "--methods", "base", "--episodes-of-data", "5"]
+PACK = ["pack", TASK, *SIZES]
 # For each kind of work a command, where it leaves what it makes, and what must be away for it to begin.
 KINDS = {
     "data": (EVALUATE, "data/*_e40_*", ()),
@@ -25,12 +31,16 @@ KINDS = {
     "bank": (EVALUATE, "runs/*/*/bank/*", ("runs/*/*/bank", "runs/*/critic-*")),
     "episodes": (EVALUATE, "runs/*/*/results/*", ()),
     "figures": (FIGURE, "figures/smoke/*", ()),
+    "suite": (SUITE, "figures/results/*", ("runs/*/*/results",)),
+    "pack": (PACK, "agents/*", ()),
 }
-NUM_KILLS = 4
+NUM_KILLS = int(os.environ.get("EVOR_KILLS", "4"))
 
 
 def start(arguments: list[str], home: Path, stderr: int = subprocess.DEVNULL) -> subprocess.Popen:
-    environment = {**os.environ, "EVOR_HOME": str(home), "CI": "1"}
+    temporary = home.parent / "tmp"
+    temporary.mkdir(exist_ok=True)
+    environment = {**os.environ, "EVOR_HOME": str(home), "TMPDIR": str(temporary), "CI": "1"}
     command = [sys.executable, "-m", "evor_eqx.cli.main", *arguments]
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=stderr)
 
@@ -59,7 +69,33 @@ def kill_at_a_change(arguments: list[str], home: Path, pattern: str, rng: np.ran
     time.sleep(float(rng.uniform(0, 0.05)))
     process.kill()
     process.wait()
+    deadline = time.monotonic() + 10
+    while orphans := processes_of(home):
+        assert time.monotonic() < deadline, orphans
+        time.sleep(0.1)
     return True
+
+
+def processes_of(home: Path) -> list[str]:
+    """The command lines of all processes that work for a home folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"EVOR_HOME={home}\0".encode() in (process / "environ").read_bytes():
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except (OSError, UnicodeDecodeError):  # it has ended, or is another user's
+            continue
+    return found
+
+
+def leftovers(home: Path) -> list[str]:
+    """What lies in the folders for temporary files and belongs to no living process."""
+    used = ""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            used += (process / "maps").read_text()
+    shared = [str(path) for path in Path("/dev/shm").iterdir() if str(path) not in used]
+    return sorted(str(path) for path in (home.parent / "tmp").iterdir()) + shared
 
 
 def end_result(home: Path) -> dict[str, object]:
@@ -75,29 +111,43 @@ def end_result(home: Path) -> dict[str, object]:
             found[name] = sorted(path.read_text().splitlines())
         elif "figures" in path.parts and path.suffix == ".json":
             found[name] = json.loads(path.read_text())["numbers"]
-        elif path.suffix != ".pdf" and path.name != "hashes.json":
+        elif path.suffix not in (".pdf", ".lock") and path.name != "hashes.json":
             found[name] = None  # at least it is there
     return found
 
 
 def without_figures(found: dict[str, object]) -> dict[str, object]:
     """What `evor evaluate` left, without what the figure's command did."""
-    return {name: value for name, value in found.items() if not name.startswith("figures") and "_e5_" not in name}
+    return {
+        name: value
+        for name, value in found.items()
+        if not name.startswith(("figures", "agents")) and "_e5_" not in name
+    }
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     """A home where all commands came to their end."""
-    home = tmp_path_factory.mktemp("undisturbed")
+    home = tmp_path_factory.mktemp("undisturbed") / "home"
     assert start(EVALUATE, home).wait() == 0
     assert start(FIGURE, home).wait() == 0
+    assert start(PACK, home).wait() == 0
+    return home
+
+
+@pytest.fixture(scope="module")
+def undisturbed_suite(tmp_path_factory):
+    """A home where the suite came to its end."""
+    home = tmp_path_factory.mktemp("suite") / "home"
+    assert start(SUITE, home).wait() == 0
     return home
 
 
 @pytest.mark.fault
 @pytest.mark.parametrize("kind", KINDS)
-def test_work_that_was_killed_four_times_ends_as_if_undisturbed(undisturbed, tmp_path, kind):
+def test_work_that_was_killed_again_and_again_ends_as_if_undisturbed(tmp_path, kind, request):
     arguments, pattern, away = KINDS[kind]
+    undisturbed = request.getfixturevalue("undisturbed_suite" if arguments is SUITE else "undisturbed")
     home, rng = tmp_path / "home", np.random.default_rng(list(KINDS).index(kind))
     shutil.copytree(undisturbed, home, ignore=shutil.ignore_patterns("notebooks"))
 
@@ -107,11 +157,14 @@ def test_work_that_was_killed_four_times_ends_as_if_undisturbed(undisturbed, tmp
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     begin_anew()
+    (home.parent / "tmp").mkdir()
+    before = set(leftovers(home))
     for _ in range(NUM_KILLS):
         while not kill_at_a_change(arguments, home, pattern, rng):
             begin_anew()
     assert start(arguments, home).wait() == 0
     assert end_result(home) == end_result(undisturbed)
+    assert set(leftovers(home)) - before == set()
 
 
 def mount(folder: Path, kilobytes: int, *options: str) -> bool:
