@@ -82,7 +82,10 @@ class CustomTask(Task):
         return OwnRows(self.name, "own", Path("."), fingerprint, {"files": {}}, rows=rows, bounds=self.bounds)
 
     def describe(self) -> Description:
-        """Episodes, steps, returns, known returns and bounds of both splits, as a table; a notebook shows it as HTML."""
+        """Episodes, steps, returns and bounds of both splits, as a table; a notebook shows it as HTML.
+
+        It also says how many steps have a known return, which a critic can be compared with.
+        """
         ends = "by the range of the data, because the bounds have no end" if self.scaled_by_data else "by their bounds"
         facts = {
             "actions for models": f"scaled to [-1, 1] {ends}",

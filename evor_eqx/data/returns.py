@@ -62,9 +62,7 @@ def n_step_rewards(
     return total.astype(np.float32), alive.astype(np.float32), (next_row - rows).astype(np.int32)
 
 
-def known_rows(
-    dataset: "OfflineDataset", gamma: float, tolerance: float = KNOWN_WEIGHT
-) -> Int[np.ndarray, " known"]:
+def known_rows(dataset: "OfflineDataset", gamma: float, tolerance: float = KNOWN_WEIGHT) -> Int[np.ndarray, " known"]:
     """The transitions whose return is known, because what follows the end of the recording has little weight.
 
     They are chosen by time alone. Late rows from which the task was solved are left out too: with them, the choice
