@@ -31,7 +31,7 @@ class NetworkConfig(Checked):
     """A multi-layer perceptron, and what it sees of an observation."""
 
     width: int = within(1, 8192, 512)
-    """Units of each hidden layer; 64 to 1024."""
+    """Units of each hidden layer; 32 (smoke) to 1024."""
     depth: int = within(1, 32, 4)
     """Hidden layers; 1 to 6."""
     use_layer_norm: bool = True
@@ -49,8 +49,8 @@ class FieldConfig(NetworkConfig):
     """A velocity field: a network that also sees flow time."""
 
     head_width: int = within(0, 8192, 0)
-    """0: one MLP of (x, t, condition), the paper's. 32 to 128: a factorised field. Its MLP encodes the condition once,
-    and a head of this width runs at each step in flow time."""
+    """0: one MLP of (x, t, condition), the paper's. 16 (smoke) to 256: a factorised field. Its MLP encodes the
+    condition once, and a head of this width runs at each step in flow time."""
     num_frequencies: int = within(0, 64, 0)
     """Fourier features of flow time, sin and cos of pi k t for k up to this; 0 (the paper's) to 8."""
 
@@ -60,7 +60,7 @@ class TrainConfig(Checked):
     """How a network is trained (Adam)."""
 
     num_updates: int = within(1, 10**9, 1_000_000)
-    """Gradient steps; 1e3 (smoke) to 1e6 (paper)."""
+    """Gradient steps; 600 (smoke) to 1e6 (paper)."""
     batch_size: int = within(1, 10**6, 256)
     """Windows per gradient step; 64 to 1024."""
     learning_rate: float = within(0.0, 1.0, 3e-4)
@@ -98,7 +98,7 @@ class TrainConfig(Checked):
 
 @dataclass(frozen=True)
 class PolicyConfig(Checked):
-    """Phase 1, the base policy."""
+    """Phase 1, the base policy. `evor train --help` explains each field."""
 
     chunk_length: int = within(1, 100, 1)
     """Actions per chunk, h; 1 to 10."""
@@ -112,7 +112,7 @@ class PolicyConfig(Checked):
 
 @dataclass(frozen=True)
 class CriticConfig(Checked):
-    """Phase 2, the reward-to-go critic: what all critics have. A subclass adds its own fields and `make`."""
+    """Phase 2: what all critics have. A subclass adds fields and `make`. `evor train --help` explains each field."""
 
     kind: ClassVar[str] = ""  # the registered name
     label_field: ClassVar[str] = "kind"  # the field that names the critic in run names and legends
@@ -122,15 +122,15 @@ class CriticConfig(Checked):
     next_draws: ClassVar[tuple[str, ...]] = ("any", "best")  # what `next_draw` may be
 
     n_step: int = within(1, 10_000, 1)
-    """Rewards of the data per backup, n >= chunk_length; 1 to 50."""
+    """Rewards of the data per backup, n >= chunk_length; 1 to 100."""
     num_bank_draws: int = within(0, 1024, 1)
-    """Draws of the base policy per state for the next action; 0: the data's own next action; 1 to 32. If a backup
-    takes the best draw, this is N in best-of-N."""
+    """Draws of the base policy that are kept for each state of the data; 1 to 32. A backup takes one of them as its
+    next chunk (see next_draw). 0: it takes the chunk that follows in the data."""
     num_bank_steps: int = within(1, 1000, 10)
     """Steps in flow time of the base policy's flow when these draws are made; 5 to 50."""
     next_draw: str = "any"
-    """Which of these draws a backup takes. any: the critic learns the base policy's return distribution (EVOR). best:
-    that of a better policy, which takes the draw with the highest mean (Q-chunking's idea)."""
+    """Which of these draws a backup takes. any: one at random; the critic learns the base policy's return distribution
+    (EVOR). best: the draw with the highest mean; it learns that of a better policy (Q-chunking's idea)."""
     num_members: int = within(1, 100, 1)
     """Critics in the ensemble; 1 to 10."""
     combine: str = one_of("mean", "min", default="mean")
@@ -188,7 +188,7 @@ class CriticConfig(Checked):
 
 @dataclass(frozen=True)
 class InferenceConfig(Checked):
-    """Phase 3, how an action is chosen; moving any of these needs no training."""
+    """Phase 3, how an action is chosen; none of it needs training. `evor train --help` explains each field."""
 
     num_candidates: int = within(1, 4096, 32)
     """N_pi, candidates from the base policy; 1 (the base policy) to 128."""
@@ -226,7 +226,7 @@ class TabularConfig(Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Checked):
-    """One experiment: data, the three phases and their evaluation. `presets.preset` gives complete ones."""
+    """One whole experiment; `preset` gives one. `evor train --help` explains each field."""
 
     critic: CriticConfig
     data: DataConfig = DataConfig()

@@ -16,7 +16,11 @@ from evor_eqx.types import AnyArray
 
 
 class ReturnDistribution(eqx.Module):
-    """A distribution of the reward-to-go as a weighted set of atoms; weights are non-negative and sum to one."""
+    """A distribution of the return as a weighted set of atoms.
+
+    - `atoms` [atoms]: returns, in any order. They may have leading axes, one distribution for each entry.
+    - `weights` [atoms]: the probability of each atom; non-negative, with sum 1.
+    """
 
     atoms: Float[Array, "*b atoms"]
     weights: Float[Array, "*b atoms"]
@@ -68,7 +72,11 @@ def soft_value(distribution: ReturnDistribution, tau_r: Float[Array, ""] | float
 
     - `distribution`: the return distribution.
     - `tau_r`: value temperature in [0, inf], in units of return. 0 gives the largest atom, infinity the mean; the value
-      falls as tau_R grows.
+      falls as tau_R grows. It may be traced, so it is not checked: a negative one gives nonsense.
+
+    **Returns:**
+
+    One value for each distribution, without the axis of atoms. Nothing is raised.
     """
     tau_r = jnp.asarray(tau_r, distribution.atoms.dtype)
     largest = jnp.max(jnp.where(distribution.weights > 0, distribution.atoms, -jnp.inf), axis=-1)

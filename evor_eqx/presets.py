@@ -1,4 +1,4 @@
-"""Presets in three sizes: smoke (CI, a minute), laptop (two cores, minutes), paper (1M updates, 4 x 512 networks).
+"""Presets in three sizes: smoke (under a minute), laptop (two cores, minutes), paper (1M updates, 4 x 512 networks).
 
 They are written for the flow critic. `with_critic` applies the fields that critics share to any other critic.
 """
@@ -24,13 +24,20 @@ PRESETS = ("smoke", "laptop", "paper")
 
 
 def preset(name: str, *, critic: str = "flow", **critic_fields: Any) -> Config:
-    """The configuration of an experiment of this size.
+    """The configuration of a whole experiment in one of three sizes.
 
     **Arguments:**
 
-    - `name`: smoke, laptop or paper.
-    - `critic`: a registered critic's name.
-    - `critic_fields`: fields of that critic's configuration, in place of the preset's.
+    - `name`: `smoke` (under a minute; it only shows that everything runs), `laptop` (minutes on two cores) or `paper`
+      (a million updates and the paper's network sizes).
+    - `critic`: the name of a critic: flow, scalar, gaussian, c51, hl_gauss, qr_dqn, iqn, best_of_n, expectile, or one
+      that you registered.
+    - `critic_fields`: settings of the critic, such as `seed`, `n_step` or, for the flow, `target`. They take the place
+      of the preset's.
+
+    **Returns:**
+
+    A `Config`. Change any part of it with `dataclasses.replace`.
 
     **Raises:**
 

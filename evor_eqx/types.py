@@ -14,13 +14,21 @@ Metrics = dict[str, Float[Array, ""]]
 
 
 class Batch(eqx.Module):
-    """Windows of the dataset, each from one episode (leading axes `*b`; none for a single example).
+    """Windows of the dataset, each from one episode.
 
-    `reward` is the discounted n-step reward sum_{k<n} gamma^k r_k, cut where the task ends; `discount` is
-    gamma^n for the n steps that were taken (fewer at the end of an episode); `mask` is 0 where the task ended
-    inside the window, so the Bellman target reads `reward + discount * mask * z_next`. For several tasks at once
-    `reward`, `mask` and `mc_return` have a trailing axis of tasks. `next_draws` is there for critics that look at all
-    draws of the base policy at `next_obs`.
+    All fields have leading axes `*b`, or none for a single example. For several tasks at once, `reward`, `mask` and
+    `mc_return` have a trailing axis of tasks. The Bellman target is `reward + discount * mask * z_next`.
+
+    - `obs`, `next_obs` [obs]: the observations at the start of the window and n steps later, in the environment's
+      units.
+    - `chunk`, `next_chunk` [h * act]: the h actions that begin there, flattened, in [-1, 1]. `chunk` is the data's. So
+      is `next_chunk` without an action bank; with one, it is a draw of the base policy.
+    - `reward`: sum_{k<n} gamma^k r_k, the discounted sum of n rewards, up to the end of the task.
+    - `discount`: gamma^n for the n steps that were taken; n is smaller near the end of an episode.
+    - `mask`: 0 where the task ended inside the window, else 1.
+    - `valid`: False where the window would leave its episode.
+    - `mc_return`: the recorded discounted return from `obs` on, without what came after the recording.
+    - `next_draws` [draws, h * act]: all draws of the bank at `next_obs`, for backups that choose among them; else None.
     """
 
     obs: Float[Array, "*b obs"]

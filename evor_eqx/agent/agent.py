@@ -36,7 +36,7 @@ class Agent:
     - `policy`: the base policy, which proposes candidates.
     - `critic`: the reward-to-go critic. Without one, the agent acts by the base policy alone.
     - `inference`: N_pi, N, tau_R, tau_Q and the steps in flow time.
-    - `selection`: the rule that gives candidates their weights; see `selection`.
+    - `selection`: the rule that gives candidates their weights, a function (value, tau_q) -> weights.
     - `policy_config`, `critic_config`: what the models were made from; saving needs it.
     - `facts`: what the agent comes from: task, dataset, runs, and a digest of the models.
     - `bounds`: the environment's least and largest action, which the models' actions in [-1, 1] stand for; None: -1 and
@@ -117,9 +117,13 @@ class Agent:
         return self._decide(obs, _checked_key(key, obs), self._numbers)
 
     def act(self, obs: Float[AnyArray, "*b obs"], *, key: Key[Array, "*keys"]) -> Float[np.ndarray, "*b h act"]:
-        """Choose a chunk of h actions in the environment's units, [h, act], or [batch, h, act] for a batch.
+        """Choose a chunk of h actions; with the same key, the one that `decide` chooses.
 
-        Arguments and errors are those of `decide`; the choice is the same one.
+        **Arguments:** those of `decide`.
+
+        **Returns:** actions in the environment's units, [h, act], or [batch, h, act] for a batch.
+
+        **Raises:** UserError as `decide` does, but a critic is not needed: without one, the base policy acts.
         """
         obs = self._finite(obs)
         chunks = self._act(obs, _checked_key(key, obs), self._numbers)
@@ -128,7 +132,7 @@ class Agent:
     def decide_each(
         self, obs: Float[AnyArray, "envs obs"], keys: Key[Array, " envs"], settings: Sequence[InferenceConfig]
     ) -> Decision:
-        """`decide` for a batch in which each observation has its own key and temperatures; see `Numbers.of`."""
+        """`decide` for a batch in which each observation has its own key and temperatures; all else must agree."""
         return self._decide(obs, keys, Numbers.of(settings))
 
     def act_each(

@@ -21,11 +21,13 @@ from evor_eqx.types import AnyArray
 class Decision(NamedTuple):
     """One decision with all that led to it; a batch of decisions has a leading axis everywhere.
 
-    - `candidates`: the chunks that were drawn from the base policy, h actions each, flattened.
-    - `distribution`: the return distribution of each candidate; `atoms` and `weights` are [*b, cand, atoms].
-    - `value`: the soft value Q* of each candidate, in units of return.
-    - `weights`: the probability of each candidate to be picked.
-    - `index`: the candidate that was picked.
+    - `candidates` [cand, h * act]: the chunks that were drawn from the base policy, h actions each, flattened, in the
+      environment's units.
+    - `distribution`: the return distribution of each candidate, in units of return; `atoms` and `weights` are
+      [cand, atoms].
+    - `value` [cand]: the soft value Q* of each candidate, in units of return.
+    - `weights` [cand]: the probability of each candidate to be picked; they sum to 1.
+    - `index`: the candidate that was picked, from 0.
     """
 
     candidates: Float[AnyArray, "*b cand chunk"]

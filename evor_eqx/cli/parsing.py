@@ -6,6 +6,7 @@ configuration of that critic. So a command has exactly the chosen critic's own s
 """
 
 import contextlib
+import inspect
 import io
 import itertools
 import re
@@ -32,7 +33,7 @@ else:
 TaskName = tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="TASK")]]
 
 _HELP = {
-    "preset": "How much data and training: smoke (a minute), laptop (two cores, minutes to hours) or paper (a million "
+    "preset": "How much data and training: smoke (under a minute), laptop (minutes on two cores) or paper (a million "
     "updates). All other settings start from it.",
     "critic": "The representation of the return distribution. It decides which critic settings there are.",
     "num_devices": "Devices (GPUs) that each batch of a training is spread over; 1 to 8.",
@@ -208,12 +209,17 @@ def _experiment_flags(info: StructTypeInfo) -> StructConstructorSpec | None:
         StructFieldSpec("critic_name", critic, start.critic.kind or CRITIC, _HELP["critic"]),  # type: ignore[arg-type]
     )
     others = [
-        StructFieldSpec(each.name, type(value), value, _HELP.get(each.name) if not is_dataclass(value) else None)
+        StructFieldSpec(each.name, type(value), value, _about(value) if is_dataclass(value) else _HELP.get(each.name))
         for each in fields(Config)
         if each.name != "preset"
         for value in [getattr(start, each.name)]
     ]
     return StructConstructorSpec(lambda critic_name, **values: Config(**values), (*leading, *others))
+
+
+def _about(settings: Any) -> str:
+    """What a group of flags is: its docstring, without the sentence that sends readers to these flags."""
+    return inspect.cleandoc(type(settings).__doc__ or "").replace(" `evor train --help` explains each field.", "")
 
 
 @contextlib.contextmanager

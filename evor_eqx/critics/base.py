@@ -22,10 +22,15 @@ FEW_ATOMS_AND_STEPS = (4, 2)
 
 
 class ReturnScale(eqx.Module):
-    """The affine map between returns and the units of a model, in which returns have unit size; computed from the data.
+    """The affine map between returns and the units of a model; computed from the data.
 
-    `low` and `high` bound every possible return: [r_min, r_max] / (1 - gamma). Training targets are clipped to them.
     Each field is a scalar, or has one entry for each of several tasks.
+
+    - `shift`, `scale`: mean and standard deviation of the recorded returns. In model units, (z - shift) / scale, the
+      recorded returns have mean 0 and standard deviation 1.
+    - `low`, `high`: bounds of every possible return, to which training targets are clipped. They are
+      min(0, r_min / (1 - gamma)) and max(0, r_max / (1 - gamma)), where r_min and r_max are the least and the largest
+      reward of the data. Zero is among the bounds, because nothing is earned after the end of a task.
     """
 
     shift: Float[Array, "*tasks"]
@@ -44,23 +49,36 @@ class ReturnScale(eqx.Module):
         return shift + scale * unit
 
     def backup(self, example: Batch, z: Float[Array, "*z"]) -> Float[Array, "*z"]:
-        """The Bellman backup r + gamma m z, in model units.
+        """The Bellman backup r + gamma^n m z, clipped to the possible range, in model units.
 
         **Arguments:**
 
-        - `example`: one window: r is its sum of discounted rewards, gamma its discount after n steps, m its mask.
+        - `example`: one window. r is its `reward`, the discounted sum of n rewards; gamma^n is its `discount`; m is its
+          `mask`.
         - `z`: the return from the next state on, in units of return.
         """
         return self.to_unit(example.reward + example.discount * example.mask * z)
 
 
 class CriticInputs(eqx.Module):
-    """What a critic's network sees: features of the observation, and the chunk."""
+    """What a critic's network sees: features of the observation, and the chunk.
+
+    - `features`: the map from an observation to its standardised entries and, if `num_obs_frequencies` is above 0, to
+      sines and cosines of them.
+    - `chunk_size`: length of a flattened chunk, h times the size of an action.
+    """
 
     features: ObservationFeatures
     chunk_size: int = eqx.field(static=True)
 
     def __call__(self, obs: Float[Array, " obs"], chunk: Float[Array, " chunk"]) -> Float[Array, " cond"]:
+        """The network's input at one observation and one chunk, a vector of length `size`.
+
+        **Arguments:**
+
+        - `obs`: an observation in the environment's units, [obs].
+        - `chunk`: h actions, flattened, in [-1, 1], [h * act].
+        """
         return jnp.concatenate([self.features(obs), chunk])
 
     @property
@@ -70,7 +88,7 @@ class CriticInputs(eqx.Module):
 
 
 class AbstractCritic(eqx.Module):
-    """A model of the distribution R(. | obs, chunk) of the reward-to-go under the base policy."""
+    """A model of the distribution R(. | obs, chunk) of the return under the base policy, after the chunk is taken."""
 
     @abstractmethod
     def loss(self, target: "AbstractCritic", example: Batch, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
@@ -79,7 +97,7 @@ class AbstractCritic(eqx.Module):
         **Arguments:**
 
         - `target`: the target network, this critic's moving average; a constant to the gradient.
-        - `example`: one window of the dataset (`types.Batch` without a batch axis).
+        - `example`: one window of the dataset, a `Batch` without a batch axis.
         - `key`: a random key.
 
         **Returns:**

@@ -2,7 +2,8 @@
 
 Each gives, for one example, a point z_t on the flow's path and the velocity that the field is regressed on at this
 point. `step` is the example's Bellman backup in the units of the flow: `step.velocity(z, t)` and
-`step.transport(z_0)` belong to the target network at (next_obs, next_chunk); `step.backup(z)` is r + gamma m z.
+`step.transport(z_0)` belong to the target network at (next_obs, next_chunk); `step.backup(z)` is r + gamma^n m z, with
+the discount gamma^n after the n steps of the window.
 
 | name        | what it converges to                                                             |
 |-------------|----------------------------------------------------------------------------------|
@@ -32,10 +33,13 @@ PathPoint = tuple[ReturnState, ReturnState]  # (z_t, velocity to regress on)
 class BellmanStep(NamedTuple):
     """What a target may use of one transition. All returns are in the units of the flow, of shape [1].
 
+    In these units the data's returns have mean 0 and standard deviation 1.
+
     - `velocity(z, t)`: the target network's velocity at the next observation and the next chunk.
     - `transport(z_0)`, `transport(z_0, t)`: the flow of that velocity from time 0 to time 1, or to t.
-    - `backup(z)`: r + gamma m z, the Bellman backup of a return z of the next state; m is 0 where the task ended.
-    - `mc_return`: the recorded discounted return.
+    - `backup(z)`: r + gamma^n m z, the Bellman backup of a return z of the next state. r is the discounted sum of the
+      window's n rewards, and m is 0 where the task ended.
+    - `mc_return`: the recorded discounted return. What came after a recording that was cut is missing in it.
     - `control_variate`: lambda of the target `coupled`, in [0, 1].
     """
 
@@ -63,7 +67,20 @@ def register_flow_target(name: str, *, version: str | None = None) -> Callable[[
     **Returns:**
 
     A decorator for a function (step, z_0, t, *, key) -> (z_t, velocity): where the field is regressed, and on which
-    velocity. `step` is a `BellmanStep`; `z_0`, `z_t` and the velocity have shape [1], `t` is a scalar in [0, 1].
+    velocity. The function sees one example. Returns are in the units of the flow, in which the data's returns have mean
+    0 and standard deviation 1.
+
+    - `step`: one Bellman backup by the target network.
+
+      - `step.transport(z_0)`: a return of the next state; `step.transport(z_0, t)` stops at time t. Shape [1].
+      - `step.velocity(z, t)`: the target network's velocity at the next observation and the next chunk. Shape [1].
+      - `step.backup(z)`: r + gamma^n m z, the backup of a return z of the next state. Shape [1].
+      - `step.mc_return`: the recorded return, without what came after a recording that was cut. Shape [1].
+      - `step.control_variate`: the setting of that name, a float in [0, 1].
+
+    - `z_0`: noise from N(0, 1), where the path starts. `z_0`, `z_t` and the velocity have shape [1].
+    - `t`: a time in [0, 1], a scalar; 0 is noise, 1 is the return.
+    - `key`: a random key.
 
     **Raises:**
 
@@ -107,12 +124,12 @@ def _check_pair(name: str, target: FlowTarget) -> None:
 
 @register_flow_target("velocity")
 def velocity(step: BellmanStep, z_0: ReturnState, t: Float[Array, ""], *, key: PRNGKeyArray) -> PathPoint:
-    """r + gamma m s(z_t | x', a', t), the paper's formula.
+    """r + gamma^n m s(z_t | x', a', t), the paper's formula.
 
-    The formula leaves z_t open. Here it knows nothing of the transition, z_t = z_0 + t e with e ~ N(0, 1) (returns have
-    unit variance in the units of the flow), so the target's mean at any (z, t) is r + gamma m E s(z, t | x', a'): the
-    fixed point is a field constant in (z, t), the mean return. If z_t lay on the path to a sampled backup, it
-    would reveal the reward, and the mean would be wrong where rewards are random.
+    The formula leaves z_t open. Here it is drawn independently of the transition: z_t = z_0 + t e with e ~ N(0, 1),
+    because returns have unit variance in the units of the flow. So the target's mean at any (z, t) is
+    E r + gamma^n m E s(z, t | x', a'), and the fixed point is a field constant in (z, t), the mean return. A z_t on the
+    path to a sampled backup would reveal the reward, and the mean would be wrong where rewards are random.
     """
     z_t = z_0 + t * jax.random.normal(key, z_0.shape)
     return z_t, step.backup(step.velocity(z_t, t))
@@ -120,7 +137,7 @@ def velocity(step: BellmanStep, z_0: ReturnState, t: Float[Array, ""], *, key: P
 
 @register_flow_target("bootstrap")
 def bootstrap(step: BellmanStep, z_0: ReturnState, t: Float[Array, ""], *, key: PRNGKeyArray) -> PathPoint:
-    """z_1 = r + gamma m z', z' the target flow run from fresh noise: the distributional Bellman equation, sampled."""
+    """z_1 = r + gamma^n m z', z' the target flow run from fresh noise: the distributional Bellman equation, sampled."""
     return _straight(z_0, step.backup(step.transport(jax.random.normal(key, z_0.shape))), t)
 
 
@@ -129,7 +146,7 @@ def coupled(step: BellmanStep, z_0: ReturnState, t: Float[Array, ""], *, key: PR
     """As `bootstrap`, with z' from the same noise z_0, and a control variate (path-coupled flows, arXiv 2605.08253).
 
     The next state's path z'_t = (1 - t) z_0 + t z' shares its noise with this one. With lambda > 0 a part of its
-    velocity is replaced by the target field's velocity at z'_t: z_1 - z_0 + lambda gamma m (s(z'_t, t) - (z' - z_0)).
+    velocity is replaced by the target field's velocity at z'_t: z_1 - z_0 + lambda gamma^n m (s(z'_t, t) - (z' - z_0)).
     That removes variance and adds a bias, because s(z'_t, t) is a mean given z'_t, not given z_t.
     """
     z_next = step.transport(z_0)
@@ -145,11 +162,11 @@ def coupled(step: BellmanStep, z_0: ReturnState, t: Float[Array, ""], *, key: PR
 def dcfm(step: BellmanStep, z_0: ReturnState, t: Float[Array, ""], *, key: PRNGKeyArray) -> PathPoint:
     """The target flow's own path pushed forward by the backup (Value Flows, arXiv 2510.07650), made exact at t = 0.
 
-    Pushing the whole path, z_t = r + gamma m z'_t, starts at r + gamma m z_0 instead of the noise, and so learns
-    another distribution. Here the push-forward T_t(z) = (1 - t) z + t (r + gamma m z) fades in: it is the identity at t
-    = 0 and the backup at t = 1. Its velocity is (r + gamma m z'_t) - z'_t + (1 - t) s(z'_t, t) + t gamma m s(z'_t, t).
-    Half of the examples take the `bootstrap` path, the anchor: both end in the Bellman distribution, hence so does
-    their mixture.
+    Pushing the whole path, z_t = r + gamma^n m z'_t, starts at r + gamma^n m z_0 instead of the noise, and so learns
+    another distribution. Here the push-forward T_t(z) = (1 - t) z + t (r + gamma^n m z) fades in: it is the identity at
+    t = 0 and the backup at t = 1. With v' = s(z'_t, t), its velocity is
+    (r + gamma^n m z'_t) - z'_t + (1 - t) v' + t gamma^n m v'. Half of the examples take the `bootstrap` path, the
+    anchor. Both end in the Bellman distribution, hence so does their mixture.
     """
     noise_key, anchor_key = jax.random.split(key)
     anchor = jax.random.bernoulli(anchor_key)

@@ -82,16 +82,18 @@ class CustomTask(Task):
         return OwnRows(self.name, "own", Path("."), fingerprint, {"files": {}}, rows=rows, bounds=self.bounds)
 
     def describe(self) -> Description:
-        """Episodes, steps, returns and bounds of both splits, as a table; a notebook shows it as HTML."""
+        """Episodes, steps, returns and bounds of both splits, as a table; a notebook shows it as HTML.
+
+        It also says how many steps have a known return, which a critic can be compared with.
+        """
         ends = "by the range of the data, because the bounds have no end" if self.scaled_by_data else "by their bounds"
         facts = {
-            "discount": f"{self.gamma:g} per step",
             "actions for models": f"scaled to [-1, 1] {ends}",
             "environment": "yes"
             if self.has_env
             else "none: the task can be trained and evaluated offline, but not rolled out",
         }
-        return describe_splits({"training": self.train, "validation": self.validation}, self.name, facts)
+        return describe_splits({"training": self.train, "validation": self.validation}, self.name, facts, self.gamma)
 
     @property
     def _identity(self) -> tuple[Any, ...]:

@@ -1,14 +1,7 @@
 """A dataset as rows on the host.
 
 A row is one state with the action taken there. An episode of L transitions has L + 1 rows (OGBench's compact layout).
-Its last row has no next state, so it starts no transition. But its state is bootstrapped from, and its action is a draw
-of the behaviour.
-
-Three flags mean three different things:
-
-- `mask` is 0 where the task ended.
-- A row is done (it is its episode's `last_row`) where the recording ends.
-- A window is `valid` if it lies inside one episode.
+`mask`, done (a row is its episode's `last_row`) and `valid` (a window lies inside one episode) are three flags.
 """
 
 from collections.abc import Callable
@@ -17,14 +10,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from evor_eqx.data.pieces import cut
 from evor_eqx.data.returns import discounted_returns, n_step_rewards
-from evor_eqx.data.windows import HostWindows, Windows
+from evor_eqx.data.windows import HostWindows, Windows, windows_of
 from evor_eqx.errors import UserError
 
 DEVICE_BYTES = 4 * 10**9  # larger windows stay on the host
@@ -33,19 +24,29 @@ PIECE_ROWS = 4_000_000  # rows of a piece, about
 
 @dataclass(frozen=True)
 class OfflineDataset:
-    """Rows on the host. `reward` and `mask` belong to the transition that starts at the row.
+    """Recorded episodes as rows on the host. Make one with `from_arrays` or `from_file`.
 
-    They have a leading axis of tasks if there are several; see `of_tasks`.
+    A row is one state with the action taken there. An episode of L steps has L + 1 rows. Its last row has no next
+    state: it starts no transition, but a backup may bootstrap from its state.
+
+    - `obs` [rows, obs], `act` [rows, act]: in the environment's units, as they were given.
+    - `reward`, `mask` [rows]: of the transition that starts at the row. `mask` is 0 where the task ended, else 1. With
+      several tasks on the same rows, both have a leading axis of tasks.
+    - `last_row` [rows]: the last row of the row's episode. A row that is its own `last_row` is done: the recording
+      ends.
+    - `ended` [rows]: whether the task ended at the end of the row's episode. None: no episode was ended by the task.
+    - `given_row` [rows]: the row's number in the arrays that were given; errors name it. None: the same number.
+    - `files`: the first row from each file, with the file's name.
     """
 
     obs: Float[np.ndarray, "rows obs"]
     act: Float[np.ndarray, "rows act"]
     reward: Float[np.ndarray, "*tasks rows"]
     mask: Float[np.ndarray, "*tasks rows"]
-    last_row: Int[np.ndarray, " rows"]  # the last row of the row's episode
-    ended: Bool[np.ndarray, " rows"] | None = None  # whether the task ended at the end of the row's episode; None: no
-    given_row: Int[np.ndarray, " rows"] | None = None  # its number in the arrays that were given; None: the same
-    files: tuple[tuple[int, str], ...] = ()  # the first row from each file, and the file's name
+    last_row: Int[np.ndarray, " rows"]
+    ended: Bool[np.ndarray, " rows"] | None = None
+    given_row: Int[np.ndarray, " rows"] | None = None
+    files: tuple[tuple[int, str], ...] = ()
 
     @classmethod
     def from_arrays(cls, **arrays: Any) -> "OfflineDataset":
@@ -54,10 +55,15 @@ class OfflineDataset:
         **Arguments:**
 
         - `observations` [rows, obs], `actions` [rows, act] in the environment's units, `rewards` [rows].
-        - What ends an episode, arrays [rows] of 0 and 1. Either `terminals` (the task ended) and `timeouts` (a time
-          limit cut the recording), as D4RL has them. Or `terminals` (the last step of an episode) and `masks` (0 where
-          the task ended), as OGBench has them. Or `valids`, its compact layout; see `data.arrays`.
-        - `next_observations` [rows, obs]: the state after each step, if you have it.
+        - What ends an episode, arrays [rows] of 0 and 1, in one of three layouts. `terminals` means something else in
+          each, so `timeouts` together with `masks` or `valids` is refused.
+
+          - D4RL's: `terminals` is 1 where the task ended, `timeouts` is 1 where a time limit cut the recording.
+          - OGBench's: `terminals` is 1 at the last step of an episode, `masks` is 0 where the task ended.
+          - OGBench's compact one: L steps are L + 1 rows, `valids` is 0 in the last of them, `masks` as before.
+
+        - `next_observations` [rows, obs]: the state after each step, if you have it. Without it, the last step of an
+          episode that was cut is left out, because nobody knows where it led.
 
         **Raises:**
 
@@ -69,9 +75,10 @@ class OfflineDataset:
 
     @classmethod
     def from_file(cls, path: str | Path, *, validation: bool = False) -> "OfflineDataset":
-        """Arrays as in `from_arrays` from a file (.npz, .hdf5, .parquet), or from all files of a folder.
+        """Arrays as in `from_arrays` from a file (.npz, .hdf5, .h5, .parquet), or from all files of a folder.
 
-        In a folder, files whose names end in `-val` are left out or, with `validation`, are the only ones.
+        In a folder, files whose names end in `-val` are left out or, with `validation`, are the only ones. Parquet
+        files may have LeRobot's columns. Raises UserError that names the file, if it cannot be read or is no dataset.
         """
         from evor_eqx.data.files import rows_from_files
 
@@ -151,11 +158,18 @@ class OfflineDataset:
         return acts.reshape(len(rows), chunk_length * self.act.shape[1])
 
     def mc_returns(self, gamma: float) -> tuple[Float[np.ndarray, "*tasks rows"], Float[np.ndarray, "*tasks rows"]]:
-        """The recorded discounted return of each row, and the weight of the return after the recording.
+        """The recorded discounted return of each row, and the weight of what came after the recording.
 
-        The weight is gamma^k for k steps to the end of the recording, and 0 where the task ended before. The true
-        return differs from the recorded one by at most weight * max |return|. At the last row of an episode the
-        recorded return is 0 and the weight is 1.
+        **Arguments:**
+
+        - `gamma`: the discount per step, in [0, 1].
+
+        **Returns:** two arrays [rows].
+
+        - The returns: the discounted sum of the rewards from the row to the end of its episode.
+        - The weights: gamma^k with k steps to the end of the episode; 0 if the task ended in between. If R is the
+          return from the end of the recording on, the whole return is the recorded one plus weight * R. At the last row
+          of an episode the recorded return is 0 and the weight is 1.
         """
 
         def of_piece(piece: OfflineDataset) -> tuple[np.ndarray, ...]:
@@ -229,22 +243,4 @@ class OfflineDataset:
             )
         if all_draws and bank is None:
             raise UserError("all_draws is True, bank is None: expected draws of the base policy; give the bank")
-        rows, valid = np.arange(len(self.obs), dtype=np.int32), self.window_starts(chunk_length)
-        reward, mask, next_row = self.n_step(num_steps, gamma, chunk_length)
-        arrays = {
-            "obs": self.obs,
-            "act": self.act,
-            "reward": reward.T,
-            "mask": mask.T,
-            "discount": gamma ** (next_row - rows).astype(np.float32),
-            "next_row": next_row,
-            "mc_return": self.mc_returns(gamma)[0].T,
-            "valid": valid,
-            "starts": np.flatnonzero(valid).astype(np.int32),
-            "bank": bank,
-            "last_row": None if self.ended is None else self.last_row,
-        }
-        too_large = sum(array.nbytes for array in arrays.values() if array is not None) > device_bytes
-        if too_large or isinstance(self.obs, np.memmap):
-            return HostWindows(Windows(chunk_length=chunk_length, all_draws=all_draws, **arrays))
-        return Windows(chunk_length=chunk_length, all_draws=all_draws, **jax.tree.map(jnp.asarray, arrays))
+        return windows_of(self, gamma, chunk_length, num_steps, bank, all_draws, device_bytes)

@@ -8,6 +8,7 @@ import numpy as np
 
 from evor_eqx.data.dataset import OfflineDataset
 from evor_eqx.data.pieces import first_rows
+from evor_eqx.data.returns import known_rows, steps_to_know
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,26 @@ class Description:
         return f"<table><thead>{row('th', self.title, self.columns)}</thead><tbody>{body}</tbody></table>"
 
 
-def describe_splits(splits: Mapping[str, OfflineDataset], title: str, facts: Mapping[str, str]) -> Description:
-    """The table of some splits of one dataset; `facts` hold for all of them."""
+def describe_splits(
+    splits: Mapping[str, OfflineDataset], title: str, facts: Mapping[str, str], gamma: float | None = None
+) -> Description:
+    """The table of some splits of one dataset.
+
+    **Arguments:**
+
+    - `splits`: the datasets, by the heads of their columns.
+    - `title`: stands above the names of the rows.
+    - `facts`: what holds for all splits.
+    - `gamma`: the discount per step. With it, the table also says how many returns are known.
+    """
     columns = [_facts_of(dataset) for dataset in splits.values()]
     rows = {name: tuple(column[name] for column in columns) for name in columns[0]}
-    return Description(title, tuple(splits), rows | {name: (text,) for name, text in facts.items()})
+    common = {name: (text,) for name, text in facts.items()}
+    if gamma is not None:
+        rows["steps with a known return"] = tuple(f"{len(known_rows(each, gamma)):,}" for each in splits.values())
+        needed = f"if {steps_to_know(gamma):,} more steps are recorded, or if the task ended all episodes"
+        common = {"discount": (f"{gamma:g} per step",), "a return is known": (needed,), **common}
+    return Description(title, tuple(splits), rows | common)
 
 
 def _facts_of(dataset: OfflineDataset) -> dict[str, str]:

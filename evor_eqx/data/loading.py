@@ -51,7 +51,8 @@ def describe(
 ) -> Description:
     """What data hold, as a table: episodes, steps, ends, returns, and the ranges of actions and rewards.
 
-    `print` shows it as text, and a notebook as HTML.
+    `print` shows it as text, and a notebook as HTML. With a discount, which a task has, the table also says how many
+    steps have a known return. Only these can be compared with a critic's predictions.
 
     **Arguments:**
 
@@ -72,8 +73,9 @@ def describe(
     rewarded = task if is_task(name) else None
     source = find_or_make(task.dataset, num_episodes=num_episodes, seed=seed)
     splits = {"training": load_dataset(source, rewarded, "train"), "validation": load_dataset(source, rewarded, "val")}
-    facts = {} if rewarded is None else {"discount": f"{task.gamma:g} per step"}
-    return describe_splits(splits, source.dataset if rewarded is None else task.short_name, facts)
+    if rewarded is None:
+        return describe_splits(splits, source.dataset, {})
+    return describe_splits(splits, task.short_name, {}, task.gamma)
 
 
 _KEYS = ("observations", "actions", "terminals", "valids", "rewards", "masks", "qpos", "qvel", "button_states")

@@ -1,5 +1,6 @@
-"""Discounted returns and n-step rewards of rows, for all rows at once."""
+"""Discounted returns and n-step rewards of rows, for all rows at once, and which of the returns are known."""
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -7,6 +8,8 @@ from jaxtyping import Float, Int
 
 if TYPE_CHECKING:
     from evor_eqx.data.dataset import OfflineDataset
+
+KNOWN_WEIGHT = 0.05  # a recorded return is known if what follows the recording weighs at most this share
 
 
 def discounted_returns(
@@ -57,3 +60,27 @@ def n_step_rewards(
         total += np.where(inside, gamma**step * alive * reward[..., row], 0.0)
         alive *= np.where(inside, mask[..., row], 1.0)
     return total.astype(np.float32), alive.astype(np.float32), (next_row - rows).astype(np.int32)
+
+
+def known_rows(dataset: "OfflineDataset", gamma: float, tolerance: float = KNOWN_WEIGHT) -> Int[np.ndarray, " known"]:
+    """The transitions whose return is known, because what follows the end of the recording has little weight.
+
+    They are chosen by time alone. Late rows from which the task was solved are left out too: with them, the choice
+    would depend on the outcome, and recorded returns would look better than they are. Only where the task ended every
+    episode are all returns known.
+
+    **Arguments:**
+
+    - `dataset`: the dataset.
+    - `gamma`: the discount per step.
+    - `tolerance`: the largest weight gamma^k of what follows, k steps after the row.
+    """
+    if dataset.ended is not None and dataset.ended.all():
+        return dataset.transitions
+    remaining = dataset.last_row[dataset.transitions] - dataset.transitions
+    return dataset.transitions[gamma**remaining <= tolerance]
+
+
+def steps_to_know(gamma: float) -> int:
+    """How many steps must be recorded from a row on until its return is known: the least k, gamma^k <= 0.05."""
+    return math.ceil(math.log(KNOWN_WEIGHT) / math.log(gamma))

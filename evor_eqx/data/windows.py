@@ -1,6 +1,6 @@
 """Windows of a dataset: training draws its batches from them, on the device, or on the host if they are too large."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import equinox as eqx
 import jax
@@ -9,6 +9,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
 from evor_eqx.types import AnyArray, Batch
+
+if TYPE_CHECKING:
+    from evor_eqx.data.dataset import OfflineDataset
 
 SEGMENT = 4_000_000  # windows; about 700 MB of an arm's observations and actions
 _SEGMENT_KEY = 0x5E6
@@ -130,3 +133,34 @@ def draw(batch_size: int, num_starts: int, num_bank_draws: int, *, key: PRNGKeyA
     start_key, bank_key = jax.random.split(key)
     start = jax.random.randint(start_key, (batch_size,), 0, num_starts)
     return Draw(start, jax.random.randint(bank_key, (batch_size,), 0, num_bank_draws))
+
+
+def windows_of(
+    dataset: "OfflineDataset",
+    gamma: float,
+    chunk_length: int,
+    num_steps: int,
+    bank: Float[np.ndarray, "*seeds draws rows chunk"] | None,
+    all_draws: bool,
+    device_bytes: int,
+) -> Windows | HostWindows:
+    """`OfflineDataset.windows` for arguments that were checked."""
+    rows, valid = np.arange(len(dataset.obs), dtype=np.int32), dataset.window_starts(chunk_length)
+    reward, mask, next_row = dataset.n_step(num_steps, gamma, chunk_length)
+    arrays = {
+        "obs": dataset.obs,
+        "act": dataset.act,
+        "reward": reward.T,
+        "mask": mask.T,
+        "discount": gamma ** (next_row - rows).astype(np.float32),
+        "next_row": next_row,
+        "mc_return": dataset.mc_returns(gamma)[0].T,
+        "valid": valid,
+        "starts": np.flatnonzero(valid).astype(np.int32),
+        "bank": bank,
+        "last_row": None if dataset.ended is None else dataset.last_row,
+    }
+    too_large = sum(array.nbytes for array in arrays.values() if array is not None) > device_bytes
+    if too_large or isinstance(dataset.obs, np.memmap):
+        return HostWindows(Windows(chunk_length=chunk_length, all_draws=all_draws, **arrays))
+    return Windows(chunk_length=chunk_length, all_draws=all_draws, **jax.tree.map(jnp.asarray, arrays))

@@ -8,14 +8,23 @@ from evor_eqx.config import InferenceConfig
 
 @dataclasses.dataclass(frozen=True)
 class Episode:
-    """What happened in one episode."""
+    """What happened in one episode.
+
+    - `inference`: the inference settings that the agent acted with.
+    - `seed`: that of the environment's reset and of the agent's choices.
+    - `ret`: the undiscounted sum of rewards.
+    - `success`: whether the environment reported success at any step; None if no step's info said.
+    - `length`: environment steps.
+    - `reward_timing`: the state that reward and success were read from, before (`pre`) or after (`post`) the action;
+      `own` for a task of your own.
+    """
 
     inference: InferenceConfig
     seed: int
-    ret: float  # undiscounted sum of rewards
-    success: bool | None  # whether the environment reported success at any step; None if no step's info said
-    length: int  # environment steps
-    reward_timing: str  # reward and success from the state before ("pre") or after ("post") the action; "own" tasks
+    ret: float
+    success: bool | None
+    length: int
+    reward_timing: str
 
     def to_row(self) -> dict[str, Any]:
         """One flat record, the inference settings first."""

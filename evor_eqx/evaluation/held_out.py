@@ -14,26 +14,8 @@ from jaxtyping import Array, Float, Int
 
 from evor_eqx.critics.base import AbstractCritic
 from evor_eqx.data.dataset import OfflineDataset
+from evor_eqx.data.returns import known_rows
 from evor_eqx.distributions import ReturnDistribution, crps, mean, pit, quantile_distances
-
-
-def known_rows(dataset: OfflineDataset, gamma: float, tolerance: float = 0.01) -> Int[np.ndarray, " known"]:
-    """The transitions whose return is known, because little of its weight lies after the end of the recording.
-
-    They are chosen by time alone. Late rows from which the task was solved are left out too: with them, the choice
-    would depend on the outcome, and recorded returns would look better than they are. Only where the task ended every
-    episode are all returns known.
-
-    **Arguments:**
-
-    - `dataset`: the dataset.
-    - `gamma`: the discount per step.
-    - `tolerance`: the largest weight gamma^k of what follows the recording.
-    """
-    if dataset.ended is not None and dataset.ended.all():
-        return dataset.transitions
-    remaining = dataset.last_row[dataset.transitions] - dataset.transitions
-    return dataset.transitions[gamma**remaining <= tolerance]
 
 
 def nearest_rows(
@@ -108,9 +90,7 @@ class Probes:
     limits: tuple[float, float]  # lowest and highest return among the rows that the probes were chosen from
 
     @classmethod
-    def of(
-        cls, dataset: OfflineDataset, gamma: float, chunk_length: int = 1, num_nearby: int = 32, tolerance: float = 0.05
-    ) -> "Probes":
+    def of(cls, dataset: OfflineDataset, gamma: float, chunk_length: int = 1, num_nearby: int = 32) -> "Probes":
         """The first, middle and last row with a known return, of the middle one of the episodes that have any.
 
         If no return is known (episodes shorter than the discount's horizon), any row may be a probe, and nothing is
@@ -122,9 +102,8 @@ class Probes:
         - `gamma`: the discount per step.
         - `chunk_length`: h, the actions in a chunk.
         - `num_nearby`: rows near each probe whose returns are `recorded`.
-        - `tolerance`: that of `known_rows`.
         """
-        known = _with_chunk(dataset, known_rows(dataset, gamma, tolerance), chunk_length)
+        known = _with_chunk(dataset, known_rows(dataset, gamma), chunk_length)
         rows = known if len(known) else _with_chunk(dataset, dataset.transitions, chunk_length)
         ends = np.unique(dataset.last_row[rows])
         episode = rows[dataset.last_row[rows] == ends[len(ends) // 2]]
@@ -149,9 +128,7 @@ class HeldOut(eqx.Module):
     returns: Float[Array, " rows"]
 
     @classmethod
-    def of(
-        cls, dataset: OfflineDataset, gamma: float, chunk_length: int = 1, num_rows: int = 512, tolerance: float = 0.05
-    ) -> "HeldOut":
+    def of(cls, dataset: OfflineDataset, gamma: float, chunk_length: int = 1, num_rows: int = 512) -> "HeldOut":
         """Rows of a dataset, evenly spread over those with a known return; there may be none.
 
         **Arguments:**
@@ -160,9 +137,8 @@ class HeldOut(eqx.Module):
         - `gamma`: the discount per step.
         - `chunk_length`: h, the actions in a chunk.
         - `num_rows`: the largest number of rows.
-        - `tolerance`: that of `known_rows`.
         """
-        rows = _with_chunk(dataset, known_rows(dataset, gamma, tolerance), chunk_length)
+        rows = _with_chunk(dataset, known_rows(dataset, gamma), chunk_length)
         rows = rows[:: max(1, -(-len(rows) // num_rows))]
         arrays = (dataset.obs[rows], dataset.chunks(rows, chunk_length), dataset.mc_returns(gamma)[0][rows])
         return cls(*(jnp.asarray(array, jnp.float32) for array in arrays))

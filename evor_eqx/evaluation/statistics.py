@@ -15,7 +15,11 @@ from evor_eqx.errors import UserError
 
 
 class Interval(NamedTuple):
-    """An estimate and its two-sided interval, in the unit of the values."""
+    """An estimate and its two-sided interval, in the unit of the values.
+
+    - `estimate`: the mean, rate or other statistic.
+    - `low`, `high`: the ends of the interval.
+    """
 
     estimate: float
     low: float

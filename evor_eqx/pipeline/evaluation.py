@@ -33,24 +33,35 @@ from evor_eqx.system.locks import lock
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The episodes of one setting: success and return with 95 % intervals over episodes."""
+    """The episodes of one setting: success and return with 95 % intervals over episodes.
+
+    With fewer than about ten episodes, the interval of the return says little: it re-draws the returns that were seen.
+
+    - `inference`: the inference settings.
+    - `episodes`: a record for each episode, in the order of their seeds. It has `seed`, `ret` (the undiscounted
+      return), `success` (True, False or None if the environment did not say) and `length` in steps.
+    - `reference_returns`: returns of an episode with the scores 0 and 100; None if the task has none.
+    """
 
     inference: InferenceConfig
     episodes: list[Episode]
-    reference_returns: tuple[float, float] | None = None  # returns of an episode with the scores 0 and 100
+    reference_returns: tuple[float, float] | None = None
 
     @property
     def outcomes(self) -> Float[np.ndarray, " episodes"]:
-        """1 where an episode succeeded, else 0, in their order: settings on the same seeds compare in pairs.
+        """1 where an episode succeeded, else 0, an array [episodes] in their order. All are nan if none said.
 
-        Nan where the environment did not say.
+        Two evaluations on the same seeds can be compared in pairs.
         """
         unsaid = np.nan if all(episode.success is None for episode in self.episodes) else 0.0
         return np.array([unsaid if each.success is None else each.success for each in self.episodes], float)
 
     @cached_property
     def success(self) -> Interval | None:
-        """Success rate, 0 to 1, with Wilson's interval; None if no step's info had `success` or `is_success`."""
+        """Success rate, 0 to 1, with Wilson's interval; None if no step's info had `success` or `is_success`.
+
+        It has the fields `estimate`, `low` and `high`, as `returns` does.
+        """
         said = self.outcomes[np.isfinite(self.outcomes)]
         return wilson_interval(int(said.sum()), len(said)) if len(said) else None
 
@@ -84,7 +95,8 @@ def evaluate(agent: Agent, task: Task, *, num_episodes: int = 50, seed: int = 10
     **Arguments:**
 
     - `agent`, `task`: who acts, and on what.
-    - `num_episodes`: the number of episodes; 50 for a reported number.
+    - `num_episodes`: the number of episodes; 50 for a reported number. (The command `evor evaluate` takes the preset's
+      number, which is 2 at `smoke`.)
     - `seed`: seed of the first episode; the others follow. The same seed gives the same starts.
     - `num_envs`: environments that run at the same time.
 
@@ -94,7 +106,8 @@ def evaluate(agent: Agent, task: Task, *, num_episodes: int = 50, seed: int = 10
 
     **Raises:**
 
-    UserError if the agent's observations or actions are not those of the task.
+    UserError if the agent's observations or actions are not those of the task, for a task without an environment, for
+    an environment that fails, and if `num_episodes` or `num_envs` is below 1.
     """
     check_kinds(agent=(agent, Agent), task=(task, Task))
     check_fits(agent, task, agent.obs_size, agent.act_size)  # the bounds; the sizes once there is an environment

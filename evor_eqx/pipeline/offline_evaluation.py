@@ -22,6 +22,7 @@ from evor_eqx.critics.base import AbstractCritic
 from evor_eqx.data.dataset import OfflineDataset
 from evor_eqx.data.loading import load_dataset
 from evor_eqx.data.pieces import first_rows
+from evor_eqx.data.returns import KNOWN_WEIGHT, steps_to_know
 from evor_eqx.data.sources import SPLITS
 from evor_eqx.envs.tasks import Task
 from evor_eqx.errors import UserError, check_kinds
@@ -45,44 +46,72 @@ _BATCH = 512  # rows at which the agent chooses in one call
 
 @dataclass(frozen=True)
 class OfflineEvaluation:
-    """How an agent does on held-out rows, without an environment.
+    """How an agent does on held-out rows, without an environment. Printed, it is a few lines.
 
     - `num_episodes`: the held-out episodes, at whose first states the value is read.
-    - `value`: the mean discounted return of the agent's choices from there, by fitted evaluation, with its interval.
-    - `num_known`: the held-out rows whose recorded return is known.
-    - `errors`: the critic's errors at these rows by name (see `HeldOut`); empty if no return is known.
+    - `value`: the mean discounted return of the agent's choices from there, by fitted evaluation, with a 95 % interval
+      over these states.
+    - `num_known`: the held-out rows that the critic is compared at, at most 512. Their recorded return is known: what
+      follows the recording weighs at most 5 %.
+    - `gamma`: the discount per step.
+    - `errors`: the critic's errors at these rows, by name. It is empty if no return is known.
+
+      - `held_out_w1`: W_1 between all predicted distributions together and all recorded returns.
+      - `held_out_crps`: the mean CRPS of a distribution at its own recorded return; lower is better.
+      - `held_out_error`: the mean predicted return minus the mean recorded one. These three are in units of return.
+      - `held_out_coverage`: the share of recorded returns in the central 90 % of their distributions. Above 0.9 the
+        distributions are too wide, below 0.9 too narrow.
     """
 
     num_episodes: int
     value: Interval
     num_known: int
+    gamma: float
     errors: dict[str, float]
 
     def __str__(self) -> str:
         """What was found, and what it assumes."""
-        names = {"held_out_crps": "CRPS", "held_out_w1": "W_1", "held_out_error": "mean error"}
-        found = ", ".join(f"{label} {self.errors[name]:.3g}" for name, label in names.items() if name in self.errors)
-        coverage = self.errors.get("held_out_coverage")
-        critic = f"{found}, {coverage:.0%} of the returns inside of the central 90 %" if found else "no return is known"
         value = self.value
-        return (
-            f"critic on {self.num_known} held-out rows: {critic}. Expected discounted return of what it chooses from "
-            f"the start of {self.num_episodes} held-out episodes: {value.estimate:.1f} ({value.low:.1f} to "
-            f"{value.high:.1f}). This is an estimate from data alone. It assumes that the data hold the states and "
-            "actions that the agent comes to, and that the network can fit its value. The interval is over starts only."
+        return "\n".join(
+            [
+                *self._critic_lines(),
+                f"choices: discounted return {value.estimate:.1f} ({value.low:.1f} to {value.high:.1f}) from the start "
+                f"of {self.num_episodes} held-out episodes",
+                "This is an estimate from data alone. It assumes that the data hold the states and actions that the",
+                "agent comes to, and that the network can fit its value. The interval is over starts only.",
+            ]
         )
+
+    def _critic_lines(self) -> list[str]:
+        """The critic's errors or, if there are none, why."""
+        if not self.errors:
+            return [
+                "critic: no return is known. What follows a recording must weigh at most "
+                f"{KNOWN_WEIGHT:.0%}, which takes {steps_to_know(self.gamma)} more",
+                f"recorded steps at gamma {self.gamma:g}. Record longer episodes, or choose a smaller gamma.",
+            ]
+        names = {"held_out_crps": "CRPS", "held_out_w1": "W_1", "held_out_error": "mean error"}
+        found = ", ".join(f"{label} {self.errors[name]:.3g}" for name, label in names.items())
+        coverage = self.errors["held_out_coverage"]
+        return [
+            f"critic: {found} at {self.num_known} held-out rows",
+            f"critic: {coverage:.0%} of the returns are in the central 90 % of their distributions",
+        ]
 
 
 def evaluate_offline(agent: Agent, task: Task, config: Config) -> OfflineEvaluation:
     """Evaluate an agent on the held-out rows of its task's data; nothing is rolled out.
 
-    What is trained lands in a run folder of the task, and is found there again.
+    A network is trained to predict the return of the agent's choices. It lands in a run folder of the task, and is
+    found there again.
 
     **Arguments:**
 
     - `agent`: the agent, with its inference settings and its selection rule.
     - `task`: the task; its data are what the agent is evaluated on.
-    - `config`: the budget: network and training of the critic.
+    - `config`: the experiment. `config.data` says which data. `config.critic.network` and `config.critic.train` are
+      the network that is trained here and its training, `config.critic.num_members` how many are averaged, and
+      `config.critic.seed` its seed.
 
     **Returns:**
 
@@ -108,7 +137,8 @@ def evaluate_offline(agent: Agent, task: Task, config: Config) -> OfflineEvaluat
     chunks = _choices(agent, validation.obs[starts], phase_key(6, config.critic.seed))
     found = distributions(critic, jnp.asarray(validation.obs[starts]), jnp.asarray(chunks), 1, 1)
     values = np.asarray(jnp.sum(found.atoms * found.weights, axis=-1), np.float64)
-    return OfflineEvaluation(len(starts), bootstrap_interval(values, seed=0), len(held_out.returns), errors)
+    value = bootstrap_interval(values, seed=0)
+    return OfflineEvaluation(len(starts), value, len(held_out.returns), task.gamma, errors)
 
 
 def _fitted(

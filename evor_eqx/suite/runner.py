@@ -94,13 +94,13 @@ class Suite:
         return cls(sorted(jobs, key=_order), results, base.evaluation.seed)
 
     def run(self, minutes: int | float | None = None, until: str = STATIONS[-1]) -> int:
-        """Do the unfinished jobs; print the plan, each job's success rate, and what is left.
+        """Do the unfinished jobs; print the plan, each job's success rate, what is left, and where the results are.
 
         A job that fails does not stop the others. Returns the exit code: 1 if a job failed, else 0. `minutes` is the
         time limit; `until` is the last stage to make for each job, one of `STATIONS`.
         """
         deadline, num_failed = Deadline(minutes), 0
-        print(f"{self.results}\n{self.table()}\n{self.describe_left()}", flush=True)
+        print(f"{self.table()}\n{self.describe_left()}", flush=True)
         try:
             for job in self.left():
                 try:
@@ -115,7 +115,8 @@ class Suite:
         except TimeUp:
             print("the time is up; run the same command to continue")
         finally:
-            print("\n".join([*self.mixed_data(), self.describe_left()]), flush=True)
+            written = [f"results: {self.results}"] if self.results.exists() else []
+            print("\n".join([*self.mixed_data(), self.describe_left(), *written]), flush=True)
         return int(num_failed > 0)
 
     def rows(self) -> list[Row]:
@@ -158,10 +159,13 @@ class Suite:
             return f"nothing is left, all {len(self.jobs)} jobs are done"
         stations = {station for job in left for station in job.left()}
         seconds, unknown = time_left(stations, timed(self._times))
-        known = f"about {duration(seconds)}"
+        jobs = f"left: {len(left)} of {len(self.jobs)} jobs"
+        if unknown == len(stations):
+            return f"{jobs}; the time is not known until a stage of each kind is done"
         if unknown:
-            known += f", not counting {unknown} of {len(stations)} stages, because no stage of their kind was timed yet"
-        return f"left: {len(left)} of {len(self.jobs)} jobs, {known}"
+            uncounted = f", not counting {unknown} of {len(stations)} stages"
+            return f"{jobs}, about {duration(seconds)}{uncounted}, because no stage of their kind was timed yet"
+        return f"{jobs}, about {duration(seconds)}"
 
     @property
     def _times(self) -> Path:

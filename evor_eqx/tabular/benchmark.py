@@ -150,12 +150,21 @@ def ensure_tabular_critics(name: str, config: CriticConfig, num_seeds: int = 5) 
 
 
 class TabularRow(NamedTuple):
-    """How far critics are from one process; each number is a share of the range of its returns."""
+    """How far critics are from the exact answers of one process.
+
+    Each number is a mean over all (state, action) pairs, as a share of the range of the process's returns. It has the
+    fields `estimate`, `low` and `high`, an interval over seeds.
+
+    - `process`: the name.
+    - `w1`: W_1 to the exact return distribution.
+    - `mean_error`: the absolute error of the mean.
+    - `soft_error`: the absolute error of the soft value at tau_R = 0.2 of the range.
+    """
 
     process: str
-    w1: Interval  # W_1 to the exact return distribution, mean over (state, act), with an interval over seeds
-    mean_error: Interval  # of the mean
-    soft_error: Interval  # of the soft value at `TAU_R`
+    w1: Interval
+    mean_error: Interval
+    soft_error: Interval
 
     def __str__(self) -> str:
         """One line, in percent of the range."""
@@ -167,18 +176,23 @@ class TabularRow(NamedTuple):
 def tabular_benchmark(
     config: Config, *, num_seeds: int | None = None, processes: Sequence[str] = ()
 ) -> list[TabularRow]:
-    """Train a critic on processes whose return distribution is known exactly, and measure how far it is from it.
+    """Train a critic on small processes whose return distributions are known exactly, and measure its errors.
+
+    What is trained lands in run folders, and is found there again.
 
     **Arguments:**
 
-    - `config`: an experiment. The critic and the fields that only it has are taken from it; rewards per backup,
-      network, flow steps of the target and training from the tabular preset of the experiment's preset.
-    - `num_seeds`: critics trained side by side on each process; the preset's if not given.
-    - `processes`: names of `tabular.processes.PROCESSES`; all if not given.
+    - `config`: an experiment, for two things. `config.critic` says which critic is trained, with the settings that only
+      this critic has. `config.preset` says how large and how long: with it, network, training and rewards per backup
+      come from this benchmark's own presets, not from `config.critic`.
+    - `num_seeds`: critics trained side by side on each process; 2 at `smoke` and 5 else, if not given.
+    - `processes`: some of bandit, chain, uniform, cantor, gridworld, twins, corridor and lottery; all if not given.
 
     **Returns:**
 
-    A `TabularRow` for each process.
+    A row for each process. `w1`, `mean_error` and `soft_error` are the errors of the distribution, of its mean and of
+    its soft value (at tau_R = 0.2 of the range). Each is a share of the range of the returns, with the fields
+    `estimate`, `low` and `high`, an interval over seeds. Printed, a row is one line in percent.
 
     **Raises:**
 

@@ -38,6 +38,23 @@ def test_rows_are_described_as_their_file_is(tmp_path):
     assert evor.describe(tmp_path / "rows.npz").rows == rows and rows["ended by the task"] == ("3; 0 were cut",)
 
 
+def test_with_a_discount_it_counts_the_returns_that_are_known():
+    """Weight 0.9^29 of what follows is below 5 %, so a row of an episode of 40 steps is known if it is among the first
+    12. Where the task ended all episodes, all returns are known."""
+
+    def episodes(num, ended):
+        last = np.arange(40 * num) % 40 == 39
+        flags = {"terminals": last & ended, "timeouts": last & (not ended)}
+        arrays = {name: np.arange(40.0 * num)[:, None] for name in ("observations", "next_observations")}
+        arrays["next_observations"] += 1
+        return evor.OfflineDataset.from_arrays(
+            **arrays, actions=np.zeros((40 * num, 1)), rewards=np.ones(40 * num), **flags
+        )
+
+    rows = evor.custom_task("some", episodes(3, False), episodes(2, True), gamma=0.9, bounds=(-1, 1)).describe().rows
+    assert rows["steps with a known return"] == ("36", "80") and "if 29 more steps" in rows["a return is known"][0]
+
+
 def test_an_unknown_name_is_refused():
     with pytest.raises(UserError, match="pointmaze-tiny"):
         evor.describe("pointmaze-tiny-navigate")

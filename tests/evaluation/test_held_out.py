@@ -24,17 +24,6 @@ def dataset(num_rows=200, ended_at=50):
     return OfflineDataset.from_compact({**arrays, "rewards": -np.ones(num_rows), "masks": masks})
 
 
-@pytest.mark.parametrize("ended_at", [50, 190])
-def test_known_rows_are_chosen_by_time_whether_or_not_the_task_was_solved(ended_at):
-    data, gamma, tolerance = dataset(ended_at=ended_at), 0.95, 0.05
-    expected = [
-        row
-        for row in range(199)
-        if gamma ** (199 - row) <= tolerance  # 199 - row steps of weight gamma each remain
-    ]
-    np.testing.assert_array_equal(held_out.known_rows(data, gamma, tolerance), expected)
-
-
 def test_nearest_rows_measure_in_standard_deviations():
     data, rows = dataset(), np.arange(10, 150)
     scaled = data.obs / data.obs.std(axis=0)

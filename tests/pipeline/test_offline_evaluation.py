@@ -10,7 +10,9 @@ import tiny
 import evor_eqx as evor
 from evor_eqx.config import NetworkConfig, TrainConfig
 from evor_eqx.errors import UserError
+from evor_eqx.evaluation.statistics import Interval
 from evor_eqx.pipeline import offline_evaluation
+from evor_eqx.pipeline.offline_evaluation import OfflineEvaluation
 from evor_eqx.presets import with_critic
 
 pytestmark = pytest.mark.slow
@@ -55,6 +57,12 @@ def test_the_value_is_that_of_what_the_agent_chooses(home, ended):
     assert found.value.estimate == pytest.approx(expected, rel=0.1)
     assert found.num_episodes == (400 if ended else 1)
     assert ("CRPS" in str(found)) == (found.num_known > 0) and "assumes" in str(found)
+    assert max(map(len, str(found).splitlines())) <= 120
+
+
+def test_it_says_why_no_return_is_known():
+    found = OfflineEvaluation(2, Interval(-3.0, -4.0, -2.0), 0, 0.98, {})
+    assert "at most 5%, which takes 149 more" in str(found) and "smaller gamma" in str(found)
 
 
 def test_an_offline_evaluation_is_found_again_and_depends_on_the_settings(home, monkeypatch):

@@ -32,7 +32,7 @@ class StateFinder:
         self.layout: MazeLayout | None = maze_layout(exhibit.task) if exhibit.task.is_maze else None
         dataset, gamma = exhibit.dataset, exhibit.task.gamma
         self._returns = dataset.mc_returns(gamma)[0]
-        self._known = known_rows(dataset, gamma)
+        self._known = known_rows(dataset, gamma, 0.01)
         self.planes = planes(exhibit)
 
     @property
