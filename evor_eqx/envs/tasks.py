@@ -167,7 +167,8 @@ def parse_task(name: str, reward_timing: str = "pre") -> Task:
     - `name`: `cube-single-play-singletask-task2-v0`, `cube-single-play-task2`, or `cube-single-play` for the default
       task. With sparse reward it is `scene-play-sparse-task2`. `mine.py:swing` is your own: the file is executed, and
       NAME in it is a task, or a function that returns one.
-    - `reward_timing`: `pre` or `post`, for a task of OGBench; see `OgbenchTask`.
+    - `reward_timing`: for a task of OGBench, the state that reward, success and the episode's end are read from: `pre`
+      (s, as in OGBench since 1.2) or `post` (s', one step earlier, as in the papers).
 
     **Raises:** UserError for an unknown dataset, a task outside 1 to 5, a wrong timing, or a file without such a task.
     """

@@ -33,7 +33,10 @@ _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), typ
 
 
 def versioned(thing: Thing, version: str | None) -> Thing:
-    """Give a function or class a version, which then stands for its code; None takes it away. Returns the thing."""
+    """Give a function or a class a version, which from then on stands for its code in the identity of runs.
+
+    So raise it with each change that matters. It is any text; with None the code counts again. Returns `thing`.
+    """
     _versions.pop(id(thing), None)
     if version is not None:
         _versions[id(thing)] = thing, str(version)

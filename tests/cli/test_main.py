@@ -131,6 +131,6 @@ def test_only_commands_that_compute_switch_on_the_store_of_compiled_programs(mon
     for name, command in COMMANDS.items():
         switched.clear()
         monkeypatch.setattr(command, "run", lambda self: 0)
-        needs_name = {**dict.fromkeys(("data", "train", "evaluate", "pack"), ["cube-single-play"]), "study": ["small"]}
-        assert main([name, *needs_name.get(name, [])]) == 0
+        needed = dict.fromkeys(("data", "train", "evaluate", "pack"), "cube-single-play") | {"study": "small"}
+        assert main([name, needed[name]] if name in needed else [name]) == 0
         assert bool(switched) == (name in ("train", "evaluate", "suite", "pack", "bench"))
