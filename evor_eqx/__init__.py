@@ -7,6 +7,9 @@ is imported when it is first used: `import evor_eqx` alone loads no JAX.
 
 import lazy_loader
 
+from evor_eqx.system.arithmetic import choose_threads
+
 __version__ = "0.2.0"
+choose_threads()
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -28,6 +28,7 @@ from evor_eqx.errors import UserError
 from evor_eqx.system import paths
 from evor_eqx.system.arithmetic import ignore_settings
 from evor_eqx.system.os_errors import sentence
+from evor_eqx.system.processes import remove_abandoned_folders
 from evor_eqx.system.signals import sigterm_as_interrupt
 
 COMMANDS = {
@@ -97,6 +98,7 @@ def _prepare() -> None:
             stream.reconfigure(errors="replace")
     for name in ignore_settings():
         print(f"evor: {name} is ignored, because results would not be those of the configuration", file=sys.stderr)
+    remove_abandoned_folders()
     os.environ["PYTHONSAFEPATH"] = "1"  # of processes that are started: a random.py of yours is not theirs
     try:
         os.getcwd()

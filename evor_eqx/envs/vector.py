@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 
 from evor_eqx.envs.chunks import EnvPack
 from evor_eqx.errors import UserError
-from evor_eqx.system.processes import blank_main, how_it_ended, num_cores
+from evor_eqx.system.processes import blank_main, claim_temporary_folder, how_it_ended, num_cores
 from evor_eqx.system.progress import note
 
 
@@ -189,6 +189,7 @@ def open_envs(
 
 def _started(make_pack: Callable[[], EnvPack]) -> AsyncVectorEnv:
     """A new process, by the fork server or, if somebody removed the server's socket with other files, without it."""
+    claim_temporary_folder()
     start = functools.partial(AsyncVectorEnv, [make_pack], autoreset_mode=AutoresetMode.DISABLED)
     try:
         return start(context="forkserver")

@@ -2,6 +2,10 @@
 
 The command line ignores them, so that a run is what its configuration says. In your own program they stay, and become
 part of a run's identity (`runs.run`): runs with and without them have folders of their own.
+
+On a CPU the number of threads is such a setting, because matrix products are summed in as many parts. XLA takes it from
+the variable NPROC, or from the number of cores. It is `THREADS` on every machine, so that one core and sixteen give the
+same weights. Another NPROC is heeded, also by commands, and becomes part of the identity.
 """
 
 import os
@@ -14,6 +18,7 @@ DEFAULTS = {
     "jax_default_prng_impl": "threefry2x32",
     "jax_default_matmul_precision": None,
 }
+THREADS = "2"
 _FAST = ("fast_math", "fast_min_max", "allow_excess_precision")  # parts of the names of XLA's flags
 
 
@@ -30,13 +35,24 @@ def ignore_settings() -> list[str]:
     return names + fast
 
 
+def choose_threads() -> None:
+    """Choose the number of XLA's threads, unless a variable does. It must be called before JAX is used."""
+    xla_bridge = sys.modules.get("jax._src.xla_bridge")
+    if xla_bridge is not None and xla_bridge.backends_are_initialized():
+        return
+    os.environ.setdefault("NPROC", THREADS)
+
+
 def changed_settings() -> dict[str, Any]:
-    """The settings of this program that are not JAX's defaults, by name."""
+    """The settings of this program that are not the usual ones, by name."""
     import jax
 
     found = {name: getattr(jax.config, name) for name in DEFAULTS}
     changed: dict[str, Any] = {name: value for name, value in found.items() if value != DEFAULTS[name]}
-    return changed | ({"XLA_FLAGS": fast} if (fast := _fast_flags()) else {})
+    changed |= {"XLA_FLAGS": fast} if (fast := _fast_flags()) else {}
+    # Without the variable, JAX was used before this package was imported.
+    threads = os.environ.get("NPROC", str(os.cpu_count()))
+    return changed | ({"threads": threads} if threads != THREADS and jax.default_backend() == "cpu" else {})
 
 
 def _fast_flags() -> list[str]:

@@ -14,11 +14,7 @@ from typing import Any
 import numpy as np
 
 from evor_eqx.errors import UserError
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from evor_eqx.system.flock import try_lock
 
 _TEMPORARY = ".writing-"  # what temporary names begin with
 _CHECKED_ROWS = 1 << 16  # rows per step, so that the check of a large array needs little memory
@@ -48,7 +44,7 @@ def _temporary(path: Path) -> tuple[Path, int]:
     while True:
         temporary = path.with_name(f"{_TEMPORARY}{path.stem}.{secrets.token_hex(4)}{path.suffix}")
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)  # the system applies the umask
-        _try_lock(handle)
+        try_lock(handle)
         if temporary.exists():  # else another process took it for a leftover before it was locked
             return temporary, handle
         os.close(handle)
@@ -87,21 +83,10 @@ def remove_leftovers(path: Path) -> None:
         with contextlib.suppress(OSError):  # gone, or another user's
             handle = os.open(leftover, os.O_RDONLY)
             try:
-                if _try_lock(handle):
+                if try_lock(handle):
                     leftover.unlink()
             finally:
                 os.close(handle)
-
-
-def _try_lock(handle: int) -> bool:
-    """Lock an open file; False if another process has locked it, or if there are no locks on this disk."""
-    if fcntl is None:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def reserve(path: Path) -> None:

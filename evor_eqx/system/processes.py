@@ -9,9 +9,12 @@ import contextlib
 import math
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.util
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 import types
 from collections.abc import Iterator, Sequence
@@ -19,8 +22,12 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from evor_eqx.system.flock import try_lock
+
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _CPU_INFO = Path("/proc/cpuinfo")
+_MARK = "evor.lock"  # in multiprocessing's folder for sockets
+_claimed: list[int] = []  # open files whose locks say that this process lives
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of work per microseconds, or max
 
 
@@ -61,6 +68,31 @@ def _openblas_kernel() -> dict[str, str]:
     """
     flags = _CPU_INFO.read_text().split() if _CPU_INFO.is_file() else []
     return {"OPENBLAS_CORETYPE": "HASWELL"} if {"avx2", "fma"} <= set(flags) else {}
+
+
+def claim_temporary_folder() -> None:
+    """Mark the folder of this process's sockets as in use, until it ends in whatever way.
+
+    A killed process cannot remove it; the next command does (`remove_abandoned_folders`).
+    """
+    mark = Path(multiprocessing.util.get_temp_dir()) / _MARK
+    if not mark.exists():
+        with contextlib.suppress(OSError):  # it was removed with other temporary files
+            handle = os.open(mark, os.O_CREAT | os.O_RDWR, 0o600)
+            try_lock(handle)
+            _claimed.append(handle)
+
+
+def remove_abandoned_folders() -> None:
+    """Remove the folders that killed processes of this package left among the temporary files."""
+    for mark in Path(tempfile.gettempdir()).glob(f"pymp-*/{_MARK}"):
+        with contextlib.suppress(OSError):  # gone meanwhile, or another user's
+            handle = os.open(mark, os.O_RDWR)
+            try:
+                if try_lock(handle):
+                    shutil.rmtree(mark.parent, ignore_errors=True)
+            finally:
+                os.close(handle)
 
 
 def how_it_ended(processes: Sequence[BaseProcess]) -> str:

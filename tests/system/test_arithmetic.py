@@ -46,3 +46,39 @@ def test_a_run_of_a_program_with_other_settings_has_a_folder_of_its_own(home):
     assert other != plain and "jax" not in plain.definition
     assert other.definition["jax"] == {"jax_default_matmul_precision": "highest"}
     assert Run.of("group", "kind", {}) == plain
+
+
+TRAIN = """
+import sys
+if sys.argv[1] == "jax first":
+    import jax
+    jax.devices()
+import evor_eqx
+import jax, jax.numpy as jnp, numpy as np
+from evor_eqx.runs.run import Run
+x, w = (np.random.default_rng(seed).normal(size=(256, 256)).astype(np.float32) for seed in (0, 1))
+out = jax.jit(lambda x, w: jnp.tanh(x @ w) @ w.T)(x, w)
+print(np.asarray(out).tobytes().hex()[:4000], Run.of("group", "kind", {}).definition.get("jax"))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity") or os.cpu_count() < 2, reason="needs two cores, and Linux")
+def test_one_core_gives_the_bits_of_two_and_other_numbers_of_threads_name_the_run(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "NPROC"}
+
+    def said(cores: int, first: str = "", **variables: str) -> tuple[str, str]:
+        out = subprocess.run(
+            [sys.executable, "-c", TRAIN, first],
+            env={**environment, "EVOR_HOME": str(tmp_path), **variables},
+            preexec_fn=lambda: os.sched_setaffinity(0, set(range(cores))),
+            capture_output=True,
+            text=True,
+        )
+        numbers, _, identity = out.stdout.strip().partition(" ")
+        return numbers, identity
+
+    assert said(1) == said(2) == said(2, NPROC="2")
+    assert said(2)[1] == "None"
+    assert said(2, NPROC="7")[1] == "{'threads': '7'}"
+    if os.cpu_count() != 2:
+        assert "threads" in said(2, "jax first")[1]
