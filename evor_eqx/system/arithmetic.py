@@ -3,9 +3,9 @@
 The command line ignores them, so that a run is what its configuration says. In your own program they stay, and become
 part of a run's identity (`runs.run`): runs with and without them have folders of their own.
 
-On a CPU the number of threads is such a setting, because matrix products are summed in as many parts. XLA takes it from
-the variable NPROC, or from the number of cores. It is `THREADS` on every machine, so that one core and sixteen give the
-same weights. Another NPROC is heeded, also by commands, and becomes part of the identity.
+On a CPU the number of threads is such a setting: XLA adds up the rows of a batch (a bias's gradient) in as many parts.
+It takes the number from the variable NPROC, or from the number of cores. It is `THREADS` on every machine, so that one
+core and sixteen give the same weights. Another NPROC is heeded, also by commands, and becomes part of the identity.
 """
 
 import os
