@@ -66,7 +66,10 @@ def save_agent(agent: Agent, folder: Path, others: Sequence[str] = ()) -> Path:
         "facts": {name: value for name, value in agent.facts.items() if name != "folder"},
     }
     if jax.tree.structure(_blank(record)) != jax.tree.structure((agent.policy, agent.critic)):
-        raise UserError("this agent cannot be saved: its critic was trained on one encoder with those of other tasks")
+        raise UserError(
+            "this agent cannot be saved: its critic was trained on one encoder with those of other tasks; "
+            "train the critic of this task alone"
+        )
     with replacing(folder / WEIGHTS) as temporary:
         eqx.tree_serialise_leaves(temporary, (agent.policy, agent.critic))
     write_json(folder / RECORD, record | {"sha256": {name: sha256(folder / name) for name in (*others, WEIGHTS)}})

@@ -169,7 +169,7 @@ def _in_folder(dataset: str, folder: Path) -> Source:
     folder = folder.resolve()
     pairs = _pairs(folder)
     if not pairs:
-        raise UserError(f"no dataset in {folder}: expected files NAME.npz, each with NAME-val.npz")
+        raise UserError(f"no dataset in {folder}: expected files NAME.npz, each with NAME-val.npz; choose another")
     for missing, other in ((file, other) for pair in pairs for file, other in (pair, pair[::-1]) if not file.is_file()):
         raise UserError(f"no file {missing}: expected it beside {other.name}; restore it")
     details = {"dataset": dataset, "files": {file.name: _hash_once(file) for pair in pairs for file in pair}}

@@ -178,7 +178,7 @@ class Run:
             with open(path, "rb") as file:
                 return json.loads(file.readline())["sha256"]
         except (FileNotFoundError, ValueError, KeyError, TypeError):
-            raise UserError(f"no whole checkpoint {path}: delete its folder to train it again") from None
+            raise UserError(f"no whole checkpoint {path}: put it back, or delete its folder to train again") from None
 
     def log(self, step: int, scalars: dict[str, Any]) -> None:
         """Append one row of metrics. Its time never goes back within a process, also if the clock does."""

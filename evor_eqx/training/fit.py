@@ -102,7 +102,9 @@ def moving_average(run: Run, like: Callable[[], TrainState], step: int | None = 
     found = run.read(shapes if step is None else shapes.target, step)
     if found is None:
         what = "checkpoint" if step is None else f"snapshot after {step} updates"
-        raise UserError(f"no {what} in {run.path}, though the run is complete: delete the folder to train it again")
+        raise UserError(
+            f"no {what} in {run.path}, though the run is complete: put it back, or delete the folder to train it again"
+        )
     return found.target if step is None else found
 
 
