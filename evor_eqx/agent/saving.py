@@ -31,6 +31,7 @@ from evor_eqx.system.checked import from_record
 from evor_eqx.system.code_identity import code_digest
 from evor_eqx.system.files import replacing, sha256
 from evor_eqx.system.json_records import read_json, write_json
+from evor_eqx.system.locks import lock
 
 RECORD, WEIGHTS = "agent.json", "weights.eqx"
 _ENTRIES = {"policy", "critic", "inference", "selection", "bounds", "facts", "sha256"}
@@ -70,9 +71,10 @@ def save_agent(agent: Agent, folder: Path, others: Sequence[str] = ()) -> Path:
             "this agent cannot be saved: its critic was trained on one encoder with those of other tasks; "
             "train the critic of this task alone"
         )
-    with replacing(folder / WEIGHTS) as temporary:
-        eqx.tree_serialise_leaves(temporary, (agent.policy, agent.critic))
-    write_json(folder / RECORD, record | {"sha256": {name: sha256(folder / name) for name in (*others, WEIGHTS)}})
+    with lock(folder / RECORD):
+        with replacing(folder / WEIGHTS) as temporary:
+            eqx.tree_serialise_leaves(temporary, (agent.policy, agent.critic))
+        write_json(folder / RECORD, record | {"sha256": {name: sha256(folder / name) for name in (*others, WEIGHTS)}})
     return folder
 
 

@@ -10,6 +10,7 @@ CPU time per environment step, everything included (8 environments, 2 cores, ran
 import contextlib
 import functools
 import multiprocessing
+import multiprocessing.connection
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.process import BaseProcess
 
@@ -23,6 +24,8 @@ from evor_eqx.envs.chunks import EnvPack
 from evor_eqx.errors import UserError
 from evor_eqx.system.processes import blank_main, claim_temporary_folder, how_it_ended, num_cores
 from evor_eqx.system.progress import note
+
+_PATIENCE = 60.0  # seconds that a step may take before a line says so
 
 
 class ProcessEnded(UserError):
@@ -54,6 +57,10 @@ class EnvProcess:
 
     def result(self) -> dict[str, np.ndarray]:
         """Wait for the step: arrays over environments, `obs`, `ret`, `success`, `num_steps` and `ended`."""
+        while not multiprocessing.connection.wait(self._env.parent_pipes, _PATIENCE):
+            note(
+                f"process {self._env.processes[0].pid}, which simulates, is silent: it is slow, or somebody stopped it"
+            )
         with _end_told(self._env.processes):
             obs, _, _, _, info = self._env.step_wait()
         return {name: value[0] for name, value in {"obs": obs, **info}.items() if name[0] != "_"}

@@ -37,6 +37,7 @@ def action_bank(
     path: Path,
     *,
     key: PRNGKeyArray,
+    drawn_by: str = "",
 ) -> Float[np.ndarray, "rows draws chunk"]:
     """Open a bank, or make it if it does not exist. The array is memory-mapped.
 
@@ -48,23 +49,26 @@ def action_bank(
     - `num_steps`: steps in flow time.
     - `path`: a .npy file. Its path identifies all that determines the draws (policy, split, `num_draws`, `num_steps`).
     - `key`: a random key.
+    - `drawn_by`: a digest of the policy's weights, which is kept in the seal.
 
-    **Raises:** UserError if the bank is damaged.
+    **Raises:** UserError if the bank is damaged, or was drawn by other weights.
     """
     shape = (len(obs), num_draws, policy.chunk_size)
     if not path.exists():
         with lock(path):
             if not path.exists():
-                _make(policy, obs, num_draws, num_steps, path, key)
-    return _opened(path, shape, read_json(path.with_suffix(".seal"), _of(path)), "r")
+                _make(policy, obs, num_draws, num_steps, path, key, drawn_by)
+    return _opened(path, shape, _seal_of(path, drawn_by), "r")
 
 
-def _make(policy: FlowPolicy, obs: np.ndarray, num_draws: int, num_steps: int, path: Path, key: PRNGKeyArray) -> None:
+def _make(
+    policy: FlowPolicy, obs: np.ndarray, num_draws: int, num_steps: int, path: Path, key: PRNGKeyArray, drawn_by: str
+) -> None:
     """Write the rows into a partial file, renamed at the end. The seal beside it says how many rows are whole."""
     partial, seal = path.with_suffix(".partial"), path.with_suffix(".seal")
     shape, done, crc = (len(obs), num_draws, policy.chunk_size), 0, 0
     if partial.exists() and seal.exists():
-        saved = read_json(seal, _of(path))
+        saved = _seal_of(path, drawn_by)
         bank, done, crc = _opened(partial, shape, saved, "r+"), saved["num_rows"], saved["crc32"]
     else:
         seal.unlink(missing_ok=True)  # of a bank that was deleted
@@ -77,14 +81,24 @@ def _make(policy: FlowPolicy, obs: np.ndarray, num_draws: int, num_steps: int, p
             progress.update(len(block))
             if count % _SAVE_EVERY == 0:
                 bank.flush()
-                write_json(seal, {"num_rows": start + len(block), "crc32": crc}, _of(path))
+                write_json(seal, {"num_rows": start + len(block), "crc32": crc, "drawn_by": drawn_by}, _of(path))
     bank.flush()
-    write_json(seal, {"num_rows": len(obs), "crc32": crc}, _of(path))
+    write_json(seal, {"num_rows": len(obs), "crc32": crc, "drawn_by": drawn_by}, _of(path))
     partial.replace(path)
 
 
 def _of(path: Path) -> str:
     return f"bank {path.stem} of {'/'.join(path.parent.parent.parts[-2:])}"
+
+
+def _seal_of(path: Path, drawn_by: str) -> dict[str, Any]:
+    seal = read_json(path.with_suffix(".seal"), _of(path))
+    if seal.get("drawn_by", drawn_by) != drawn_by:  # not noted in banks of before
+        raise UserError(
+            f"action bank {path}: got draws of a base policy of other weights, expected those of the present one; it "
+            f"was trained again or exchanged; restore the policy, or delete {path.parent} to draw again"
+        )
+    return seal
 
 
 def _opened(path: Path, shape: tuple[int, ...], seal: dict[str, Any], mode: Literal["r", "r+"]) -> np.memmap:
@@ -138,4 +152,5 @@ def ensure_bank(
     """The base policy's draws at the rows of a split. They are made if they are not there."""
     key = jax.random.fold_in(phase_key(3, policy.run.config["seed"]), split == "val")
     counts = (config.num_bank_draws, config.num_bank_steps)
-    return action_bank(policy.model, obs, *counts, bank_path(policy.run, split, config), key=key)
+    path = bank_path(policy.run, split, config)
+    return action_bank(policy.model, obs, *counts, path, key=key, drawn_by=policy.run.digest())

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import gymnasium
 import jax
@@ -17,6 +18,7 @@ import pytest
 from agent.examples import agent_of
 
 from evor_eqx.config import InferenceConfig
+from evor_eqx.envs import vector
 from evor_eqx.envs.chunks import ChunkEnv
 from evor_eqx.envs.tasks import parse_task
 from evor_eqx.envs.vector import open_envs
@@ -290,3 +292,23 @@ def test_a_killed_process_is_started_again_once_and_the_episodes_are_the_same(tm
     killed = rollout(functools.partial(KilledOnce, tmp_path), CountingAgent(), settings, seeds, **options)
     assert (tmp_path / "killed").exists() and killed.episodes == undisturbed.episodes
     assert "killed, perhaps because memory ran out" in capsys.readouterr().err
+
+
+class StopsLater:
+    """As `CountingAgent`; before its second decision a process that simulates is stopped, and set going later."""
+
+    def __init__(self):
+        self.calls, self.others = 0, set(multiprocessing.active_children())
+
+    def act_each(self, obs, keys, settings):
+        self.calls += 1
+        for process in set(multiprocessing.active_children()) - self.others if self.calls == 2 else ():
+            os.kill(process.pid, signal.SIGSTOP)
+            threading.Timer(2.0, os.kill, (process.pid, signal.SIGCONT)).start()
+        return CountingAgent().act_each(obs, keys, settings)
+
+
+def test_a_process_that_is_stopped_is_named(monkeypatch, capsys):
+    monkeypatch.setattr(vector, "_PATIENCE", 0.5)
+    episodes = rollout(Walk, StopsLater(), [InferenceConfig()], range(3), horizon=HORIZON).episodes
+    assert len(episodes) == 3 and "which simulates, is silent" in capsys.readouterr().err

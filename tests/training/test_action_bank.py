@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from evor_eqx.config import FieldConfig, PolicyConfig
+from evor_eqx.errors import UserError
 from evor_eqx.policy import make_policy
 from evor_eqx.training import action_bank
 
@@ -16,8 +17,8 @@ POLICY = make_policy(PolicyConfig(network=FieldConfig(width=16, depth=1)), obs_s
 OBS = np.random.default_rng(0).normal(size=(600, 3)).astype(np.float32)  # more than two blocks of 512 draws
 
 
-def make(path):
-    return action_bank.action_bank(POLICY, OBS, 2, 10, path, key=KEY)
+def make(path, **options):
+    return action_bank.action_bank(POLICY, OBS, 2, 10, path, key=KEY, **options)
 
 
 def test_it_holds_the_draws_of_each_row_whatever_the_block(tmp_path):
@@ -34,6 +35,13 @@ def test_it_is_made_once_and_then_read_from_disk(tmp_path, monkeypatch):
     again = make(tmp_path / "bank.npy")
     assert isinstance(again, np.memmap)
     np.testing.assert_array_equal(again, first)
+
+
+def test_one_that_other_weights_drew_is_refused(tmp_path):
+    make(tmp_path / "bank.npy", drawn_by="one")
+    make(tmp_path / "bank.npy", drawn_by="one")
+    with pytest.raises(UserError, match="draws of a base policy of other weights"):
+        make(tmp_path / "bank.npy", drawn_by="two")
 
 
 def test_one_that_was_deleted_is_made_anew_though_it_is_cut_off_before_it_is_first_saved(tmp_path, monkeypatch):
