@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evor_eqx.cli.parsing import Experiment, TaskName
+from evor_eqx.system import paths
 from evor_eqx.system.files import check_folder
 
 
@@ -21,14 +22,16 @@ class Pack(Experiment):
         from evor_eqx.envs.tasks import parse_task
 
         parse_task(self.task)
-        if self.to is not None:
-            check_folder(self.to, "to")
+        check_folder(self._folder, "to")
+
+    @property
+    def _folder(self) -> Path:
+        return self.to or paths.agents_dir()
 
     def run(self) -> int:
         """Print the agent's folder."""
         from evor_eqx.envs.tasks import parse_task
-        from evor_eqx.system import paths
         from evor_eqx.zoo.exhibits import pack
 
-        print(pack(parse_task(self.task), self.config, self.to or paths.agents_dir()))
+        print(pack(parse_task(self.task), self.config, self._folder))
         return 0

@@ -26,7 +26,7 @@ from evor_eqx.evaluation.rollout import counts_of, run_episodes
 from evor_eqx.evaluation.statistics import Interval, bootstrap_interval, wilson_interval
 from evor_eqx.runs.run import Run
 from evor_eqx.system.code_identity import code_digest
-from evor_eqx.system.files import short_hash
+from evor_eqx.system.files import check_writable, short_hash
 from evor_eqx.system.json_records import read_lines, write_lines
 from evor_eqx.system.locks import lock
 
@@ -184,6 +184,8 @@ class Evaluator(contextlib.ExitStack):
         seeds = range(self.config.seed, self.config.seed + self.config.num_episodes)
         episodes = _read(path)
         if _missing(settings, seeds, episodes):
+            if path is not None:
+                check_writable(path, "episodes")
             with contextlib.nullcontext() if path is None else lock(path):
                 episodes = _read(path)
                 check_fits(agent, self.task, *self._envs.sizes)

@@ -28,7 +28,7 @@ from evor_eqx.reports.parameters import check_parameters, did_you_mean, paramete
 from evor_eqx.runs.provenance import plain, versions
 from evor_eqx.system import paths
 from evor_eqx.system.env_vars import compiled_programs, environment_variables
-from evor_eqx.system.files import replacing, sha256, short_hash
+from evor_eqx.system.files import check_folder, replacing, sha256, short_hash
 from evor_eqx.system.json_records import read_json, write_json
 from evor_eqx.system.locks import lock
 from evor_eqx.system.progress import is_quiet, note
@@ -131,6 +131,7 @@ def run_all(names: Iterable[str] = (), parameters: Mapping[str, Any] | None = No
     """
     parameters = dict(parameters or {})
     chosen = chosen_notebooks(names, parameters)
+    check_folder(paths.figures_dir() / figure_folder(parameters), "figures")
     failures = [failure for notebook in chosen if (failure := _run_if_changed(notebook, parameters, force))]
     for failure in failures:
         print(f"FAILED {failure}")

@@ -1,6 +1,7 @@
 """Files that are either whole or absent: written under a temporary name, then renamed."""
 
 import contextlib
+import errno
 import glob
 import hashlib
 import json
@@ -59,8 +60,10 @@ def check_writable(path: Path, what: str) -> None:
         with replacing(path.with_name(f"{path.name}.test")):
             pass
     except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
         raise UserError(
-            f"{what}: got {path}, where nothing can be written ({error.strerror}); choose another"
+            f"{what}: got {path}, where nothing can be written ({error.strerror}); choose another, or ask its owner"
         ) from None
     path.with_name(f"{path.name}.test").unlink()
 

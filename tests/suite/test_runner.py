@@ -313,3 +313,12 @@ def test_tuning_has_episodes_and_a_record_of_its_own(module_home):
     assert {row.case.evaluation_seed for row in tuning.rows()} == {TUNING_SEED}
     with pytest.raises(UserError, match=f"expected {REPORTED_SEED}"):
         read_results(tuning.results)
+
+
+def test_results_that_cannot_be_written_are_refused_before_anything_is_made(home, monkeypatch):
+    suite = Suite.of([TASK], ["base"], preset="smoke", episodes_of_data=1)
+    (home / "figures").write_text("a file where the folder should be")
+    assert suite.run(minutes=0) == 0  # it only prints what is left
+    monkeypatch.setattr(Suite, "_do", lambda *_: pytest.fail("a job began"))
+    with pytest.raises(UserError, match="results: got .*, where nothing can be written"):
+        suite.run()

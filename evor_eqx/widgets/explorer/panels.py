@@ -107,7 +107,7 @@ class DistributionsPanel:
     """The return distributions of best, median and worst candidate, beside recorded returns and fresh rollouts."""
 
     def __init__(self, ax: Axes):
-        self.ax = ax
+        self.ax, self.is_stale = ax, True
         self.lines = {
             name: ax.step([], [], where="post", color=role.color, linestyle=role.linestyle)[0]
             for name, role in ROLES.items()
@@ -116,7 +116,7 @@ class DistributionsPanel:
         self.fresh = ax.step([], [], where="post", color="0.45", linestyle=":")[0]
         ax.set_title("Distributions of the reward-to-go")
         ax.set(xlabel="reward-to-go (return)", ylabel="probability of at most this", ylim=(-0.02, 1.02))
-        self.is_stale = True
+        ax.xaxis.set_major_locator(MaxNLocator(5))  # long numbers must not run into each other
         self.moving: list[Artist] = list(self.lines.values())
 
     def show_state(self, look: Look, recorded: Float[np.ndarray, " n"], fresh: Float[np.ndarray, " m"]) -> None:
