@@ -13,7 +13,7 @@ STUDIES := 04_flow_td_targets 07_stochastic_transitions 08_critics_compared 09_r
 	12_action_bank 13_more_candidates 14_suite 15_devices 16_unseen_data 17_which_cube \
 	18_what_the_reward_asks 19_other_critics 20_recipe_parts
 
-.PHONY: help env figures studies agents docs course test faults lab lint audit format gate dist lock clean
+.PHONY: help env figures studies agents docs course test faults cases lab lint audit format gate dist lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -43,6 +43,12 @@ test: $(STAMP) ## all tests but those of faults, smoke notebooks included
 
 faults: $(STAMP) ## tests that kill, interrupt and race whole processes, over devices and clusters
 	$(PYTEST) -m fault $(ARGS)
+
+cases: $(STAMP) ## black-box scripts of faults in a folder, each with a file `run`: make cases CASES=FOLDER
+	@test -d "$(CASES)" || { echo "CASES: got '$(CASES)', expected a folder of cases; make cases CASES=FOLDER"; exit 2; }
+	@failed=0; for case in "$(CASES)"/[0-9]*/; do \
+		timeout 600 "$$case/run" "$(CURDIR)" 2>/dev/null | tail -n 1 | sed "s|^|$$(basename "$$case"): |" | tee $(STAMP).case; \
+		if grep -q ': FAIL' $(STAMP).case; then failed=1; fi; done; rm -f $(STAMP).case; exit $$failed
 
 lab: $(STAMP) ## JupyterLab on notebooks/, opened at the explorer (ARGS="--port 8889 --no-browser")
 	$(BIN)/evor explore $(ARGS)
