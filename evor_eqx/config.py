@@ -37,8 +37,7 @@ class NetworkConfig(Checked):
     use_layer_norm: bool = True
     """LayerNorm after each hidden layer."""
     num_obs_frequencies: int = within(0, 16, 0)
-    """Fourier features of the observation, sin and cos of 2^k pi o for each standardised entry o and k below this;
-    0 (the paper's) to 5."""
+    """Fourier features: sin and cos of 2^k pi o of each standardised entry o, k below this; 0 (the paper's) to 5."""
     obs_units: str = one_of("each", "common", default="each")
     """What centred observations are divided by. each: every entry by its own standard deviation. common: all entries by
     the median of these, which keeps the environment's proportions and magnifies nothing that hardly varies."""
@@ -193,8 +192,7 @@ class InferenceConfig(Checked):
     num_candidates: int = within(1, 4096, 32)
     """N_pi, candidates from the base policy; 1 (the base policy) to 128."""
     tau_r: float = within(0.0, float("inf"), 3.0)
-    """Value temperature in units of return; small: the upper tail of the return distribution, large: its mean; 0.1 to
-    100, inf allowed."""
+    """Value temperature, in units of return; small: the best return counts, large: the mean; 0.1 to 100, or inf."""
     tau_q: float = within(0.0, float("inf"), 0.3)
     """Selection temperature in units of return; 0: best-of-N, large: the base policy; 0 to 100."""
     num_returns: int = within(1, 4096, 16)
@@ -233,6 +231,8 @@ class Config(Checked):
     policy: PolicyConfig = PolicyConfig()
     inference: InferenceConfig = InferenceConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    gamma: float | None = within(0.0, 0.99999, None)
+    """Discount per environment step, below 1; None: that of the task."""
     preset: str = "paper"
     """The preset that the other settings start from; no part of a run's identity."""
     num_devices: int = within(1, 1024, 1)

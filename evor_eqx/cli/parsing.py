@@ -36,8 +36,10 @@ _HELP = {
     "preset": "How much data and training: smoke (under a minute), laptop (minutes on two cores) or paper (a million "
     "updates). All other settings start from it.",
     "critic": "The representation of the return distribution. It decides which critic settings there are.",
+    "gamma": "Discount per environment step, 0 to 0.99999; that of the task if not given.",
     "num_devices": "Devices (GPUs) that each batch of a training is spread over; 1 to 8.",
 }
+_KINDS: dict[str, Any] = {"gamma": float | None}  # of fields that have no value to tell it
 _REGISTERED = ("--critic", "--critic.target")  # flags whose values are registered names
 PRESET, CRITIC = "laptop", "flow"  # where no flag names others
 NO_EXPERIMENT = Config(critic=CriticConfig())  # for commands that are only listed: no critic's class, and so no JAX
@@ -71,7 +73,23 @@ def parse(commands: Mapping[str, type], arguments: Sequence[str], description: s
     name = arguments[0] if arguments else ""
     program = f"evor {name}" if name in commands else "evor"
     with _help_named(program):
-        return _parsed(commands, name, program, arguments, description)
+        if name and not name.startswith("-") and name not in commands:
+            raise UserError(f"unknown command {name!r}: expected one of {', '.join(commands)}")
+        if name in commands:
+            arguments = list(_with_own_files(arguments))
+        registry = ConstructorRegistry()
+        registry.struct_rule(_experiment_flags)
+        if name not in commands:
+            with registry, _errors_in_one_line():
+                return tyro.extras.subcommand_cli_from_dict(
+                    {each: _with_start(command, NO_EXPERIMENT) for each, command in commands.items()},
+                    args=list(arguments),
+                    prog=program,
+                    description=description,
+                )
+        command = _with_start(commands[name], _start(commands[name], arguments))
+        with registry, _errors_in_one_line():
+            return tyro.cli(command, args=list(arguments[1:]), prog=program)
 
 
 def check(command: Any) -> None:
@@ -87,28 +105,6 @@ def _help_named(program: str) -> Iterator[None]:
         yield
     except UserError as error:
         raise UserError(f"{error}; see `{program} --help`") from error
-
-
-def _parsed(
-    commands: Mapping[str, type], name: str, program: str, arguments: Sequence[str], description: str | None
-) -> Any:
-    if name and not name.startswith("-") and name not in commands:
-        raise UserError(f"unknown command {name!r}: expected one of {', '.join(commands)}")
-    if name in commands:
-        arguments = list(_with_own_files(arguments))
-    registry = ConstructorRegistry()
-    registry.struct_rule(_experiment_flags)
-    if name not in commands:
-        with registry, _errors_in_one_line():
-            return tyro.extras.subcommand_cli_from_dict(
-                {each: _with_start(command, NO_EXPERIMENT) for each, command in commands.items()},
-                args=list(arguments),
-                prog=program,
-                description=description,
-            )
-    command = _with_start(commands[name], _start(commands[name], arguments))
-    with registry, _errors_in_one_line():
-        return tyro.cli(command, args=list(arguments[1:]), prog=program)
 
 
 def last_value(arguments: Sequence[str], flag: str, default: str) -> str:
@@ -209,7 +205,7 @@ def _experiment_flags(info: StructTypeInfo) -> StructConstructorSpec | None:
         StructFieldSpec("critic_name", critic, start.critic.kind or CRITIC, _HELP["critic"]),  # type: ignore[arg-type]
     )
     others = [
-        StructFieldSpec(each.name, type(value), value, _about(value) if is_dataclass(value) else _HELP.get(each.name))
+        StructFieldSpec(each.name, _KINDS.get(each.name, type(value)), value, _about(each.name, value))
         for each in fields(Config)
         if each.name != "preset"
         for value in [getattr(start, each.name)]
@@ -217,9 +213,11 @@ def _experiment_flags(info: StructTypeInfo) -> StructConstructorSpec | None:
     return StructConstructorSpec(lambda critic_name, **values: Config(**values), (*leading, *others))
 
 
-def _about(settings: Any) -> str:
-    """What a group of flags is: its docstring, without the sentence that sends readers to these flags."""
-    return inspect.cleandoc(type(settings).__doc__ or "").replace(" `evor train --help` explains each field.", "")
+def _about(name: str, value: Any) -> str | None:
+    """What a flag is, or a group of flags: its docstring, without the sentence that sends readers to these flags."""
+    if not is_dataclass(value):
+        return _HELP.get(name)
+    return inspect.cleandoc(type(value).__doc__ or "").replace(" `evor train --help` explains each field.", "")
 
 
 @contextlib.contextmanager

@@ -54,6 +54,13 @@ class CustomTask(Task):
     reference_returns: tuple[float, float] | None = None
     reward_timing: str = "own"  # rewards are what the environment says
 
+    def with_discount(self, gamma: float | None) -> "CustomTask":
+        if gamma is None or gamma == self.gamma:
+            return self
+        changed = replace(self, gamma=gamma)
+        changed.__dict__["source"] = self.source  # the same rows, whose digest takes time
+        return changed
+
     @property
     def dataset(self) -> str:
         """The name of its data, which is the task's."""

@@ -45,6 +45,10 @@ class Task:
     task_id: int = 1
     reference_returns: tuple[float, float] | None = None  # returns of an episode that are normalised to 0 and 100
 
+    def with_discount(self, gamma: float | None) -> "Task":
+        """The same task with another discount per step, in (0, 1); None leaves its own."""
+        raise NotImplementedError
+
     @property
     def short_name(self) -> str:
         """A short name, which the command line understands."""
@@ -96,12 +100,17 @@ class OgbenchTask(Task):
       are met, else -1, as Q-chunking's authors have it for `scene` (arXiv 2507.07969). A dense reward can make
       standing still worth more than the goal, where the way to the goal undoes conditions that are already met.
       Success is the same in both.
+    - `discount`: the discount per environment step; None: 0.995 where tasks are long, else 0.99, as in the papers.
     """
 
     dataset: str
     task_id: int
     reward_timing: RewardTiming = "pre"
     reward: RewardVariant = "dense"
+    discount: float | None = None
+
+    def with_discount(self, gamma: float | None) -> "OgbenchTask":
+        return self if gamma is None else replace(self, discount=None if gamma == self._usual_gamma else gamma)
 
     def make_env(self, **kwargs: Any) -> "gymnasium.Env":
         """Make the environment. After `reset(seed=s)` it is deterministic. `kwargs` go to `gymnasium.make`."""
@@ -143,6 +152,10 @@ class OgbenchTask(Task):
     @property
     def gamma(self) -> float:
         """Discount per environment step."""
+        return self._usual_gamma if self.discount is None else self.discount
+
+    @property
+    def _usual_gamma(self) -> float:
         return 0.995 if self._parts.environment in _LONG else 0.99
 
     @property

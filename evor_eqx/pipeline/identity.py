@@ -46,6 +46,7 @@ def policy_run(source: Source, config: Config) -> Run:
 
 def critic_run(task: Task, source: Source, config: Config) -> Run:
     """The run folder of a task's critic, whether it is there or not."""
+    task = task.with_discount(config.gamma)
     definition = {**_critic_identity(source, config), "task": task.name, "gamma": task.gamma}
     return Run.of(task.name, f"critic-{config.critic.label}", definition)
 
@@ -53,7 +54,11 @@ def critic_run(task: Task, source: Source, config: Config) -> Run:
 def multitask_run(tasks: list[Task], source: Source, config: Config) -> Run:
     """The run folder of critics of several tasks on one encoder, whether it is there or not."""
     names = [task.name for task in tasks]
-    definition = {**_critic_identity(source, config), "tasks": names, "gamma": tasks[0].gamma}
+    definition = {
+        **_critic_identity(source, config),
+        "tasks": names,
+        "gamma": tasks[0].with_discount(config.gamma).gamma,
+    }
     return Run.of(source.dataset, f"critics-{config.critic.label}", definition)
 
 

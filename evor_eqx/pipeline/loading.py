@@ -14,7 +14,7 @@ from evor_eqx.system.checked import from_record
 from evor_eqx.training.fit import Trained, moving_average
 from evor_eqx.training.update import init_state
 
-_FACTS = ("task", "dataset", "origin", "fingerprint", "policy_run")
+_FACTS = ("task", "dataset", "origin", "fingerprint", "policy_run", "gamma")
 
 
 def load_policy(run: Run, step: int | None = None) -> Trained[FlowPolicy]:

@@ -123,6 +123,7 @@ def evaluate_offline(agent: Agent, task: Task, config: Config) -> OfflineEvaluat
     """
     check_kinds(agent=(agent, Agent), task=(task, Task), config=(config, Config))
     keep_compiled()
+    task = task.with_discount(agent.facts.get("gamma"))  # what its critic learned
     source = ensure_source(task, config)
     train, validation = (load_dataset(source, task, split) for split in SPLITS)
     if agent.critic is None:

@@ -65,6 +65,7 @@ def ensure_critic(task: Task, config: Config, *, watch: Watch = unwatched) -> Tr
 
     `watch` is called while the critic trains, but not while the base policy does.
     """
+    task = task.with_discount(config.gamma)
     source = ensure_source(task, config)
     run = critic_run(task, source, config)
     _look_before(run, source, task, config)
@@ -123,6 +124,7 @@ def ensure_critics(task: Task, configs: Sequence[Config]) -> list[Trained[Abstra
     on the device together. Otherwise they train one after the other.
     """
     first = configs[0]
+    task = task.with_discount(first.gamma)
     source = ensure_source(task, first)
     _look_before(critic_run(task, source, first), source, task, first)
     runs = {critic_run(task, source, config).open(): config for config in configs}
@@ -145,6 +147,7 @@ def ensure_multitask_critic(task: Task, config: Config) -> Trained[AbstractCriti
     Raises UserError as `critics.multitask.check_multitask`, before anything is trained.
     """
     check_multitask(config.critic)
+    task = task.with_discount(config.gamma)
     source, tasks = ensure_source(task, config), all_tasks(task)
     policy = ensure_policy(task, config)
     run = multitask_run(tasks, source, config).open()

@@ -57,6 +57,7 @@ class Exhibit:
 
         Raises UserError if there are neither, and for an agent that was not made for the task.
         """
+        task = task.with_discount(agent.facts.get("gamma"))  # returns are discounted as its critic learned them
         folder = agent.facts.get("folder")
         if folder is not None and (Path(folder) / ROWS).is_file():
             arrays = _packed_rows(Path(folder) / ROWS)

@@ -223,3 +223,12 @@ def test_free_cells_are_those_where_ogbench_sees_no_wall(maze):
         np.testing.assert_array_equal(world.ij_to_xy(ij), xy)
     assert any((layout.free_cells == layout.goal).all(axis=1))
     env.close()
+
+
+def test_a_task_with_its_own_discount_is_the_task_and_another_one_stays_with_all_tasks():
+    task = parse_task("scene-play-task4")
+    assert task.with_discount(None) == task.with_discount(0.99) == task and task.gamma == 0.99
+    far = task.with_discount(0.999)
+    assert far.gamma == 0.999 and far != task and far.name == task.name
+    assert {each.gamma for each in all_tasks(far)} == {0.999}
+    assert far.with_discount(0.99) == task and parse_task("cube-double-play").gamma == 0.995

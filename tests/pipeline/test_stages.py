@@ -14,6 +14,7 @@ from evor_eqx.pipeline import evaluation, identity, loading, stages
 from evor_eqx.pipeline.evaluation import evaluate_settings
 from evor_eqx.presets import with_critic
 from evor_eqx.training import loop
+from evor_eqx.zoo.exhibits import Exhibit
 
 
 @pytest.mark.slow
@@ -94,3 +95,24 @@ def test_a_finished_run_without_its_checkpoint_is_named(module_home):
     assert (run.path / "metrics.jsonl").read_text() == metrics
     kept.rename(checkpoint)
     assert loading.load_policy(run).run == run
+
+
+@pytest.mark.slow
+def test_the_discount_is_the_agents(module_home):
+    """It names the critic's run and is kept with the agent. The base policy has none; the task's own is no other."""
+    far = replace(CONFIG, gamma=0.95)
+    usual, agent = stages.ensure_critic(TASK, CONFIG), stages.ensure_agent(TASK, far)
+    assert stages.ensure_critic(TASK, replace(CONFIG, gamma=TASK.gamma)).run == usual.run
+    assert stages.ensure_critic(TASK.with_discount(0.95), CONFIG).run.name == agent.facts["run"] != usual.run.name
+    assert stages.ensure_policy(TASK, far).run == stages.ensure_policy(TASK, CONFIG).run
+    assert agent.facts["gamma"] == 0.95 and stages.ensure_agent(TASK, CONFIG).facts["gamma"] == 0.99
+    assert Exhibit.of(agent, TASK).task.gamma == 0.95
+    # Rewards are -1 at each step, so no return is below -1 / (1 - gamma), and the critic knows it.
+    members = [stages.ensure_critic(TASK, config).model.members for config in (CONFIG, far)]
+    np.testing.assert_allclose([np.min(each.scale.low) for each in members], [-100, -20], rtol=1e-4)
+
+
+@pytest.mark.parametrize("gamma", [1.0, -0.1, 2.0, float("nan")])
+def test_a_discount_outside_of_0_to_1_is_refused(gamma):
+    with pytest.raises(UserError, match=f"gamma is {gamma}: expected 0.0 to 0.99999"):
+        replace(CONFIG, gamma=gamma)

@@ -320,5 +320,5 @@ def test_results_that_cannot_be_written_are_refused_before_anything_is_made(home
     (home / "figures").write_text("a file where the folder should be")
     assert suite.run(minutes=0) == 0  # it only prints what is left
     monkeypatch.setattr(Suite, "_do", lambda *_: pytest.fail("a job began"))
-    with pytest.raises(UserError, match="results: got .*, where nothing can be written"):
+    with pytest.raises(UserError, match=r"results: got .*, where nothing can be written"):
         suite.run()

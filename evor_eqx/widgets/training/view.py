@@ -239,6 +239,7 @@ def _find(task: str | Task, preset: str, phase: str, config: Config | None) -> _
         raise UserError(f"phase is {phase!r}: expected one of {', '.join(PHASES)}")
     task = parse_task(task) if isinstance(task, str) else task
     config = config or named_preset(preset)
+    task = task.with_discount(config.gamma)
     source = identity.ensure_source(task, config)
     if phase == "policy":
         ensure = partial(stages.ensure_policy, task, config)
