@@ -32,8 +32,11 @@ class Data(Checked):
 
     def check(self) -> None:
         """Raise UserError for an unknown dataset or task, and for contradictory options."""
+        from evor_eqx.data.files import READERS
         from evor_eqx.envs.tasks import parse_task
 
+        if not self._is_file and Path(self.dataset).suffix in READERS:
+            raise UserError(f"no file {self.dataset}: expected one that is there; check its name")
         if not self._is_file:
             parse_task(self.dataset)
         if self.download and (self.num_episodes is not None or self.seed):

@@ -46,17 +46,23 @@ COMMANDS = {
     "doctor": Doctor,
 }
 _EXTRAS: dict[object, str] = {Figures: "notebooks", Course: "docs", Bench: "bench", Study: "workflow"}
+_DRAWING = {"", "egl", "osmesa", "glfw", "glx", "wgl", "cgl"}  # and switches, as MuJoCo reads them
+_DRAWING |= {"disable", "disabled", "off", "false", "no", "0", "enable", "enabled", "on", "true", "yes", "1"}
 _COMPUTING = (Train, Evaluate, Suite, Pack, Bench)  # these compile programs in this process
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the `evor` command; returns the exit code."""
-    _prepare()
+    try:
+        _prepare()
+    except UserError as error:
+        print(f"evor: {error}", file=sys.stderr)
+        return 2
     try:
         try:
             return _run(arguments)
         finally:
-            sys.stdout.flush()  # here, not when Python ends, where it would say that a reader has left
+            _flush()  # here, not when Python ends, where it would say that a reader has left
     except BrokenPipeError:  # who reads the output has enough of it, as in `evor runs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
@@ -93,6 +99,14 @@ def _prepare() -> None:
 
     What cannot be written to the output is replaced, such as bullets where it only takes ASCII.
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started it
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+    paths.check_home()
+    drawing = os.environ.get("MUJOCO_GL", "").lower()
+    if drawing not in _DRAWING:
+        print(f"evor: MUJOCO_GL={drawing} is ignored, because MuJoCo knows no such way to draw", file=sys.stderr)
+        del os.environ["MUJOCO_GL"]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -106,6 +120,16 @@ def _prepare() -> None:
         os.chdir("/")
     if "MPLCONFIGDIR" not in os.environ and not os.access(os.path.expanduser("~"), os.W_OK):
         os.environ["MPLCONFIGDIR"] = str(paths.home() / ".cache" / "matplotlib")
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python says it again when it ends
+        raise SystemExit(f"evor: the output cannot be written ({error.strerror}); what was made is kept") from None
 
 
 def _keep_compiled() -> None:

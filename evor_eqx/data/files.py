@@ -6,6 +6,7 @@ understood: an episode ends where `episode_index` changes, and the task ended wh
 """
 
 import importlib
+import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,14 +40,14 @@ def rows_from_files(path: Path, validation: bool = False) -> "tuple[Rows, tuple[
     files of a folder have observations or actions of different sizes.
     """
     if path.is_dir():
-        found = sorted(file for file in path.iterdir() if file.suffix in _READERS and not file.name.startswith("."))
+        found = sorted(file for file in path.iterdir() if file.suffix in READERS and not file.name.startswith("."))
         files = [file for file in found if file.stem.endswith("-val") == validation]
     else:
         found = files = [path] if path.is_file() else []
     if not found:
         raise UserError(
             f"no data at {path}: got {'a folder without any' if path.is_dir() else 'no such file'}, expected files of "
-            f"the kinds {', '.join(_READERS)} that are not hidden; check the name"
+            f"the kinds {', '.join(READERS)} that are not hidden; check the name"
         )
     if not files:
         expected = "some whose names end in -val" if validation else "some whose names do not end in -val"
@@ -74,14 +75,14 @@ def rows_from_files(path: Path, validation: bool = False) -> "tuple[Rows, tuple[
 
 
 def _read(file: Path) -> "Rows":
-    if file.suffix not in _READERS:
-        raise UserError(
-            f"{file}: got a file of kind {file.suffix!r}, expected one of {', '.join(_READERS)}; convert it"
-        )
+    if file.suffix not in READERS:
+        raise UserError(f"{file}: got a file of kind {file.suffix!r}, expected one of {', '.join(READERS)}; convert it")
     try:
-        arrays = _READERS[file.suffix](file)
-    except (UserError, MemoryError, PermissionError):  # none of these says that the file is bad
+        arrays = READERS[file.suffix](file)
+    except (UserError, PermissionError):  # none of these says that the file is bad
         raise
+    except MemoryError as error:
+        raise UserError(f"{file}: got arrays that do not fit into memory ({error}); split the file") from None
     except Exception as error:  # of three libraries, each with its own for a damaged file
         raise UserError(
             f"{file}: got {type(error).__name__} ({error}), expected arrays that can be read; write or fetch it again"
@@ -93,6 +94,8 @@ def _read(file: Path) -> "Rows":
 
 
 def _npz(file: Path) -> Mapping[str, np.ndarray]:
+    if not zipfile.is_zipfile(file):
+        raise UserError(f"{file}: got no NPZ file, expected one that np.savez wrote; write or fetch it again")
     with np.load(file, allow_pickle=False) as arrays:
         return {name: arrays[name] for name in _known(arrays.files)}
 
@@ -131,7 +134,7 @@ def _imported(module: str, extra: str, file: Path) -> Any:
         ) from None
 
 
-_READERS: dict[str, Callable[[Path], Mapping[str, Any]]] = {
+READERS: dict[str, Callable[[Path], Mapping[str, Any]]] = {
     ".npz": _npz,
     ".hdf5": _hdf5,
     ".h5": _hdf5,

@@ -22,7 +22,13 @@ from jaxtyping import Float, Int
 
 from evor_eqx.envs.chunks import EnvPack
 from evor_eqx.errors import UserError
-from evor_eqx.system.processes import blank_main, claim_temporary_folder, how_it_ended, num_cores
+from evor_eqx.system.processes import (
+    blank_main,
+    claim_temporary_folder,
+    how_it_ended,
+    num_cores,
+    use_claimed_folder,
+)
 from evor_eqx.system.progress import note
 
 _PATIENCE = 60.0  # seconds that a step may take before a line says so
@@ -79,7 +85,7 @@ class ParallelEnvs:
 
     def __init__(self, make_env: Callable[[], gymnasium.Env], horizon: int, num_envs: int, num_processes: int):
         self._each, self._horizon, self._num_processes = num_envs // num_processes, horizon, num_processes
-        self._make_pack = functools.partial(EnvPack, make_env, horizon, self._each)
+        self._make_pack = functools.partial(_pack, make_env, horizon, self._each)
         self.groups: list[EnvProcess] = []
         self._restarted = False
         try:
@@ -194,14 +200,23 @@ def open_envs(
     envs.close()
 
 
+def _pack(make_env: Callable[[], gymnasium.Env], horizon: int, num_envs: int) -> EnvPack:
+    use_claimed_folder()
+    return EnvPack(make_env, horizon, num_envs)
+
+
 def _started(make_pack: Callable[[], EnvPack]) -> AsyncVectorEnv:
-    """A new process, by the fork server or, if somebody removed the server's socket with other files, without it."""
-    claim_temporary_folder()
+    """A new process, by the fork server or, if there can be no socket for it or somebody removed it, without."""
     start = functools.partial(AsyncVectorEnv, [make_pack], autoreset_mode=AutoresetMode.DISABLED)
+    claim_temporary_folder()
     try:
-        return start(context="forkserver")
-    except FileNotFoundError:
-        return start(context="spawn")
+        env = start(context="forkserver")
+    except OSError as error:
+        if not isinstance(error, FileNotFoundError) and "AF_UNIX" not in str(error):  # a folder of too long a path
+            raise
+        env = start(context="spawn")
+    claim_temporary_folder()  # again: now there are semaphores
+    return env
 
 
 @contextlib.contextmanager

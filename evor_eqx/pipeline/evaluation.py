@@ -182,12 +182,13 @@ class Evaluator(contextlib.ExitStack):
         One `Evaluation` per setting, in their order.
         """
         seeds = range(self.config.seed, self.config.seed + self.config.num_episodes)
-        episodes = _read(path)
+        models = agent.facts.get("models", "")
+        episodes = _read(path, models)
         if _missing(settings, seeds, episodes):
             if path is not None:
                 check_writable(path, "episodes")
             with contextlib.nullcontext() if path is None else lock(path):
-                episodes = _read(path)
+                episodes = _read(path, models)
                 check_fits(agent, self.task, *self._envs.sizes)
                 missing = sorted(_missing(settings, seeds, episodes), key=counts_of)
                 for _, group in itertools.groupby(missing, key=counts_of):
@@ -196,7 +197,8 @@ class Evaluator(contextlib.ExitStack):
                     rollout = run_episodes(self._envs, agent, alike, left, reward_timing=self.task.reward_timing)
                     episodes |= {(episode.inference, episode.seed): episode for episode in rollout.episodes}
                     if path is not None:
-                        write_lines(path, [episode.to_row() for episode in episodes.values()], _of(path))
+                        rows = [{**episode.to_row(), "models": models} for episode in episodes.values()]
+                        write_lines(path, rows, _of(path))
         reference = self.task.reference_returns
         return [Evaluation(each, [episodes[each, seed] for seed in seeds], reference) for each in settings]
 
@@ -206,9 +208,11 @@ class Evaluator(contextlib.ExitStack):
         return self.enter_context(envs)
 
 
-def _read(path: Path | None) -> dict[tuple[InferenceConfig, int], Episode]:
-    rows: Iterable[dict[str, Any]] = () if path is None else read_lines(path, _of(path))
-    return {(episode.inference, episode.seed): episode for episode in map(Episode.from_row, rows)}
+def _read(path: Path | None, models: str) -> dict[tuple[InferenceConfig, int], Episode]:
+    """The episodes of an agent in a file. Those of other weights do not count; older files do not note them."""
+    rows = [] if path is None else list(read_lines(path, _of(path)))
+    episodes = [Episode.from_row(row) for row in rows if row.pop("models", models) == models]
+    return {(episode.inference, episode.seed): episode for episode in episodes}
 
 
 def _of(path: Path) -> str:

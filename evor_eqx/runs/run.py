@@ -8,9 +8,6 @@ runs/<group>/<kind>-<id>/   config.json      what defines the run; its hash is t
                             results/         evaluations, one JSON line per episode
 """
 
-import hashlib
-import io
-import json
 import platform
 import time
 from collections.abc import Iterable
@@ -24,10 +21,11 @@ import jax
 import numpy as np
 
 from evor_eqx.errors import UserError
+from evor_eqx.runs.checkpoints import checkpoint_digest, read_checkpoint, write_checkpoint
 from evor_eqx.system import paths
 from evor_eqx.system.arithmetic import changed_settings
-from evor_eqx.system.files import replacing, short_hash
-from evor_eqx.system.json_records import append_line, read_json, read_lines, sealed, unsealed, write_json, write_lines
+from evor_eqx.system.files import short_hash
+from evor_eqx.system.json_records import append_line, read_json, read_lines, write_json, write_lines
 from evor_eqx.system.locks import lock
 
 FORMAT = 1  # of the run folder; part of the id, so that a new format never reads an old folder
@@ -96,6 +94,8 @@ class Run:
 
     def finish(self, **facts: Any) -> None:
         """Mark the training as finished in the manifest, and add further `facts`."""
+        last = self._leaves(None)
+        facts |= {"checkpoint": checkpoint_digest(last)} if last.exists() else {}
         self._note(**facts, num_rows=len(self._rows()), status="complete")
 
     def _note(self, **facts: Any) -> None:
@@ -123,13 +123,7 @@ class Run:
 
         With `step`, write a snapshot, which later checkpoints do not replace.
         """
-        buffer = io.BytesIO()
-        eqx.tree_serialise_leaves(buffer, state)
-        digest = hashlib.sha256(buffer.getbuffer()).hexdigest()
-        header = sealed({"sha256": digest, "num_bytes": buffer.tell(), "run": self.name})
-        with replacing(self._leaves(step)) as temporary, open(temporary, "wb") as file:
-            file.write(json.dumps(header).encode() + b"\n")
-            file.write(buffer.getbuffer())
+        write_checkpoint(self._leaves(step), state, self.name, step)
 
     def restore(self, like: State) -> State | None:
         """Read the checkpoint to resume from it. Removes later rows of metrics, which will be written again."""
@@ -140,45 +134,18 @@ class Run:
     def read(self, like: State, step: int | None = None) -> State | None:
         """The checkpoint or, with `step`, a snapshot, in the structure of `like`; None if there is none.
 
-        Raises UserError if the file is damaged, or whole but of another model.
+        Raises UserError if the file is damaged, or whole but of another run, step or model. The checkpoint of a
+        finished run must be the one that it finished with.
         """
-        path = self._leaves(step)
+        path, manifest = self._leaves(step), self.manifest
         if not path.exists():
             return None
-        header, _, leaves = path.read_bytes().partition(b"\n")
-        try:
-            said = json.loads(header)
-            said = unsealed(said) if "checksum" in said else said  # headers of before have none
-            is_whole = said["sha256"] == hashlib.sha256(leaves).hexdigest()
-        except (ValueError, KeyError, TypeError):
-            said, is_whole = {}, False
-        if said.get("run", self.name) != self.name:
-            raise UserError(
-                f"checkpoint {path}: got one of {said['run']}, expected one of {self.name}; put it back, or delete "
-                "this folder to train it again"
-            )
-        if not is_whole:
-            raise UserError(
-                f"damaged checkpoint {path} (its bytes do not match its checksum): delete its folder to train it again"
-            )
-        try:
-            return eqx.tree_deserialise_leaves(io.BytesIO(leaves), like)
-        except Exception as error:
-            said = str(error).partition("\n")[0]
-            raise UserError(
-                f"checkpoint {path}: got a whole file that does not fit the model of {self.name} ({said}), expected "
-                "that model; it may come from another run, or this program has other settings of JAX "
-                f"({changed_settings() or 'none'}): restore the file, or unset them"
-            ) from None
+        is_last = step is None and manifest.get("status") == "complete"
+        return read_checkpoint(path, like, self.name, step, manifest.get("checkpoint") if is_last else None)
 
     def digest(self) -> str:
         """The SHA-256 of the checkpoint's leaves, as its header says it. Raises UserError if there is none."""
-        path = self._leaves(None)
-        try:
-            with open(path, "rb") as file:
-                return json.loads(file.readline())["sha256"]
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            raise UserError(f"no whole checkpoint {path}: put it back, or delete its folder to train again") from None
+        return checkpoint_digest(self._leaves(None))
 
     def log(self, step: int, scalars: dict[str, Any]) -> None:
         """Append one row of metrics. Its time never goes back within a process, also if the clock does."""

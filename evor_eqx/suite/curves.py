@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from evor_eqx.evaluation.statistics import Interval, wilson_interval
-from evor_eqx.suite.results import Row
+from evor_eqx.suite.rows import Row
 from evor_eqx.suite.tables import ALL, mean_return
 
 SETTINGS = ("num_candidates", "tau_r", "tau_q")

@@ -21,7 +21,8 @@ from evor_eqx.pipeline.evaluation import Evaluation, Evaluator, results_path
 from evor_eqx.pipeline.loading import bounds_of, load_policy, load_run_agent
 from evor_eqx.runs.run import Run
 from evor_eqx.suite.methods import find_method
-from evor_eqx.suite.results import SETTINGS, Case, Row, put_rows
+from evor_eqx.suite.results import put_rows
+from evor_eqx.suite.rows import SETTINGS, Case, Row
 from evor_eqx.system.progress import listening
 from evor_eqx.system.signals import Deadline
 

@@ -7,91 +7,20 @@ with a checksum of its values, which also holds after a spreadsheet wrote them i
 
 import csv
 import io
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from functools import cached_property
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from evor_eqx.config import EvaluationConfig
-from evor_eqx.envs.tasks import OgbenchTask, is_task, ogbench_task
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.statistics import wilson_interval
 from evor_eqx.runs.provenance import data_origins
+from evor_eqx.suite.rows import REPORTED_SEED, Case, Row
 from evor_eqx.system.files import replacing, short_hash
 from evor_eqx.system.locks import lock
-
-REPORTED_SEED = EvaluationConfig().seed
-TUNING_SEED = 20_000
-SETTINGS = ("num_candidates", "tau_r", "tau_q", "num_returns")  # the inference settings in which cases may differ
-
-
-@dataclass(frozen=True)
-class Case:
-    """What was evaluated: all columns of a row except its outcome."""
-
-    task: str
-    method: str
-    seed: int  # of the base policy's and the critic's training
-    num_candidates: int
-    tau_r: float
-    tau_q: float
-    num_returns: int
-    step: int  # updates of the critic or, without one, of the base policy
-    reported: int  # 1: a method's value is the mean over these rows, one for each checkpoint; 0: a point of a curve
-    episodes: int
-    evaluation_seed: int  # of the first episode
-    dataset_fingerprint: str
-    dataset_origin: str
-    reward_timing: str
-    ogbench: str
-    run: str
-    own_task: str = ""  # a digest of a task of your own: discount, environment, reference returns; empty for OGBench's
-
-    @property
-    def environment(self) -> str:
-        """The environment of its task, such as cube-single or scene-sparse; the name of a task of your own."""
-        return self._ogbench.environment if self._ogbench else self.task
-
-    @property
-    def dataset(self) -> str:
-        """The name of its task's data."""
-        return self._ogbench.dataset if self._ogbench else self.task
-
-    @cached_property
-    def _ogbench(self) -> OgbenchTask | None:
-        return ogbench_task(self.task) if not self.own_task and is_task(self.task) else None
-
-    @property
-    def job(self) -> tuple[str, str, int]:
-        """(task, method, seed), which names a job of the suite."""
-        return self.task, self.method, self.seed
-
-    @property
-    def key(self) -> tuple[str | int | float, ...]:
-        """The sort key, which is unique in a file of results."""
-        return (*self.job, self.num_candidates, self.tau_r, self.tau_q, self.step)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One evaluation and its outcome."""
-
-    case: Case
-    success: float | None  # share of the episodes, 0 to 1; None if the environment does not say
-    low: float | None  # Wilson's 95 % interval
-    high: float | None
-    # Seconds of training up to the step, at the run's median speed, without evaluation, bank and pauses. If several
-    # seeds were trained side by side, one seed's share.
-    wall_s: float
-    command: str
-    ret: float | None = None  # mean undiscounted return of an episode; None in rows from before it was noted
-    ret_low: float | None = None  # 95 % bootstrap interval
-    ret_high: float | None = None
-    score: float | None = None  # the return, normalised to 0 to 100 by the task's reference returns, if it has any
-
 
 _CASE: dict[str, Any] = {field.name: field.type for field in fields(Case)}
 _OUTCOME: dict[str, Any] = {field.name: field.type for field in fields(Row) if field.name != "case"}
@@ -121,7 +50,10 @@ def read_results(path: Path, evaluation_seed: int = REPORTED_SEED) -> list[Row]:
     if not path.is_file():
         raise UserError(f"no results at {path}: run `evor suite` to make them")
     # Spreadsheets put a byte order mark first. Bytes that are not text fail to parse below, with their line.
-    text = path.read_bytes().decode("utf-8-sig", errors="replace")
+    content = path.read_bytes()
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise UserError(f"{path}: got text in UTF-16, expected UTF-8; save it as comma-separated values in UTF-8")
+    text = content.decode("utf-8-sig", errors="replace")
     if ";" in text.partition("\n")[0]:
         raise UserError(
             f"columns of {path}: got semicolons between them, as a spreadsheet saves them, expected commas; save it as "
@@ -133,21 +65,28 @@ def read_results(path: Path, evaluation_seed: int = REPORTED_SEED) -> list[Row]:
         got = ", ".join(reader.fieldnames or ()) or "none"
         raise UserError(f"columns of {path}: got {got}, expected {', '.join(COLUMNS)}; restore the file")
     rows: dict[tuple, Row] = {}
-    for values in reader:
+    for values in _lines(reader, path):
         try:
             row = _parse(values)
             _check(row, evaluation_seed)
-            if values.get("checksum") not in (None, "", _checksum(row)):
+            if "checksum" in given and values["checksum"] != _checksum(row):  # files of before have none
                 raise ValueError("its values do not match its checksum: one of them was changed")
             if row.case.key in rows:
                 raise ValueError("its job, settings and step are those of an earlier line")
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise UserError(
                 f"line {reader.line_num} of {path} ({error}): restore the file, or delete the line and run "
                 "`evor suite` to make it again"
             ) from None
         rows[row.case.key] = row
     return [rows[key] for key in sorted(rows)]
+
+
+def _lines(reader: csv.DictReader, path: Path) -> Iterator[dict[str, str]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise UserError(f"line {reader.line_num + 1} of {path} ({error}): restore the file") from None
 
 
 def put_rows(path: Path, rows: Sequence[Row], evaluation_seed: int = REPORTED_SEED) -> None:
@@ -227,6 +166,8 @@ def _check(row: Row, evaluation_seed: int) -> None:
             f"success is {row.success} with interval {interval}: expected 0 <= low <= success <= high <= 1, or none of "
             "them and a return"
         )
+    if row.ret is not None and not math.isfinite(row.ret):
+        raise UserError(f"ret is {row.ret}: expected a finite return")
     if case.episodes < 1 or case.reported not in (0, 1):
         raise UserError(
             f"episodes is {case.episodes} and reported {case.reported}: expected episodes >= 1 and reported 0 or 1"

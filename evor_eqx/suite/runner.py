@@ -20,7 +20,8 @@ from evor_eqx.errors import UserError
 from evor_eqx.presets import preset as named_preset
 from evor_eqx.suite.job import STATIONS, Job
 from evor_eqx.suite.methods import METHODS, find_method, in_order, method_name
-from evor_eqx.suite.results import TUNING_SEED, Case, Row, datasets_of, read_results
+from evor_eqx.suite.results import datasets_of, read_results
+from evor_eqx.suite.rows import TUNING_SEED, Case, Row
 from evor_eqx.suite.tables import mean_return
 from evor_eqx.suite.times import time_left, timed, timing
 from evor_eqx.system import paths

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.statistics import Interval, bootstrap_interval, iqm
 from evor_eqx.suite.methods import METHODS, in_order
-from evor_eqx.suite.results import Case, Row
+from evor_eqx.suite.rows import Case, Row
 
 ALL = "all"
 JobKey = tuple[str, str, int]  # task, method, seed

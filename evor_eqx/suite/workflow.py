@@ -14,6 +14,7 @@ import yaml
 from evor_eqx.errors import UserError
 from evor_eqx.suite.job import STATIONS, Job
 from evor_eqx.suite.runner import SUITE, Suite
+from evor_eqx.system import paths
 from evor_eqx.system.files import replacing
 
 
@@ -40,6 +41,16 @@ def check_study_name(name: str) -> None:
         )
 
 
+class _OnceLoader(yaml.SafeLoader):
+    """Refuses a key that is given twice; YAML would take the last."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        if twice := sorted({str(key) for key in keys if keys.count(key) > 1}):
+            raise yaml.YAMLError(f"got {', '.join(twice)} twice, expected each once")
+        return super().construct_mapping(node, deep)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Study:
     """The arguments of `Suite.of`, and the notebooks whose figures are drawn at the end."""
@@ -61,7 +72,7 @@ class Study:
         kinds |= {"tuning": bool, "num_devices": int, "figures": str}
         lists = {field.name for field in fields(cls) if isinstance(field.default, tuple)}
         if "name" not in record or not set(record) <= set(kinds):
-            got = ", ".join(sorted(set(record) - set(kinds))) or "no name"
+            got = ", ".join(sorted(map(str, set(record) - set(kinds)))) or "no name"
             raise UserError(f"fields of the study: got {got}, expected name and some of {', '.join(kinds)}")
         for name, value in record.items():
             if name == "episodes_of_data" and value is None:
@@ -70,6 +81,10 @@ class Study:
             if (name in lists) != isinstance(value, list) or not all(type(each) is kinds[name] for each in entries):
                 kind = f"a list of {kinds[name].__name__}" if name in lists else kinds[name].__name__
                 raise UserError(f"{name} of the study is {value!r}: expected {kind}; correct the file")
+            if isinstance(value, list) and len(set(value)) < max(len(value), name == "seeds"):
+                raise UserError(
+                    f"{name} of the study is {value!r}: expected each once, and at least one seed; correct the file"
+                )
         check_study_name(record["name"])
         values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in record.items()}
         study = cls(**values)
@@ -187,10 +202,14 @@ def write_study(study: Study, path: Path) -> Path:
 
 def read_study(path: Path) -> Study:
     """Read a study from a YAML file. Raises UserError if the file is missing or is not a study."""
+    if set("{}") & set(str(paths.home())):
+        raise UserError(
+            f"EVOR_HOME: got {paths.home()}, expected no braces, which Snakemake takes for patterns; move it"
+        )
     if not path.is_file():
         raise UserError(f"no study at {path}: write one with `evor study`")
     try:
-        record = yaml.safe_load(path.read_text())
+        record = yaml.load(path.read_text(), _OnceLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(
             f"{path} is not YAML ({' '.join(str(error).split())}): write it again with `evor study`"

@@ -57,15 +57,16 @@ def check_writable(path: Path, what: str) -> None:
     if path.is_dir():
         raise UserError(f"{what}: got a folder, {path}, expected a file; add its name")
     try:
-        with replacing(path.with_name(f"{path.name}.test")):
-            pass
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary, handle = _temporary(path)
+        temporary.unlink()
+        os.close(handle)
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise
         raise UserError(
             f"{what}: got {path}, where nothing can be written ({error.strerror}); choose another, or ask its owner"
         ) from None
-    path.with_name(f"{path.name}.test").unlink()
 
 
 def check_folder(folder: Path, what: str) -> None:

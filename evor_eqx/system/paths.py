@@ -25,6 +25,20 @@ def home() -> Path:
     return checkout() or Path.cwd()
 
 
+def check_home() -> None:
+    """Raise UserError if EVOR_HOME names something that can be no folder."""
+    given = os.environ.get("EVOR_HOME", "")
+    try:
+        path = Path(given).expanduser()
+        found = path.resolve(strict=False)
+    except (RuntimeError, OSError) as error:  # a user that does not exist, a link to itself
+        raise UserError(f"EVOR_HOME: got {given} ({error}), expected a folder; choose another") from None
+    if path.is_symlink() and not found.exists():
+        raise UserError(f"EVOR_HOME: got a link to {found}, which is not there; mount or make that folder")
+    if found.exists() and not found.is_dir():
+        raise UserError(f"EVOR_HOME: got a file, {found}, expected a folder; choose another")
+
+
 def data_dir() -> Path:
     """Generated datasets, and those downloaded by `evor data --download`."""
     return home() / "data"

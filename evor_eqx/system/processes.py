@@ -11,6 +11,7 @@ import multiprocessing
 import multiprocessing.connection
 import multiprocessing.util
 import os
+import re
 import shutil
 import signal
 import sys
@@ -27,6 +28,7 @@ from evor_eqx.system.flock import try_lock
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _CPU_INFO = Path("/proc/cpuinfo")
 _MARK = "evor.lock"  # in multiprocessing's folder for sockets
+_MAPS = Path("/proc/self/maps")
 _claimed: list[int] = []  # open files whose locks say that this process lives
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of work per microseconds, or max
 
@@ -35,7 +37,9 @@ def num_cores() -> int:
     """Cores that this process may use: by affinity, by a container's quota, and by what Slurm gave the task."""
     found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota, task = cpu_quota(), os.environ.get("SLURM_CPUS_PER_TASK", "")
-    limits = [found] + ([math.ceil(quota)] if quota else []) + ([int(task)] if task.isdigit() else [])
+    limits = (
+        [found] + ([math.ceil(quota)] if quota else []) + ([int(task)] if task.isascii() and task.isdigit() else [])
+    )
     return max(1, min(limits))
 
 
@@ -56,6 +60,7 @@ def workers(number: int) -> Iterator[ProcessPoolExecutor]:
     pool = ProcessPoolExecutor(number, mp_context=multiprocessing.get_context("spawn"), initializer=_start)
     with blank_main():
         try:
+            claim_temporary_folder()
             yield pool
         finally:
             pool.shutdown(cancel_futures=True)
@@ -71,16 +76,24 @@ def _openblas_kernel() -> dict[str, str]:
 
 
 def claim_temporary_folder() -> None:
-    """Mark the folder of this process's sockets as in use, until it ends in whatever way.
+    """Mark the folder of this process's sockets as in use, until it ends in whatever way, and note its semaphores.
 
-    A killed process cannot remove it; the next command does (`remove_abandoned_folders`).
+    A killed process cannot remove them; the next command does (`remove_abandoned_folders`).
     """
     mark = Path(multiprocessing.util.get_temp_dir()) / _MARK
-    if not mark.exists():
-        with contextlib.suppress(OSError):  # it was removed with other temporary files
+    with contextlib.suppress(OSError):  # it was removed with other temporary files
+        if not mark.exists():
             handle = os.open(mark, os.O_CREAT | os.O_RDWR, 0o600)
             try_lock(handle)
             _claimed.append(handle)
+        if _MAPS.is_file():
+            mark.write_text("\n".join(sorted(set(re.findall(r"/dev/shm/sem\.mp-\w+", _MAPS.read_text())))))
+
+
+def use_claimed_folder() -> None:
+    """In a started process: put temporary files into the folder that the process that started it has claimed."""
+    if multiprocessing.parent_process() is not None and os.path.isdir(multiprocessing.util.get_temp_dir()):
+        tempfile.tempdir = multiprocessing.util.get_temp_dir()
 
 
 def remove_abandoned_folders() -> None:
@@ -90,6 +103,8 @@ def remove_abandoned_folders() -> None:
             handle = os.open(mark, os.O_RDWR)
             try:
                 if try_lock(handle):
+                    for semaphore in mark.read_text().splitlines():
+                        Path(semaphore).unlink(missing_ok=True)
                     shutil.rmtree(mark.parent, ignore_errors=True)
             finally:
                 os.close(handle)
@@ -113,6 +128,7 @@ def _start() -> None:
     OpenBLAS reads the variables when numpy is imported, so this module must not import numpy.
     """
     os.environ.update(_ONE_THREAD | _openblas_kernel())
+    use_claimed_folder()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 

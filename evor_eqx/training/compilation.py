@@ -8,6 +8,7 @@ import jax
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 from jaxtyping import Array, Key
 
+from evor_eqx.errors import UserError
 from evor_eqx.system import paths
 
 Model = TypeVar("Model", bound=eqx.Module)
@@ -19,7 +20,14 @@ def keep_compiled() -> None:
 
     Programs are found by a hash of the program, the versions and the device, so nothing stale is ever run; the folder
     may be deleted at any time. `JAX_ENABLE_COMPILATION_CACHE=0` switches it off.
+
+    Raises UserError if JAX has no device to run them on.
     """
+    try:
+        jax.devices()
+    except RuntimeError as error:
+        said = str(error).partition("\n")[0]
+        raise UserError(f"JAX_PLATFORMS: got no device of the kind that it asks for ({said}); unset it") from None
     if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         jax.config.update("jax_compilation_cache_dir", str(paths.compiled_dir()))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # many small programs make a start

@@ -185,7 +185,9 @@ def test_an_agent_of_another_home_gets_no_episodes_of_this_one(agent, task, tmp_
     folder = agent.save(tmp_path / "mine")
     evor.evaluate(agent, task, num_episodes=1, num_envs=1)
     monkeypatch.setattr(Run, "digest", lambda run: "another")
-    monkeypatch.setattr(evaluation, "_read", lambda path: {} if path is None else pytest.fail("kept ones are read"))
+    monkeypatch.setattr(
+        evaluation, "_read", lambda path, models: {} if path is None else pytest.fail("kept ones are read")
+    )
     assert evor.evaluate(evor.load_agent(folder), task, num_episodes=1, num_envs=1).episodes
     monkeypatch.setenv("EVOR_HOME", str(tmp_path / "elsewhere"))
     assert evor.evaluate(evor.load_agent(folder), task, num_episodes=1, num_envs=1).episodes

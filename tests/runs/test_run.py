@@ -115,3 +115,21 @@ def test_manifest_says_what_ran_and_whether_it_ended(home):
     assert run.complete and run.manifest["sizes"] == {"obs_size": 2}
     assert json.loads(json.dumps(environment())) == environment()
     assert {"jax", "ogbench", "mujoco", "python"} <= set(run.manifest["versions"])
+
+
+def test_a_snapshot_in_the_place_of_another_and_an_earlier_checkpoint_in_a_finished_run_are_refused(home):
+    run, state = Run.of("group", "kind", {}).open(), {"w": jnp.zeros(3)}
+    run.begin()
+    for step in (1, 2):
+        run.save(state, step)
+    run.save(state)
+    early = (run.path / "checkpoint.eqx").read_bytes()
+    run.save({"w": jnp.ones(3)})
+    run.finish()
+    np.testing.assert_array_equal(run.read(state)["w"], 1)
+    (run.path / "snapshot-2.eqx").write_bytes((run.path / "snapshot-1.eqx").read_bytes())
+    with pytest.raises(UserError, match="got one of step 1, expected one of step 2"):
+        run.read(state, 2)
+    (run.path / "checkpoint.eqx").write_bytes(early)
+    with pytest.raises(UserError, match="expected that of the finished run"):
+        run.read(state)

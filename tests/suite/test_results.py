@@ -7,7 +7,8 @@ import pytest
 
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.statistics import wilson_interval
-from evor_eqx.suite.results import COLUMNS, REPORTED_SEED, TUNING_SEED, Case, Row, datasets_of, put_rows, read_results
+from evor_eqx.suite.results import COLUMNS, datasets_of, put_rows, read_results
+from evor_eqx.suite.rows import REPORTED_SEED, TUNING_SEED, Case, Row
 
 
 def make_row(
@@ -141,3 +142,32 @@ def test_a_file_from_before_a_column_is_read(tmp_path):
     with open(path, "w", newline="") as file:
         csv.writer(file).writerows([line[place] for place in kept] for line in (header, values))
     assert read_results(path) == [make_row()]
+
+
+def test_a_row_without_its_checksum_is_refused_where_others_have_one_and_nan_everywhere(tmp_path):
+    path = tmp_path / "suite.csv"
+    put_rows(path, [replace(make_row(), ret=-5.0, ret_low=-6.0, ret_high=-4.0), make_row(seed=1)])
+    header, first, second = path.read_text().splitlines()
+    for changed in (first.rpartition(",")[0] + ",", first.replace("-5.0", "nan")):
+        path.write_text("\n".join([header, changed, second]) + "\n")
+        with pytest.raises(UserError, match="line 2 "):
+            read_results(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("a,b\n".encode("utf-16"), "UTF-16, expected UTF-8"), (b"a b c\n", "columns of .*got a b c")],
+)
+def test_files_of_other_programs_are_named(tmp_path, content, words):
+    path = tmp_path / "suite.csv"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=words):
+        read_results(path)
+
+
+def test_a_cell_that_is_too_long_is_named_with_its_line(tmp_path):
+    path = tmp_path / "suite.csv"
+    put_rows(path, [make_row()])
+    path.write_text(path.read_text().replace("evor suite", "x" * 200_000))
+    with pytest.raises(UserError, match="line 2 .*field larger"):
+        read_results(path)

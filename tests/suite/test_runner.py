@@ -35,7 +35,8 @@ from evor_eqx.suite.methods import (
     recipe,
     temperatures,
 )
-from evor_eqx.suite.results import REPORTED_SEED, TUNING_SEED, put_rows, read_results
+from evor_eqx.suite.results import put_rows, read_results
+from evor_eqx.suite.rows import REPORTED_SEED, TUNING_SEED
 from evor_eqx.suite.runner import SUITE, Suite
 from evor_eqx.system import paths
 from evor_eqx.system.signals import Deadline, TimeUp

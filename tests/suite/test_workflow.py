@@ -65,6 +65,11 @@ def test_a_study_is_read_as_it_was_written(name, tmp_path):
         ("name: x\npreset: huge", "unknown preset 'huge'"),
         ("- name", "holds list"),
         ("name: [", "is not YAML"),
+        ("name: x\nseeds: [0]\nseeds: [1]", "got seeds twice"),
+        ("name: x\nseeds: [0, 0]", "expected each once"),
+        ("name: x\nseeds: []", "at least one seed"),
+        ("name: x\n1: 2", "got 1, expected"),
+        ("", "holds NoneType"),
         ("name: !!python/object/apply:os.system [true]", "is not YAML"),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 
 from evor_eqx.errors import UserError
 from evor_eqx.system import paths
-from evor_eqx.system.files import replacing, sha256, short_hash
+from evor_eqx.system.files import check_folder, check_writable, replacing, sha256, short_hash
 from evor_eqx.system.json_records import read_json, write_json
 
 
@@ -132,3 +132,13 @@ def test_two_writers_of_a_file_leave_each_other_alone(tmp_path):
             fast.write_text("fast")
         assert path.read_text() == "fast" and slow.read_text() == "slow"
     assert path.read_text() == "slow" and list(tmp_path.iterdir()) == [path]
+
+
+def test_asking_whether_a_file_can_be_written_touches_nothing(tmp_path):
+    for name in ("out.json.test", "out.json"):
+        (tmp_path / name).write_text("precious")
+    check_writable(tmp_path / "out.json", "json")
+    check_folder(tmp_path, "to")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(
+        ("out.json.test", "out.json"), "precious"
+    )
