@@ -1,5 +1,6 @@
 """Faster starts: compiled programs are kept for the next process, and programs that run once are not optimised."""
 
+import os
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -25,9 +26,11 @@ def keep_compiled() -> None:
     """
     try:
         jax.devices()
-    except RuntimeError as error:
-        said = str(error).partition("\n")[0]
-        raise UserError(f"JAX_PLATFORMS: got no device of the kind that it asks for ({said}); unset it") from None
+    except (RuntimeError, AssertionError) as error:  # the second, if JAX failed before
+        asked, said = os.environ.get("JAX_PLATFORMS", "nothing"), str(error).partition("\n")[0] or "it did not start"
+        raise UserError(
+            f"JAX_PLATFORMS is {asked}: expected a device that JAX finds ({said}); unset it"
+        ) from None
     if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         jax.config.update("jax_compilation_cache_dir", str(paths.compiled_dir()))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # many small programs make a start

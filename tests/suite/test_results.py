@@ -169,5 +169,5 @@ def test_a_cell_that_is_too_long_is_named_with_its_line(tmp_path):
     path = tmp_path / "suite.csv"
     put_rows(path, [make_row()])
     path.write_text(path.read_text().replace("evor suite", "x" * 200_000))
-    with pytest.raises(UserError, match="line 2 .*field larger"):
+    with pytest.raises(UserError, match=r"line 2 .*field larger"):
         read_results(path)
