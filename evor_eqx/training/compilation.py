@@ -28,9 +28,7 @@ def keep_compiled() -> None:
         jax.devices()
     except (RuntimeError, AssertionError) as error:  # the second, if JAX failed before
         asked, said = os.environ.get("JAX_PLATFORMS", "nothing"), str(error).partition("\n")[0] or "it did not start"
-        raise UserError(
-            f"JAX_PLATFORMS is {asked}: expected a device that JAX finds ({said}); unset it"
-        ) from None
+        raise UserError(f"JAX_PLATFORMS is {asked}: expected a device that JAX finds ({said}); unset it") from None
     if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         jax.config.update("jax_compilation_cache_dir", str(paths.compiled_dir()))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # many small programs make a start

@@ -1,8 +1,10 @@
 """The command line: help, and one clear line with exit code 2 for what a user can get wrong."""
 
 import errno
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -134,3 +136,38 @@ def test_only_commands_that_compute_switch_on_the_store_of_compiled_programs(mon
         needed = dict.fromkeys(("data", "train", "evaluate", "pack"), "cube-single-play") | {"study": "small"}
         assert main([name, needed[name]] if name in needed else [name]) == 0
         assert bool(switched) == (name in ("train", "evaluate", "suite", "pack", "bench"))
+
+
+def shell(line: str, home: Path, **variables: str) -> tuple[int, str]:
+    """A command in a shell, as a new process; its exit code and what it says on stderr."""
+    environment = {**os.environ, "EVOR_HOME": str(home), **variables}
+    evor = f"{sys.executable} -m evor_eqx.cli.main"
+    done = subprocess.run(["bash", "-c", line.replace("evor ", f"{evor} ")], env=environment, capture_output=True)
+    return done.returncode, done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "words"),
+    [
+        ("evor runs >&-", 0, ""),
+        ("evor runs >&- 2>&-", 0, ""),
+        ("evor runs --nonsense 2>&-", 2, ""),
+        ("evor doctor >/dev/full", 2, "no space left"),
+        ("touch $EVOR_HOME.file; EVOR_HOME=$EVOR_HOME.file evor runs", 2, "EVOR_HOME: got a file"),
+        ("ln -s nowhere $EVOR_HOME.link; EVOR_HOME=$EVOR_HOME.link evor runs", 2, "got a link to"),
+        ("EVOR_HOME='~nobody-of-this-name' evor runs", 2, "EVOR_HOME: got ~nobody"),
+        ("MUJOCO_GL=nonsense evor runs", 0, "MUJOCO_GL=nonsense is ignored"),
+        ("SLURM_CPUS_PER_TASK=² evor doctor", 0, ""),
+        ("evor data nofile.npz --describe", 2, "no file nofile.npz"),
+    ],
+)
+def test_odd_surroundings_are_one_line(tmp_path, line, code, words):
+    got, said = shell(line, tmp_path / "home")
+    assert (got, said.count("\n")) == (code, bool(words)), said
+    assert words in said
+
+
+@pytest.mark.slow
+def test_a_kind_of_device_that_is_not_there_is_named(tmp_path):
+    got, said = shell("evor train pointmaze-medium-navigate-task1 --preset smoke", tmp_path, JAX_PLATFORMS="cuda")
+    assert got == 2 and said.count("\n") == 1 and "JAX_PLATFORMS is cuda" in said
