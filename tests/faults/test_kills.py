@@ -6,6 +6,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -56,8 +57,13 @@ def state(home: Path, pattern: str) -> list:
     return sorted(found)
 
 
-def kill_at_a_change(arguments: list[str], home: Path, pattern: str, rng: np.random.Generator) -> bool:
-    """Start the command and kill it a moment after a random one of its changes; False if it came to its end before."""
+def kill_at_a_change(
+    arguments: list[str], home: Path, pattern: str, rng: np.random.Generator, semaphores: set[str]
+) -> bool:
+    """Start the command and kill it a moment after a random one of its changes; False if it came to its end before.
+
+    The semaphores that its processes had are added to `semaphores`.
+    """
     process, before, changes = start(arguments, home), state(home, pattern), int(rng.integers(1, 5))
     while changes:
         if process.poll() is not None:
@@ -67,35 +73,24 @@ def kill_at_a_change(arguments: list[str], home: Path, pattern: str, rng: np.ran
         if (now := state(home, pattern)) != before:
             before, changes = now, changes - 1
     time.sleep(float(rng.uniform(0, 0.05)))
+    semaphores.update(re.findall(r"/dev/shm/sem\.mp-\w+", " ".join(processes_of(home, "maps"))))
     process.kill()
     process.wait()
     deadline = time.monotonic() + 10
-    while orphans := processes_of(home):
+    while orphans := processes_of(home, "cmdline"):
         assert time.monotonic() < deadline, orphans
         time.sleep(0.1)
     return True
 
 
-def processes_of(home: Path) -> list[str]:
-    """The command lines of all processes that work for a home folder."""
+def processes_of(home: Path, what: str) -> list[str]:
+    """What /proc says of all processes that work for a home folder, such as their command lines."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
-        try:
+        with contextlib.suppress(OSError):  # it has ended, or is another user's
             if f"EVOR_HOME={home}\0".encode() in (process / "environ").read_bytes():
-                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-        except (OSError, UnicodeDecodeError):  # it has ended, or is another user's
-            continue
+                found.append((process / what).read_bytes().replace(b"\0", b" ").decode(errors="replace"))
     return found
-
-
-def leftovers(home: Path) -> list[str]:
-    """What lies in the folders for temporary files and belongs to no living process."""
-    used = ""
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            used += (process / "maps").read_text()
-    shared = [str(path) for path in Path("/dev/shm").iterdir() if str(path) not in used]
-    return sorted(str(path) for path in (home.parent / "tmp").iterdir()) + shared
 
 
 def end_result(home: Path) -> dict[str, object]:
@@ -157,17 +152,13 @@ def test_work_that_was_killed_again_and_again_ends_as_if_undisturbed(tmp_path, k
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     begin_anew()
-    (home.parent / "tmp").mkdir()
-    before = set(leftovers(home))
+    semaphores: set[str] = set()
     for _ in range(NUM_KILLS):
-        while not kill_at_a_change(arguments, home, pattern, rng):
+        while not kill_at_a_change(arguments, home, pattern, rng, semaphores):
             begin_anew()
     assert start(arguments, home).wait() == 0
     assert end_result(home) == end_result(undisturbed)
-    deadline = time.monotonic() + 10  # other tests' processes that were killed just now are tidied up meanwhile
-    while left := set(leftovers(home)) - before:
-        assert time.monotonic() < deadline, left
-        time.sleep(0.5)
+    assert [*(home.parent / "tmp").iterdir(), *(path for path in semaphores if Path(path).exists())] == []
 
 
 def mount(folder: Path, kilobytes: int, *options: str) -> bool:
