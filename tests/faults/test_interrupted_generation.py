@@ -13,6 +13,7 @@ import pytest
 
 from evor_eqx.data.generation import collect
 from evor_eqx.data.generation.recipes import RECIPES
+from evor_eqx.data.manifests import val_path
 from evor_eqx.system import progress
 
 MAZE = "pointmaze-medium-navigate-v0"
@@ -23,7 +24,6 @@ SCRIPT = f"""
 import dataclasses, sys
 from pathlib import Path
 from evor_eqx.data.generation.collect import generate
-from evor_eqx.data.manifests import val_path
 from evor_eqx.data.generation.recipes import RECIPES
 RECIPES["{MAZE}"] = dataclasses.replace(RECIPES["{MAZE}"], episode_steps=1500)
 generate("{MAZE}", num_episodes=30, num_workers=2, folder=Path(sys.argv[1]))
