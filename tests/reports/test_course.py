@@ -73,7 +73,7 @@ def test_a_place_for_the_pages_is_looked_at_before_the_notebooks_run(folder, hom
     (home / "full").mkdir()
     (home / "full" / "mine.txt").write_text("mine")
     for place in (home / "taken", home / "full", home / "taken" / "below"):
-        with pytest.raises(UserError, match=r"folder of the pages: got .*choose another"):
+        with pytest.raises(UserError, match=r"to: got .*choose another"):
             write_course(place, {"preset": "smoke"})
     assert not (home / "runs").exists() and (home / "full" / "mine.txt").read_text() == "mine"
 
