@@ -5,7 +5,6 @@ candidates differ. `load_agent` looks for a folder, then in the home folder's `a
 with the package.
 """
 
-import io
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -24,9 +23,9 @@ from evor_eqx.critics.registry import critic_config
 from evor_eqx.data.bounds import ActionBounds
 from evor_eqx.errors import UserError
 from evor_eqx.policy import FlowPolicy, make_policy
+from evor_eqx.runs.checkpoints import read_leaves
 from evor_eqx.runs.records import to_record
 from evor_eqx.system import paths
-from evor_eqx.system.arithmetic import changed_settings
 from evor_eqx.system.checked import from_record
 from evor_eqx.system.code_identity import code_digest
 from evor_eqx.system.files import replacing, sha256
@@ -103,15 +102,8 @@ def load_agent(name: str | Path, *, selection: SelectionRule | None = None) -> A
             )
     rule = _rule(record["selection"], selection)
     blank = eqx.filter_eval_shape(lambda: _blank(record))
-    try:
-        policy, critic = eqx.tree_deserialise_leaves(io.BytesIO((folder / WEIGHTS).read_bytes()), blank)
-    except Exception as error:
-        said = str(error).partition("\n")[0]
-        raise UserError(
-            f"file {folder / WEIGHTS}: got leaves that do not fit the models of {RECORD} ({said}), expected these; it "
-            "may come from another agent, or this program has other settings of JAX "
-            f"({changed_settings() or 'none'}): copy the agent again, or unset them"
-        ) from None
+    whole = (folder / WEIGHTS).read_bytes()
+    policy, critic = read_leaves(whole, blank, f"file {folder / WEIGHTS}", f"the models of {RECORD}")
     return Agent(
         policy,
         critic,

@@ -67,14 +67,19 @@ def read_checkpoint(path: Path, like: State, run: str, step: int | None, digest:
             f"checkpoint {path}: got an earlier one, or one that was trained again, expected that of the finished run; "
             "put it back, or delete this folder to train it again"
         )
+    return read_leaves(leaves, like, f"checkpoint {path}", f"the model of {run}")
+
+
+def read_leaves(leaves: bytes, like: State, what: str, models: str) -> State:
+    """The pytree of whole leaves. Raises UserError that names `what` if they do not fit `models`."""
     try:
         return eqx.tree_deserialise_leaves(io.BytesIO(leaves), like)
     except Exception as error:
         problem = str(error).partition("\n")[0]
         raise UserError(
-            f"checkpoint {path}: got a whole file that does not fit the model of {run} ({problem}), expected that "
-            "model; it may come from another run, or this program has other settings of JAX "
-            f"({changed_settings() or 'none'}): restore the file, or unset them"
+            f"{what}: got a whole file that does not fit {models} ({problem}), expected one that does; it may be from "
+            f"elsewhere, or this program has other settings of JAX ({changed_settings() or 'none'}): restore the file, "
+            "or unset them"
         ) from None
 
 

@@ -29,6 +29,7 @@ _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM
 _CPU_INFO = Path("/proc/cpuinfo")
 _MARK = "evor.lock"  # in multiprocessing's folder for sockets
 _MAPS = Path("/proc/self/maps")
+_SEMAPHORE = r"/dev/shm/sem\.mp-\w+"
 _claimed: list[int] = []  # open files whose locks say that this process lives
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of work per microseconds, or max
 
@@ -87,7 +88,7 @@ def claim_temporary_folder() -> None:
             try_lock(handle)
             _claimed.append(handle)
         if _MAPS.is_file():
-            mark.write_text("\n".join(sorted(set(re.findall(r"/dev/shm/sem\.mp-\w+", _MAPS.read_text())))))
+            mark.write_text("\n".join(sorted(set(re.findall(_SEMAPHORE, _MAPS.read_text())))))
 
 
 def use_claimed_folder() -> None:
@@ -102,8 +103,8 @@ def remove_abandoned_folders() -> None:
         with contextlib.suppress(OSError):  # gone meanwhile, or another user's
             handle = os.open(mark, os.O_RDWR)
             try:
-                if try_lock(handle):
-                    for semaphore in mark.read_text().splitlines():
+                if os.fstat(handle).st_uid == os.getuid() and try_lock(handle):  # nobody else says what is removed
+                    for semaphore in re.findall(_SEMAPHORE, mark.read_text()):
                         Path(semaphore).unlink(missing_ok=True)
                     shutil.rmtree(mark.parent, ignore_errors=True)
             finally:
