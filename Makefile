@@ -48,7 +48,7 @@ cases: $(STAMP) ## black-box scripts of faults in a folder, each with a file `ru
 	@test -d "$(CASES)" || { echo "CASES: got '$(CASES)', expected a folder of cases; make cases CASES=FOLDER"; exit 2; }
 	@failed=0; for case in "$(CASES)"/[0-9]*/; do \
 		timeout 600 "$$case/run" "$(CURDIR)" 2>/dev/null | tail -n 1 | sed "s|^|$$(basename "$$case"): |" | tee $(STAMP).case; \
-		if grep -q ': FAIL' $(STAMP).case; then failed=1; fi; done; rm -f $(STAMP).case; exit $$failed
+		if grep -q '^[^:]*: FAIL ' $(STAMP).case; then failed=1; fi; done; rm -f $(STAMP).case; exit $$failed
 
 lab: $(STAMP) ## JupyterLab on notebooks/, opened at the explorer (ARGS="--port 8889 --no-browser")
 	$(BIN)/evor explore $(ARGS)
