@@ -71,11 +71,9 @@ def listening(listener: Listener, draw: bool = False) -> Iterator[None]:
 
 def is_quiet() -> bool:
     """Whether nobody watches: in CI, with `EVOR_QUIET` (headless notebooks), and outside terminals and notebooks."""
-    return _is_silenced() or not (sys.stderr.isatty() or "ipykernel" in sys.modules)
-
-
-def _is_silenced() -> bool:
-    return bool(os.environ.get("CI") or os.environ.get("EVOR_QUIET"))
+    if os.environ.get("CI") or os.environ.get("EVOR_QUIET"):
+        return True
+    return not (sys.stderr.isatty() or "ipykernel" in sys.modules)
 
 
 def bar(total: int | float | None, description: str, unit: str, done: int | float = 0, quiet: bool = False) -> Any:
@@ -98,8 +96,8 @@ def bar(total: int | float | None, description: str, unit: str, done: int | floa
 
 
 def note(text: str) -> None:
-    """Print one line above the bars; nothing in CI and in headless notebooks."""
-    if not _is_silenced():
+    """Print one line above the bars, in logs and CI too; nothing in headless notebooks (`EVOR_QUIET`)."""
+    if not os.environ.get("EVOR_QUIET"):
         tqdm.write(text, file=sys.stderr)
 
 

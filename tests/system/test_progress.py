@@ -64,3 +64,11 @@ def test_a_listener_that_raises_ends_the_work():
             done.append(row)
             bar.update()
     assert done == [0, 1]
+
+
+@pytest.mark.parametrize(("variable", "said"), [("CI", True), ("EVOR_QUIET", False)])
+def test_a_note_is_said_in_ci_and_not_in_headless_notebooks(variable, said, monkeypatch, capsys):
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setenv(variable, "true")
+    progress.note("one process was killed")
+    assert ("one process was killed" in capsys.readouterr().err) == said
