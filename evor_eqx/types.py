@@ -5,12 +5,21 @@ rows: one state with the action taken there), `cand` (the N_pi candidates), `ato
 `z` (the one-dimensional flow state of a return), `draws` (of the base policy, from its bank).
 """
 
+from typing import Any, Protocol, runtime_checkable
+
 import equinox as eqx
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 AnyArray = Array | np.ndarray  # on the device or on the host
 Metrics = dict[str, Float[Array, ""]]
+
+
+@runtime_checkable
+class Choose(Protocol):
+    """How a backup chooses among `next_draws`: gives the batch with the chosen one as its `next_chunk`."""
+
+    def __call__(self, critic: Any, batch: "Batch", *, key: PRNGKeyArray) -> "Batch": ...
 
 
 class Batch(eqx.Module):
@@ -29,6 +38,7 @@ class Batch(eqx.Module):
     - `valid`: False where the window would leave its episode.
     - `mc_return`: the recorded discounted return from `obs` on, without what came after the recording.
     - `next_draws` [draws, h * act]: all draws of the bank at `next_obs`, for backups that choose among them; else None.
+    - `choose`: how they choose (see `Choose`); None if they take `next_chunk`.
     """
 
     obs: Float[Array, "*b obs"]
@@ -41,3 +51,4 @@ class Batch(eqx.Module):
     next_chunk: Float[Array, "*b chunk"]
     mc_return: Float[Array, "*b_tasks"]
     next_draws: Float[Array, "*b draws chunk"] | None = None
+    choose: Choose | None = eqx.field(static=True, default=None)

@@ -195,7 +195,8 @@ def test_a_critics_record_is_json_and_reads_back(name):
     kind = critic_config(name)
     for config in (kind(), changed(kind), preset("smoke", critic=name).critic):
         record = to_record(config)
-        assert record["kind"] == name and set(record) == {"kind", *(each.name for each in dataclasses.fields(kind))}
+        in_use = {each.name for each in dataclasses.fields(kind)} - {"next_tau_r", "next_tau_q"}  # of soft draws only
+        assert record["kind"] == name and set(record) == {"kind", *in_use}
         assert from_record(kind, json.loads(json.dumps(record))) == config
     assert to_record(changed(kind)) != to_record(kind())
 

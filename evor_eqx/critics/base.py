@@ -11,14 +11,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from evor_eqx import distributions
 from evor_eqx.distributions import ReturnDistribution
 from evor_eqx.nn.features import ObservationFeatures
 from evor_eqx.types import Batch, Metrics
-
-# Atoms and flow steps of the distributions by which a backup chooses the best draw. On three tasks of the suite, the
-# best of four draws by such coarse distributions lost less than 1 % of the gain of the best by fine ones.
-FEW_ATOMS_AND_STEPS = (4, 2)
 
 
 class ReturnScale(eqx.Module):
@@ -121,19 +116,3 @@ class AbstractCritic(eqx.Module):
         - `num_returns`: N >= 1, the number of atoms. Critics whose atoms are fixed by their network ignore it.
         - `num_steps`: steps in flow time, for flows; others ignore it.
         """
-
-
-def choose_best_draw(critic: AbstractCritic, batch: Batch) -> Batch:
-    """The batch with the best draw at the next state as its next chunk: argmax_j of the mean of R(. | x', a'_j).
-
-    The mean is computed from few atoms and flow steps. The whole batch is processed at once, which is several times as
-    fast as example by example. No gradient passes through the choice.
-    """
-    assert batch.next_draws is not None
-    draws = batch.next_draws.reshape(-1, batch.next_draws.shape[-1])
-    obs = jnp.repeat(batch.next_obs, batch.next_draws.shape[-2], axis=0)
-    found = jax.vmap(lambda o, draw: critic.distribution(o, draw, *FEW_ATOMS_AND_STEPS))(obs, draws)
-    values = distributions.mean(found).reshape(batch.next_draws.shape[:-1])
-    best = jnp.argmax(values, axis=-1)[:, None, None]
-    next_chunk = jnp.take_along_axis(batch.next_draws, best, axis=1)[:, 0]
-    return eqx.tree_at(lambda b: b.next_chunk, batch, jax.lax.stop_gradient(next_chunk))

@@ -64,7 +64,7 @@ class BestOfNCritic(AbstractValue):
     def loss(self, target: "BestOfNCritic", example: Batch, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
         """Mean over members of (Q_i(x, a) - (r + gamma m Q'(x', a')))^2 for one example, in units of the model.
 
-        Q' is the target network. a' is the next chunk of the example, chosen by `choose_best_draw`.
+        Q' is the target network. a' is the next chunk of the example, the best draw by `DrawChoice`.
         """
         backup = jax.lax.stop_gradient(target.backup(example))
         each = self.network.each(self.inputs(example.obs, example.chunk))

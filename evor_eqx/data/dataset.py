@@ -17,6 +17,7 @@ from evor_eqx.data.pieces import cut
 from evor_eqx.data.returns import discounted_returns, n_step_rewards
 from evor_eqx.data.windows import HostWindows, Windows, windows_of
 from evor_eqx.errors import UserError
+from evor_eqx.types import Choose
 
 DEVICE_BYTES = 4 * 10**9  # larger windows stay on the host
 PIECE_ROWS = 4_000_000  # rows of a piece, about
@@ -216,7 +217,7 @@ class OfflineDataset:
         chunk_length: int = 1,
         num_steps: int | None = None,
         bank: Float[np.ndarray, "*seeds draws rows chunk"] | None = None,
-        all_draws: bool = False,
+        choose: Choose | None = None,
         device_bytes: int = DEVICE_BYTES,
     ) -> Windows | HostWindows:
         """The windows that training draws its batches from.
@@ -231,16 +232,16 @@ class OfflineDataset:
         - `num_steps`: n >= h, the rewards in a window (default: h).
         - `bank`: draws of the base policy at every row, used as next chunks; one bank per seed if several seeds are
           trained side by side. Without it the next chunk is the data's own.
-        - `all_draws`: whether batches also hold every draw at the next state.
+        - `choose`: how backups choose among the draws at the next state, all of which batches then hold.
         - `device_bytes`: the most bytes that windows on the device may take.
 
-        **Raises:** UserError unless 1 <= h <= n, if no episode is long enough, or for `all_draws` without a bank.
+        **Raises:** UserError unless 1 <= h <= n, if no episode is long enough, or for `choose` without a bank.
         """
         num_steps = chunk_length if num_steps is None else num_steps
         if not 1 <= chunk_length <= num_steps:
             raise UserError(
                 f"got chunk_length {chunk_length} and n-step {num_steps}, expected 1 <= chunk_length <= n-step"
             )
-        if all_draws and bank is None:
-            raise UserError("all_draws is True, bank is None: expected draws of the base policy; give the bank")
-        return windows_of(self, gamma, chunk_length, num_steps, bank, all_draws, device_bytes)
+        if choose is not None and bank is None:
+            raise UserError("bank is None: expected draws of the base policy to choose among; give the bank")
+        return windows_of(self, gamma, chunk_length, num_steps, bank, choose, device_bytes)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
-from evor_eqx.types import AnyArray, Batch
+from evor_eqx.types import AnyArray, Batch, Choose
 
 if TYPE_CHECKING:
     from evor_eqx.data.dataset import OfflineDataset
@@ -39,7 +39,7 @@ class Windows(eqx.Module):
     bank: Float[AnyArray, "*seeds draws rows chunk"] | None
     last_row: Int[AnyArray, " rows"] | None  # only if chunks may go on after the task's end: they repeat its action
     chunk_length: int = eqx.field(static=True)
-    all_draws: bool = eqx.field(static=True, default=False)  # whether batches hold `next_draws`
+    choose: Choose | None = eqx.field(static=True, default=None)  # if backups choose, batches hold `next_draws`
 
     def sample(self, batch_size: int, *, key: PRNGKeyArray) -> Batch:
         """Draw a batch uniformly from all valid windows."""
@@ -85,10 +85,10 @@ class Windows(eqx.Module):
             "next_chunk": next_chunk,
             "mc_return": self.mc_return[rows],
         }
-        if self.all_draws:
+        if self.choose is not None:
             assert self.bank is not None
             arrays["next_draws"] = self.bank[np.arange(len(self.bank)), next_row[..., None]]
-        return Batch(**jax.tree.map(jnp.asarray, arrays))
+        return Batch(**jax.tree.map(jnp.asarray, arrays), choose=self.choose)
 
     def _chunk(self, rows):
         end = len(self.act) - 1 if self.last_row is None else self.last_row[rows][..., None]
@@ -141,7 +141,7 @@ def windows_of(
     chunk_length: int,
     num_steps: int,
     bank: Float[np.ndarray, "*seeds draws rows chunk"] | None,
-    all_draws: bool,
+    choose: Choose | None,
     device_bytes: int,
 ) -> Windows | HostWindows:
     """`OfflineDataset.windows` for arguments that were checked."""
@@ -162,5 +162,5 @@ def windows_of(
     }
     too_large = sum(array.nbytes for array in arrays.values() if array is not None) > device_bytes
     if too_large or isinstance(dataset.obs, np.memmap):
-        return HostWindows(Windows(chunk_length=chunk_length, all_draws=all_draws, **arrays))
-    return Windows(chunk_length=chunk_length, all_draws=all_draws, **jax.tree.map(jnp.asarray, arrays))
+        return HostWindows(Windows(chunk_length=chunk_length, choose=choose, **arrays))
+    return Windows(chunk_length=chunk_length, choose=choose, **jax.tree.map(jnp.asarray, arrays))

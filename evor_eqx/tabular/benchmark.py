@@ -18,6 +18,7 @@ from evor_eqx import distributions
 from evor_eqx.config import Config, CriticConfig
 from evor_eqx.critics.base import AbstractCritic
 from evor_eqx.critics.factory import make_critic
+from evor_eqx.critics.next_draw import draw_choice
 from evor_eqx.distributions import ReturnDistribution
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.statistics import Interval, bootstrap_interval
@@ -25,6 +26,7 @@ from evor_eqx.presets import tabular_preset
 from evor_eqx.runs.records import to_record
 from evor_eqx.runs.run import Run
 from evor_eqx.system.locks import lock
+from evor_eqx.tabular.improvement import improved_distributions
 from evor_eqx.tabular.processes import PROCESSES
 from evor_eqx.tabular.solution import ExactDistributions, return_distributions, return_scale
 from evor_eqx.training.compilation import initialised
@@ -115,6 +117,8 @@ class ExactAnswers(eqx.Module):
 def ensure_tabular_critics(name: str, config: CriticConfig, num_seeds: int = 5) -> TabularCritics:
     """Critics of several seeds on one process: trained once, then read from their run folder.
 
+    With `next_draw` best or soft, the exact answers are those of the policy that such backups evaluate.
+
     **Arguments:**
 
     - `name`: one of `tabular.processes.PROCESSES`.
@@ -123,13 +127,17 @@ def ensure_tabular_critics(name: str, config: CriticConfig, num_seeds: int = 5) 
 
     **Raises:**
 
-    UserError for an unknown process, and for a critic that does not evaluate the base policy.
+    UserError for an unknown process, for a critic that improves on the base policy in a way of its own, and if backups
+    choose among draws so that no policy comes to rest.
     """
     if name not in PROCESSES:
         raise UserError(f"unknown process {name!r}: expected one of {', '.join(PROCESSES)}")
-    _check_evaluates_base_policy(config)
-    process = PROCESSES[name]()
-    exact = return_distributions(process)
+    _check_known_exactly(config)
+    process, choose = PROCESSES[name](), draw_choice(config)
+    if choose is None:
+        exact = return_distributions(process)
+    else:
+        exact = improved_distributions(process, config.num_bank_draws, choose.tau_r, choose.tau_q)
     keys = jax.random.split(jax.random.key(config.seed), (2, num_seeds))
     sizes = {"obs_size": len(process.prob), "chunk_size": process.acts.shape[1]}
     scale = return_scale(process, exact)
@@ -143,7 +151,8 @@ def ensure_tabular_critics(name: str, config: CriticConfig, num_seeds: int = 5) 
     if not run.complete:
         with lock(run.path):
             if not run.complete:
-                sampler, options = process.sampler(config.n_step), {"key": keys[1], "measure": ExactAnswers.of(exact)}
+                sampler = process.sampler(config.n_step, config.num_bank_draws, choose)
+                options = {"key": keys[1], "measure": ExactAnswers.of(exact)}
                 fit_in_run(run, initialised(make, keys[0]), (sampler, sampler), config.train, {}, **options)
     state = moving_average(run, lambda: init_states(make(keys[0]), config.train))
     return TabularCritics(exact, state, run)
@@ -199,7 +208,12 @@ def tabular_benchmark(
     UserError for an unknown process, and for a critic that does not evaluate the base policy.
     """
     critic = config.critic
-    _check_evaluates_base_policy(critic)
+    _check_known_exactly(critic)
+    if critic.chooses_draw:
+        raise UserError(
+            f"critic.next_draw is {critic.next_draw}: expected any, because this benchmark is about the base policy's "
+            "returns; for backups that choose, call tabular.benchmark.ensure_tabular_critics"
+        )
     size = tabular_preset(config.preset, critic=critic.kind)
     shared = {each.name for each in fields(CriticConfig)} | {"num_target_steps"}
     own = {each.name: getattr(critic, each.name) for each in fields(critic) if each.name not in shared}
@@ -212,11 +226,11 @@ def tabular_benchmark(
     return rows
 
 
-def _check_evaluates_base_policy(config: CriticConfig) -> None:
-    if config.is_improver or config.takes_best_draw:
+def _check_known_exactly(config: CriticConfig) -> None:
+    if config.is_improver:
         raise UserError(
-            f"the critic {config.kind} with next_draw {config.next_draw!r}: expected one that learns the base policy's "
-            "return distribution, because only that is known exactly; this critic improves on the base policy"
+            f"the critic {config.kind}: expected one that learns the return distribution of the base policy or, by "
+            "next_draw, of the best of its draws, because only these are known exactly"
         )
 
 

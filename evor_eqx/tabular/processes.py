@@ -18,6 +18,7 @@ from jaxtyping import Float, Int
 from evor_eqx.errors import UserError
 from evor_eqx.system.files import short_hash
 from evor_eqx.tabular.sampling import ProcessSampler
+from evor_eqx.types import Choose
 
 Outcome = tuple[float, float, float, int]  # probability, reward, mask, next state
 
@@ -52,12 +53,14 @@ class Process:
         """Short hash of the tables: it changes when the process does."""
         return short_hash({name: np.asarray(value).tolist() for name, value in vars(self).items()})
 
-    def sampler(self, num_steps: int = 1) -> "ProcessSampler":
+    def sampler(self, num_steps: int = 1, num_draws: int = 0, choose: Choose | None = None) -> "ProcessSampler":
         """Batches with n-step rewards; the tables move to the device.
 
         **Arguments:**
 
         - `num_steps`: n, at least 1.
+        - `num_draws`: draws of the base policy at the next state; at least 1 with `choose`.
+        - `choose`: how backups choose among them; None if they take any.
 
         **Raises:**
 
@@ -67,7 +70,14 @@ class Process:
         tables = (self.obs, self.acts, self.base_policy, self.prob, self.reward, self.mask, self.gamma)
         floats = (jnp.asarray(table, jnp.float32) for table in tables)
         next_state, rollout = jnp.asarray(self.next_state, jnp.int32), horizon(self.gamma, 1e-4)
-        return ProcessSampler(*floats, next_state=next_state, num_steps=num_steps, num_rollout_steps=rollout)
+        return ProcessSampler(
+            *floats,
+            next_state=next_state,
+            num_steps=num_steps,
+            num_rollout_steps=rollout,
+            num_draws=num_draws,
+            choose=choose,
+        )
 
 
 def horizon(gamma: float, share: float) -> int:

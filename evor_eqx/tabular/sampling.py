@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from evor_eqx.distributions import at_level
-from evor_eqx.types import Batch
+from evor_eqx.types import Batch, Choose
 
 
 class ProcessSampler(eqx.Module):
@@ -22,6 +22,8 @@ class ProcessSampler(eqx.Module):
     next_state: Int[Array, "states acts outcomes"]
     num_steps: int = eqx.field(static=True)
     num_rollout_steps: int = eqx.field(static=True)  # gamma to this power is below 1e-4
+    num_draws: int = eqx.field(static=True, default=0)  # of the base policy at the next state, if backups choose
+    choose: Choose | None = eqx.field(static=True, default=None)
 
     def sample(self, batch_size: int, *, key: PRNGKeyArray) -> Batch:
         """A batch with states uniform over all states and acts from the base policy."""
@@ -34,7 +36,8 @@ class ProcessSampler(eqx.Module):
         """One example that starts with `act` at `state`.
 
         `discount` is gamma^n also where the task ended sooner (`mask` is 0 there, and `next_obs` the state it ended
-        in). `next_chunk` is a fresh act of the base policy; `mc_return` follows the window's own path further.
+        in). `next_chunk` is a fresh act of the base policy, `next_draws` are further ones, and `mc_return` follows the
+        window's own path further.
         """
         path_key, next_key, rest_key = jax.random.split(key, 3)
         reward, mask, next_state, path_act = self._walk(state, act, self.num_steps, key=path_key)
@@ -48,9 +51,16 @@ class ProcessSampler(eqx.Module):
             mask=mask,
             valid=jnp.asarray(True),
             next_obs=self.obs[next_state],
-            next_chunk=self.acts[at_level(self.base_policy[next_state], jax.random.uniform(next_key))],
+            next_chunk=self._draws(next_state, (), key=next_key),
             mc_return=reward + discount * mask * rest,
+            next_draws=self._draws(next_state, (self.num_draws,), key=next_key) if self.choose else None,
+            choose=self.choose,
         )
+
+    def _draws(self, state, shape, *, key):
+        """Acts of the base policy at a state."""
+        levels = jax.random.uniform(key, shape)
+        return self.acts[jnp.vectorize(lambda level: at_level(self.base_policy[state], level))(levels)]
 
     def _walk(self, state, act, num_steps, *, key):
         """Discounted reward of a walk, its mask, and the (state, act) it has reached; it stays where the task ended."""

@@ -123,7 +123,7 @@ def return_distributions(process: Process, spacing: float | None = None) -> Exac
         raise UserError(f"spacing: got {spacing}, expected a positive step between atoms; leave it out for a fine one")
     atoms = low + spacing * np.arange(max(2, np.ceil((high - low) / spacing - 1e-9) + 1))
     backups = [Backup.of(process, atoms, *pair) for pair in outcome_kinds(process)]
-    means = over_acts(process, expected_return(process, _mean_reward(process)))
+    means = over_acts(process, expected_return(process, mean_reward(process)))
     distributions = project(atoms, means)[0].toarray()
     for _ in range(horizon(process.gamma, 0.01 * spacing / max(high - low, spacing))):
         distributions = sum(backup.policy_share @ distributions @ backup.project for backup in backups)
@@ -171,7 +171,7 @@ def soft_optimal(process: Process, tau_r: float) -> SoftOptimum:
     Raises UserError unless 0 < tau_r < inf, in units of return.
     """
     tau_r = _temperature(tau_r)
-    reward, onward = _mean_reward(process), _onward(process)
+    reward, onward = mean_reward(process), _onward(process)
     q = expected_return(process, reward)
     value = over_acts(process, q)
     for step in reversed(range(horizon(process.gamma, 1e-9))):
@@ -208,13 +208,13 @@ def _onward(process: Process) -> np.ndarray:
     return process.gamma * next_state_shares(process, process.prob * process.mask)
 
 
-def _mean_reward(process: Process) -> np.ndarray:
+def mean_reward(process: Process) -> np.ndarray:
     return np.sum(process.prob * process.reward, axis=-1)
 
 
 def _soft_value(z: np.ndarray, weights: np.ndarray, tau_r: float) -> np.ndarray:
     """tau_r log sum_j w_j exp(z_j / tau_r) in float64 (`distributions.soft_value` is the networks' float32)."""
-    return tau_r * logsumexp(np.broadcast_to(z / tau_r, weights.shape), b=weights, axis=-1)
+    return tau_r * np.asarray(logsumexp(np.broadcast_to(z / tau_r, weights.shape), b=weights, axis=-1))
 
 
 def _temperature(tau_r: float) -> float:

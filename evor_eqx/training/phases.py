@@ -12,6 +12,7 @@ from evor_eqx.config import Config, CriticConfig
 from evor_eqx.critics.base import AbstractCritic, ReturnScale
 from evor_eqx.critics.factory import make_critic
 from evor_eqx.critics.multitask import MultiTaskFlow, make_multitask_flow
+from evor_eqx.critics.next_draw import draw_choice
 from evor_eqx.data.dataset import OfflineDataset
 from evor_eqx.data.loading import load_dataset
 from evor_eqx.data.pieces import of_tasks
@@ -144,4 +145,4 @@ def critic_windows(
 ) -> Windows | HostWindows:
     """The n-step windows of a split with draws of base policies as next chunks."""
     sizes = {"chunk_length": config.policy.chunk_length, "num_steps": config.critic.n_step}
-    return dataset.windows(gamma=gamma, **sizes, bank=bank, all_draws=config.critic.takes_best_draw)
+    return dataset.windows(gamma=gamma, **sizes, bank=bank, choose=draw_choice(config.critic))

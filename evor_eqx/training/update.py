@@ -9,7 +9,6 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from evor_eqx.config import TrainConfig
-from evor_eqx.critics.base import choose_best_draw
 from evor_eqx.types import Batch, Metrics
 
 
@@ -21,6 +20,7 @@ class Trainable(Protocol):
 
 
 Model = TypeVar("Model", bound=Trainable)
+_CHOICE_KEY = 2**31 - 1  # folded into the key of a batch's loss for the choice among draws
 
 
 class TrainState(eqx.Module):
@@ -67,7 +67,7 @@ def init_states(models: Trainable, config: TrainConfig) -> TrainState:
 def batch_loss(model: Model, target: Model, batch: Batch, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
     """Mean of the model's loss and of its scalars over a batch.
 
-    If the batch has draws of the base policy at the next states, the model (a critic) first chooses the best of them.
+    If backups choose among draws of the base policy at the next states, the model (a critic) first chooses.
 
     **Arguments:**
 
@@ -76,8 +76,8 @@ def batch_loss(model: Model, target: Model, batch: Batch, *, key: PRNGKeyArray) 
     - `batch`: windows with a leading axis of examples.
     - `key`: a random key; each example gets its own.
     """
-    if batch.next_draws is not None:
-        batch = choose_best_draw(model, batch)  # type: ignore[arg-type]  # only critics get such batches
+    if batch.choose is not None:
+        batch = batch.choose(model, batch, key=jax.random.fold_in(key, _CHOICE_KEY))
     keys = jax.random.split(key, batch.reward.shape[0])
     losses, metrics = jax.vmap(lambda example, k: model.loss(target, example, key=k))(batch, keys)
     return jnp.mean(losses), jax.tree.map(jnp.mean, metrics)

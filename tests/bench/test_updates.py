@@ -11,9 +11,9 @@ from evor_eqx import presets
 from evor_eqx.bench import explorer, updates
 from evor_eqx.cli import main
 from evor_eqx.config import FieldConfig
-from evor_eqx.critics.base import FEW_ATOMS_AND_STEPS
 from evor_eqx.critics.factory import make_critic
 from evor_eqx.critics.flow import FlowConfig
+from evor_eqx.critics.next_draw import ATOMS_AND_STEPS
 
 
 @pytest.mark.slow
@@ -74,5 +74,5 @@ def test_a_choice_among_draws_passes_each_through_the_encoder_once_and_through_t
     chunk_size = config.policy.chunk_length * updates.ACT_SIZE
     encoder = (updates.OBS_SIZE + chunk_size) * 64 + 64 * 64 + 64 * (5 * 8 + 1)
     head = 2 * 8 + 8 * 8 + 8
-    atoms, steps = FEW_ATOMS_AND_STEPS
+    atoms, steps = ATOMS_AND_STEPS["mean"]
     assert (best - any_draw) / (16 * 2) == 2 * 4 * (encoder + atoms * steps * head)

@@ -11,12 +11,14 @@ from evor_eqx.config import TrainConfig
 from evor_eqx.critics.base import ReturnScale
 from evor_eqx.critics.ensemble import pick
 from evor_eqx.critics.factory import make_critic
+from evor_eqx.critics.next_draw import DrawChoice
 from evor_eqx.critics.registry import critic_config
 from evor_eqx.training import loop, update
 from evor_eqx.types import Batch
 
 SCALE = ReturnScale(*map(jnp.asarray, (1.0, 2.0, -4.0, 4.0)))
 WIDE = ReturnScale(*map(jnp.asarray, (1.0, 2.0, -40.0, 40.0)))  # nothing is clipped
+BEST = DrawChoice()  # the draw with the highest mean
 KEY, OTHER_KEY = jax.random.split(jax.random.key(0))
 
 
@@ -65,6 +67,7 @@ class Fork(eqx.Module):
     """
 
     draws: jax.Array | None  # the bank's acts, at either state, if batches hold them all
+    choose: DrawChoice | None = eqx.field(static=True)
 
     def sample(self, batch_size, *, key):
         """A batch with uniform states and acts."""
@@ -80,13 +83,14 @@ class Fork(eqx.Module):
             next_chunk=2 * next_act[:, None] - 1,
             mc_return=jnp.zeros(batch_size),
             next_draws=None if self.draws is None else jnp.tile(self.draws[:, None], (batch_size, 1, 1)),
+            choose=self.choose,
         )
 
 
-def learned_on_fork(critic, draws=(-1.0, 1.0)):
+def learned_on_fork(critic, draws=(-1.0, 1.0), choose=BEST):
     """The critic after a short training on `Fork`."""
     config = TrainConfig(400, batch_size=64, learning_rate=1e-2, decay=True, ema_rate=0.05, log_every=200)
-    sampler = Fork(None if draws is None else jnp.asarray(draws))
+    sampler = Fork(None, None) if draws is None else Fork(jnp.asarray(draws), choose)
     return loop.fit(critic, sampler, sampler, config, loop.Memory(), key=KEY)
 
 

@@ -1,11 +1,14 @@
 """Backups of the best draw against loops over draws and members, and on a process whose values are known."""
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from critics.examples import (
+    BEST,
     KEY,
     OTHER_KEY,
     WIDE,
@@ -18,13 +21,13 @@ from critics.examples import (
 )
 
 from evor_eqx.bench import flops
-from evor_eqx.critics.base import FEW_ATOMS_AND_STEPS, choose_best_draw
+from evor_eqx.critics.next_draw import ATOMS_AND_STEPS
 
 COMBINE = {"mean": np.mean, "min": np.min}
 
 
 def example_with(draws):
-    return eqx.tree_at(lambda e: e.next_draws, example_of(0.2), jnp.asarray(draws))
+    return dataclasses.replace(example_of(0.2), next_draws=jnp.asarray(draws), choose=BEST)
 
 
 def naive_backup(critic, target, example, combine):
@@ -56,8 +59,8 @@ def test_a_flow_chooses_the_draw_whose_distribution_has_the_highest_mean_of_all_
     critic = critic_of("flow", scale=WIDE, num_members=2, combine=combine)
     draws = np.random.default_rng(0).normal(size=(6, 5, 1)).astype(np.float32)
     batch = jax.tree.map(lambda *leaves: jnp.stack(leaves), *map(example_with, draws))
-    distribution = eqx.filter_jit(lambda member, obs, chunk: member.distribution(obs, chunk, *FEW_ATOMS_AND_STEPS))
-    chosen, places = choose_best_draw(critic, batch), []
+    distribution = eqx.filter_jit(lambda member, obs, chunk: member.distribution(obs, chunk, *ATOMS_AND_STEPS["mean"]))
+    chosen, places = BEST(critic, batch, key=KEY), []
     for example, next_chunk, of_example in zip(range(6), chosen.next_chunk, draws, strict=True):
         means = []
         for draw in map(jnp.asarray, of_example):

@@ -38,6 +38,11 @@ def make_arrays(ended_at=(4, None, 8)):
 DATASET = OfflineDataset.from_compact(make_arrays())
 
 
+def choice(critic, batch, *, key):
+    """A choice among draws that chooses nothing."""
+    return batch
+
+
 def naive_return(dataset, row, num_steps):
     """Sum of discounted rewards of at most `num_steps` transitions, stopping where task or episode ends."""
     total, discount, alive = 0.0, 1.0, 1.0
@@ -111,20 +116,20 @@ def test_next_chunks_come_from_the_bank_at_the_bootstrapped_row():
 def test_all_draws_are_those_of_the_bootstrapped_row_and_nothing_else_of_a_batch_changes():
     bank = np.random.default_rng(0).normal(size=(3, sum(LENGTHS), 2)).astype(np.float32)
     options = {"gamma": GAMMA, "chunk_length": 2, "bank": bank}
-    batch = DATASET.windows(**options, all_draws=True).sample(50, key=jax.random.key(2))
+    batch = DATASET.windows(**options, choose=choice).sample(50, key=jax.random.key(2))
     first_row = np.cumsum((0, *LENGTHS))
     for next_obs, next_draws in zip(np.asarray(batch.next_obs).astype(int), batch.next_draws, strict=True):
         np.testing.assert_array_equal(next_draws, bank[:, first_row[next_obs[0]] + next_obs[1]])
     without = DATASET.windows(**options).sample(50, key=jax.random.key(2))
     assert without.next_draws is None
-    jax.tree.map(np.testing.assert_array_equal, dataclasses.replace(batch, next_draws=None), without)
+    jax.tree.map(np.testing.assert_array_equal, dataclasses.replace(batch, next_draws=None, choose=None), without)
 
 
-@pytest.mark.parametrize(("num_bank_draws", "all_draws"), [(0, False), (3, False), (3, True)])
-def test_windows_on_the_host_draw_what_windows_on_the_device_draw(num_bank_draws, all_draws, tmp_path):
+@pytest.mark.parametrize(("num_bank_draws", "choose"), [(0, None), (3, None), (3, choice)])
+def test_windows_on_the_host_draw_what_windows_on_the_device_draw(num_bank_draws, choose, tmp_path):
     bank = np.random.default_rng(0).normal(size=(num_bank_draws, sum(LENGTHS), 2)).astype(np.float32)
     options = {"gamma": GAMMA, "chunk_length": 2, "num_steps": 3, "bank": bank if num_bank_draws else None}
-    options["all_draws"] = all_draws
+    options["choose"] = choose
     on_disk = mapped([DATASET], tmp_path)
     assert isinstance(on_disk.obs, np.memmap)
     device, host = DATASET.windows(**options), on_disk.windows(**options, device_bytes=0)
@@ -211,6 +216,6 @@ def test_bad_requests_are_named():
     with pytest.raises(UserError, match="shorter chunks"):
         DATASET.windows(gamma=GAMMA, chunk_length=20)
     with pytest.raises(UserError, match="give the bank"):
-        DATASET.windows(gamma=GAMMA, all_draws=True)
+        DATASET.windows(gamma=GAMMA, choose=choice)
     with pytest.raises(UserError, match="cut short"):
         OfflineDataset.from_compact({**make_arrays(), "valids": np.ones(sum(LENGTHS))})

@@ -1,4 +1,6 @@
-"""One update against a hand-written one; the choice of the best draw; the moving average."""
+"""One update against a hand-written one; the choice of a draw; the moving average."""
+
+import dataclasses
 
 import equinox as eqx
 import jax
@@ -9,6 +11,7 @@ from training.examples import CONFIG, KEY, Slope, make_model
 
 from evor_eqx.config import TrainConfig
 from evor_eqx.critics.base import AbstractCritic
+from evor_eqx.critics.next_draw import DrawChoice
 from evor_eqx.distributions import ReturnDistribution
 from evor_eqx.training import update
 
@@ -56,7 +59,7 @@ class Chosen(AbstractCritic):
 def test_where_a_batch_has_draws_the_model_chooses_the_best_and_the_target_has_no_say(windows, sign, expected):
     batch = windows.sample(2, key=KEY)
     draws = jnp.array([[[1.0], [2.0]], [[5.0], [3.0]]])
-    batch = eqx.tree_at(lambda b: b.next_draws, batch, draws, is_leaf=lambda leaf: leaf is None)
+    batch = dataclasses.replace(batch, next_draws=draws, choose=DrawChoice())
     model, target = Chosen(jnp.asarray(sign)), Chosen(jnp.asarray(-sign))
     loss, _ = update.batch_loss(model, target, batch, key=KEY)
     assert float(loss) == np.mean(expected)
