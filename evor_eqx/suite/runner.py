@@ -25,7 +25,7 @@ from evor_eqx.suite.rows import TUNING_SEED, Case, Row
 from evor_eqx.suite.tables import mean_return
 from evor_eqx.suite.times import time_left, timed, timing
 from evor_eqx.system import paths
-from evor_eqx.system.files import check_writable
+from evor_eqx.system.files import check_writable, remove_leftovers
 from evor_eqx.system.os_errors import sentence
 from evor_eqx.system.progress import duration
 from evor_eqx.system.signals import Deadline, TimeUp
@@ -102,6 +102,7 @@ class Suite:
         time limit; `until` is the last stage to make for each job, one of `STATIONS`.
         """
         deadline, num_failed = Deadline(minutes), 0
+        remove_leftovers(self._times)  # the last write of a call; a later call may have nothing to add
         if self.left() and minutes != 0:
             check_writable(self.results, "results")
         print(f"{self.table()}\n{self.describe_left()}", flush=True)

@@ -178,6 +178,14 @@ def test_without_time_it_only_says_what_is_left(home, capsys):
     assert not list(home.iterdir())
 
 
+def test_the_next_call_removes_what_a_killed_one_left_of_the_times(home, capsys):
+    leftover = paths.runs_dir() / ".writing-suite-smoke-5episodes.cc5a9108.jsonl"
+    leftover.parent.mkdir(parents=True)
+    leftover.write_text("half a li")
+    Suite.of([TASK], ["base"], preset="smoke", episodes_of_data=5).run(minutes=0)
+    assert not leftover.exists()
+
+
 def test_methods_with_other_data_than_others_in_the_record_are_named(home, capsys):
     task, other = parse_task(TASK).name, parse_task("cube-single-play-task1").name
     results = small("base").results
