@@ -14,10 +14,8 @@ import os
 import sys
 from pathlib import Path
 
-import nbformat
 import tyro
 from links import faults
-from nbformat.v4 import new_markdown_cell
 
 from evor_eqx.cli.main import COMMANDS
 from evor_eqx.cli.main import main as evor
@@ -28,10 +26,6 @@ from evor_eqx.reports.site import build, synchronise
 ROOT = Path(__file__).parent.parent
 LIVE = ("explorer", "rollouts", "training_live")
 SOURCE, PAGES = ROOT / ".cache" / "docs" / "source", ROOT / "site"
-BANNER = """```{note}
-This page was executed at the preset `smoke`, which only shows that everything runs: its numbers mean nothing, and what
-the text says of them need not hold. [The gallery](ROOT/docs/gallery.md) has the figures at `laptop`.
-```"""
 
 
 def run(preset: str = "smoke") -> int:
@@ -59,18 +53,8 @@ def sources(names: list[str], preset: str) -> dict[str, Path | str]:
     found["docs/command_line.md"] = command_line()
     found["notebooks/course/index.md"] = contents(list(lessons()))
     for name in names:
-        path = find_notebook(name).relative_to(ROOT)
-        banner = BANNER.replace("ROOT/", "../" * len(path.parent.parts)) if preset == "smoke" else ""
-        found[str(path)] = page(executed_copy(name, {"preset": preset}), banner)
+        found[str(find_notebook(name).relative_to(ROOT))] = executed_copy(name, {"preset": preset})
     return found
-
-
-def page(executed: Path, banner: str) -> str:
-    """An executed notebook with a banner below its title, if there is one."""
-    notebook = nbformat.read(executed, as_version=4)
-    if banner:
-        notebook.cells.insert(1, new_markdown_cell(banner, id="banner"))
-    return nbformat.writes(notebook)
 
 
 def command_line() -> str:

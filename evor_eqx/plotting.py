@@ -4,15 +4,26 @@ The style is in `evor.mplstyle`. Truth (recorded returns, known distributions) i
 colours and markers of methods come from one table.
 """
 
+import io
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from evor_eqx.envs.ogbench import MazeLayout
+
+
+class PageFigure(Figure):
+    """A figure that a notebook shows as the last value of a cell, with or without pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        picture = io.BytesIO()
+        self.savefig(picture, format="png")
+        return picture.getvalue()
 
 
 class Look(NamedTuple):

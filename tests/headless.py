@@ -58,6 +58,11 @@ def check_headless_run(name: str, home: Path) -> None:
         assert sidecar["parameters"]["preset"] == "smoke" and sidecar["numbers"]
         assert sidecar["datasets"] or not sidecar["runs"]  # numbers of a run say which data they come from
     cells = nbformat.read(executed_copy(name, {"preset": "smoke"}), as_version=4).cells
+    assert "ran at the preset `smoke`" in cells[1].source
+    shown = [output.data for cell in cells if cell.cell_type == "code" for output in cell.outputs if "data" in output]
+    assert sum("image/png" in data for data in shown) >= len(stems)
+    unseen = [data["text/plain"] for data in shown if set(data) == {"text/plain"} and "Figure" in data["text/plain"]]
+    assert unseen == []  # a figure as text, where a picture should be
     lines = [cells[index].outputs[0].text.splitlines()[0] for index in tagged(cells, "check")]
     assert [line.split(": ")[1] for line in lines] == ["not tried yet", "right"][: len(lines)]
     assert len(lines) == 2 * (name < "10" or name == "bring_your_own")

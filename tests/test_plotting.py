@@ -5,6 +5,7 @@ import itertools
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from IPython.core.formatters import DisplayFormatter
 
 from evor_eqx import plotting
 from evor_eqx.critics.flow_targets import TARGETS
@@ -91,3 +92,9 @@ def test_a_maze_shows_each_places_value_in_figures_and_in_colour(ax):
     (red, _, blue, _), (more_red, _, less_blue, _) = ax.collections[1].get_facecolors()
     assert blue > red and more_red > less_blue
     assert ax.figure.axes[1].get_ylabel() == "gap"
+
+
+def test_a_figure_without_pyplot_shows_itself_as_a_picture():
+    figure = plotting.PageFigure(figsize=(1, 1))
+    shown = DisplayFormatter().format(figure)[0]
+    assert shown["image/png"][:4] == b"\x89PNG"

@@ -45,6 +45,10 @@ __all__ = [
     "save_figure",
 ]
 
+BANNER = (
+    "> This notebook ran at the preset `smoke`, which only shows that everything runs. Its numbers mean nothing, and "
+    "what the text says of them need not hold."
+)
 NUM_ATTEMPTS = 2  # if a kernel is lost, e.g. because another took its port; a cell's error is not retried
 
 
@@ -119,6 +123,8 @@ def run_notebook(name: str, parameters: Mapping[str, Any]) -> list[Path]:
             kernel["MATPLOTLIBRC"] = str(Path(__file__).parent.parent / "evor.mplstyle")  # not the user's own style
             with environment_variables({**kernel, **compiled_programs(paths.compiled_dir())}):
                 _execute(notebook, parameters, copy.resolve(), bar)
+            if parameters.get("preset") == "smoke":
+                _add_banner(copy)
             written = sorted(path for path in Path(stage).rglob("*") if path.is_file())
             return [_publish(path, paths.figures_dir() / path.relative_to(stage)) for path in written]
 
@@ -171,6 +177,13 @@ def _execute(notebook: Path, parameters: Mapping[str, Any], copy: Path, bar: Any
         f"{notebook.stem}: its kernel was lost {NUM_ATTEMPTS} times, at last with: {problem} (see {copy}). Mostly it "
         "was killed, because memory ran out: close other programs, or choose a smaller preset"
     )
+
+
+def _add_banner(copy: Path) -> None:
+    """Say below the title of an executed copy that its numbers mean nothing."""
+    notebook = nbformat.read(copy, as_version=4)
+    notebook.cells.insert(1, nbformat.v4.new_markdown_cell(BANNER, id="banner"))
+    nbformat.write(notebook, copy)
 
 
 def _publish(staged: Path, published: Path) -> Path:

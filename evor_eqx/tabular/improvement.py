@@ -46,7 +46,9 @@ def decision_policy(
     return policy / policy.sum(axis=1, keepdims=True)
 
 
-def improved_distributions(process: Process, num_draws: int, tau_r: float, tau_q: float) -> ExactDistributions:
+def improved_distributions(
+    process: Process, num_draws: int, tau_r: float, tau_q: float, spacing: float | None = None
+) -> ExactDistributions:
     """The return distributions that a critic learns if its backups choose among N draws by EVOR's rule.
 
     Policy and distributions are computed in turn until the policy stays the same.
@@ -57,6 +59,7 @@ def improved_distributions(process: Process, num_draws: int, tau_r: float, tau_q
     - `num_draws`: N, at least 1.
     - `tau_r`: value temperature in (0, inf], in units of return; infinity compares means.
     - `tau_q`: selection temperature, at least 0.
+    - `spacing`: the step between atoms, as in `return_distributions`; a coarse one is faster.
 
     **Returns:**
 
@@ -66,14 +69,14 @@ def improved_distributions(process: Process, num_draws: int, tau_r: float, tau_q
 
     UserError if the policy does not come to rest.
     """
-    found = return_distributions(process)
+    found = return_distributions(process, spacing)
     for _ in range(_MOST_ROUNDS):
         values = found.mean if math.isinf(tau_r) else found.soft_value(tau_r)
         policy = decision_policy(process, values, num_draws, tau_q)
         change = np.abs(policy - found.process.base_policy).max()
         if change < _TOLERANCE:
             return found
-        found = return_distributions(replace(process, base_policy=policy))
+        found = return_distributions(replace(process, base_policy=policy), spacing)
     raise UserError(
         f"policy of {process.name}: still changes by {change:.1g} after {_MOST_ROUNDS} rounds, expected it to come to "
         f"rest; raise tau_q, which is {tau_q}"

@@ -75,7 +75,7 @@ def test_every_lesson_command_and_figure_has_its_place(pages):
 
 
 def test_a_page_at_smoke_says_so(pages):
-    assert "executed at the preset" in (pages / "notebooks" / "course" / "00_flow_matching.html").read_text()
+    assert "ran at the preset" in (pages / "notebooks" / "course" / "00_flow_matching.html").read_text()
 
 
 @pytest.mark.browser

@@ -19,7 +19,7 @@ def test_notebook_has_the_form_that_readers_and_papermill_expect(path):
     nbformat.validate(notebook)
     first, second, *rest = notebook.cells
     assert first.cell_type == "markdown" and first.source.startswith("# ") and "**Question.**" in first.source
-    assert declared_parameters(path)["preset"] == "smoke" and "parameters" in second.metadata.tags
+    assert declared_parameters(path)["preset"] == "laptop" and "parameters" in second.metadata.tags
     code = [cell.source for cell in rest if cell.cell_type == "code"]
     assert max(source.count("\n") + 1 for source in code) <= 25
     assert sum(source.count("\n") + 1 for source in code) <= 150

@@ -240,6 +240,25 @@ def test_pictures_of_another_preset_never_replace_those_of_the_laptop(home):
         assert picture == home / "figures" / folder / "a.png"
 
 
+def test_figures_and_copies_of_smoke_say_that_they_show_nothing(folder, home):
+    draw = DRAW.replace('"scale": scale,', '"preset": preset, "scale": scale,')
+    draw += 'print(len(fig.texts))\nsave_figure(fig, "again", parameters={"preset": preset}, numbers={})\n'
+    draw += "print(len(fig.texts))"
+    write_notebook(folder / "a.ipynb", PARAMETERS, draw)
+    copies = {}
+    for preset in ("smoke", "laptop"):
+        run_notebook("a", {"preset": preset})
+        copies[preset] = nbformat.read(executed_copy("a", {"preset": preset}), as_version=4).cells
+    said = {
+        preset: "".join(output.get("text", "") for output in cells[-1].outputs).split()
+        for preset, cells in copies.items()
+    }
+    assert said == {"smoke": ["1", "1"], "laptop": ["0", "0"]}  # once across a figure that is saved twice
+    assert (home / "figures" / "smoke" / "line.png").read_bytes() != (home / "figures" / "line.png").read_bytes()
+    banners = {preset: notebooks.BANNER in [cell.source for cell in cells] for preset, cells in copies.items()}
+    assert banners == {"smoke": True, "laptop": False}
+
+
 def test_a_commit_that_changes_nothing_else_keeps_the_earlier_name(home, monkeypatch):
     def commit_of(numbers, commit):
         monkeypatch.setattr(figures, "commit", lambda: commit)

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from evor_eqx.agent.selection import candidate_weights, check_weights
 from evor_eqx.config import InferenceConfig
 from evor_eqx.errors import UserError
+from evor_eqx.plotting import PageFigure
 from evor_eqx.system import paths
 from evor_eqx.widgets.explorer import decision
 from evor_eqx.widgets.explorer.decision import NUM_CANDIDATES, NUM_RETURNS
@@ -100,7 +101,7 @@ def explorer_figure(finder: StateFinder, state: ShownState, inference: Inference
 
     UserError as `View` and `View.weigh` do.
     """
-    figure = Figure(figsize=(10.5, 7.6), layout="constrained")
+    figure = PageFigure(figsize=(10.5, 7.6), layout="constrained")
     view = View(finder, lambda: figure.subplots(2, 2).ravel())
     view.look_at(state, inference.num_flow_steps)
     return figure, view.weigh(inference)

@@ -12,6 +12,7 @@ from PIL import Image
 
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.recording import Recording
+from evor_eqx.plotting import PageFigure
 from evor_eqx.system import paths
 from evor_eqx.system.files import replacing
 from evor_eqx.widgets.canvas import Canvas
@@ -36,7 +37,7 @@ def rollout_figure(recordings: Sequence[Recording]) -> Figure:
     """
     names = _names(recordings)
     with style.context(paths.style_file()):
-        figure = Figure(figsize=(12, 5.4 * len(recordings)), layout="constrained")
+        figure = PageFigure(figsize=(12, 5.4 * len(recordings)), layout="constrained")
         rows: Any = figure.subfigures(len(recordings), 1, squeeze=False)
         for name, recording, part in zip(names, recordings, rows.flat, strict=True):
             _three_decisions(part, name, recording)

@@ -110,7 +110,7 @@ def training_figure(run: Run, probes: Probes | None = None) -> Figure:
       several tasks) the figure shows the loss alone.
     """
     with matplotlib.style.context(paths.style_file()):
-        figure = Figure(figsize=(10, 7) if probes else (5, 3.5), layout="constrained")
+        figure = plotting.PageFigure(figsize=(10, 7) if probes else (5, 3.5), layout="constrained")
         if probes is None:
             curves = [loss_curves(figure.subplots())]
         else:
