@@ -13,7 +13,15 @@ TASK = "pointmaze-medium-navigate-task1"
 BESIDE = {"data": [TASK], "train": [TASK], "evaluate": [TASK], "pack": [TASK], "study": ["small"]}
 # What has a meaning after all: the name of a file may be strange, a temperature infinite.
 MEANINGFUL = {"--to": NONSENSE, "--json": NONSENSE, "--minutes": ["inf", "1e30", "None"]}
-MEANINGFUL |= {flag: ["inf", "1e30"] for flag in ("--tau-r", "--tau-q", "--inference.tau-r", "--inference.tau-q")}
+TEMPERATURES = (
+    "--tau-r",
+    "--tau-q",
+    "--inference.tau-r",
+    "--inference.tau-q",
+    "--critic.next-tau-r",
+    "--critic.next-tau-q",
+)
+MEANINGFUL |= {flag: ["inf", "1e30"] for flag in TEMPERATURES}
 OPTIONAL = ("--data.num-episodes", "--episodes-of-data", "--num-episodes", "--num-workers", "--gamma")
 MEANINGFUL |= {flag: ["None"] for flag in OPTIONAL}
 MEANINGFUL["--preset"] = [""]  # of a study: as the named one
