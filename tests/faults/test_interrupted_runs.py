@@ -80,7 +80,9 @@ def test_a_signal_stops_a_run_at_its_blocks_end_and_nothing_is_lost(undisturbed,
     assert process.returncode == code
     last = rows(home)[-1]["step"]
     assert last < 2000, "stopped before its first checkpoint"
-    assert f"is saved at {last} updates; the same command goes on from there" in said and said.count("\n") == 1
+    stopping, saved = said.splitlines()
+    assert "stopping at the end of this block" in stopping
+    assert f"is saved at {last} updates; the same command goes on from there" in saved
     assert start(home).wait() == 0
     assert_same(home, undisturbed)
 
