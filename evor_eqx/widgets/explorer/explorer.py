@@ -5,7 +5,9 @@ and move artists. Errors are shown as a sentence below the controls, and the con
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -64,7 +66,7 @@ class Explorer:
         self.canvases = [Canvas(WIDTH, HEIGHT, name) for name in ("candidates", "distributions", "values", "selection")]
         self.text, self.view, self._sentence = spoken(name="sentence"), None, ""
         self.controls = Controls(state)
-        self._busy = False
+        self._busy, self._acting = False, threading.RLock()
         offer(self.controls.environment, dict.fromkeys(each.task.group for each in self.listed))
         self._follow()
         self.box = self.controls.arrange(self.text, [canvas.image for canvas in self.canvases])
@@ -82,18 +84,29 @@ class Explorer:
 
     def _follow(self) -> None:
         controls = self.controls
-        controls.environment.observe(lambda _: self._choose_task(), "value")
-        controls.task.observe(lambda _: self._choose_critic(), "value")
-        controls.critic.observe(lambda _: self._open(), "value")
-        controls.source.observe(lambda _: self._choose_source(), "value")
-        controls.plane.observe(lambda _: self._choose_plane(), "value")
-        controls.seed.observe(lambda _: self._choose_source(), "value")
-        controls.fresh.on_click(lambda _: self._roll_out())
-        for slider in (controls.state, controls.x, controls.y, controls.num_flow_steps):
-            slider.observe(lambda _: self._see(), "value")
-        for slider in controls.sliders.values():
-            slider.observe(lambda _: self._weigh(), "value")
-        controls.reset.on_click(lambda _: self._reset())
+        followed = {
+            self._choose_task: [controls.environment],
+            self._choose_critic: [controls.task],
+            self._open: [controls.critic],
+            self._choose_source: [controls.source, controls.seed],
+            self._choose_plane: [controls.plane],
+            self._see: [controls.state, controls.x, controls.y, controls.num_flow_steps],
+            self._weigh: controls.sliders.values(),
+        }
+        for action, widgets in followed.items():
+            for widget in widgets:
+                widget.observe(self._alone(action), "value")
+        controls.fresh.on_click(self._alone(self._roll_out))
+        controls.reset.on_click(self._alone(self._reset))
+
+    def _alone(self, action: Callable[[], None]) -> Callable[[Any], None]:
+        """The action, as what a control calls: one at a time, because messages may come in several threads."""
+
+        def act(_: Any) -> None:
+            with self._acting:
+                action()
+
+        return act
 
     # From the environment to the picture: each step fills in what the next one chooses from.
 

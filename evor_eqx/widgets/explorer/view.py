@@ -5,14 +5,13 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from evor_eqx.agent.selection import candidate_weights, check_weights
 from evor_eqx.config import InferenceConfig
 from evor_eqx.errors import UserError
-from evor_eqx.system import paths
+from evor_eqx.widgets.drawing import house_style
 from evor_eqx.widgets.explorer import decision
 from evor_eqx.widgets.explorer.decision import NUM_CANDIDATES, NUM_RETURNS
 from evor_eqx.widgets.explorer.panels import CandidatesPanel, DistributionsPanel, PanelData, SelectionPanel, ValuePanel
@@ -37,7 +36,7 @@ class View:
             )
         self.agent, self.critic, self.finder = agent, agent.critic, finder
         self.plane = plane or finder.planes[0]
-        with style.context(paths.style_file()):
+        with house_style():
             axes = make_axes()
             self.candidates = CandidatesPanel(axes[0], self.plane, finder.layout)
             self.distributions = DistributionsPanel(axes[1])

@@ -14,7 +14,6 @@ from functools import partial
 from typing import Any
 
 import ipywidgets
-import matplotlib.style
 import numpy as np
 from IPython.display import display
 
@@ -26,11 +25,12 @@ from evor_eqx.evaluation.held_out import Probes
 from evor_eqx.pipeline import identity, stages
 from evor_eqx.presets import preset as named_preset
 from evor_eqx.runs.run import Run
-from evor_eqx.system import paths, progress
+from evor_eqx.system import progress
 from evor_eqx.system.signals import Stopped
 from evor_eqx.training.fit import Trained
 from evor_eqx.widgets.canvas import Canvas
 from evor_eqx.widgets.controls import control, say, spoken
+from evor_eqx.widgets.drawing import house_style
 from evor_eqx.widgets.training.panels import DistributionPanel, held_out_curves, loss_curves
 
 DRAW_EVERY = 0.5  # seconds
@@ -76,7 +76,7 @@ class TrainingView:
         self.button = control(ipywidgets.Button(), "training", "Start", _TOOLTIPS["Start"])
         self.button.on_click(lambda _: self.stop() if self.running else self.start())
         self.line = spoken("Nothing trains yet.")
-        with matplotlib.style.context(paths.style_file()):
+        with house_style():
             self._curves = [_shown(Canvas(440, 320, "loss"), loss_curves)]
             self._distributions = None
             if phase != "policy":
