@@ -216,7 +216,7 @@ def test_what_the_explorer_cannot_show_is_a_sentence_and_moving_sliders_is_harml
         assert words in explorer.text.value
 
 
-@pytest.mark.parametrize("changes", [{"num_returns": 8}, {"num_candidates": 65}])
+@pytest.mark.parametrize("changes", [{"num_returns": 9}, {"num_candidates": 65}])
 def test_the_static_twin_refuses_counts_that_are_not_drawn(changes):
     finder = StateFinder(tiny_exhibit())
     inference = replace(finder.exhibit.agent.inference, **changes)
