@@ -31,7 +31,7 @@ class Canvas:
         self._moving: list[Artist] = []
         self._still = None
         self.image = ipywidgets.Image(format="png", layout={"width": f"{width}px", "max_width": "100%"})
-        self.image.add_class(f"evor-{name}")
+        self.image.add_class(f"evor-{name}").add_class("evor-picture")
 
     def clear(self) -> Axes:
         """Empty the figure; returns new axes that fill it."""

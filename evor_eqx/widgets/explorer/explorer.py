@@ -17,7 +17,7 @@ from evor_eqx.errors import UserError, check_kinds
 from evor_eqx.evaluation.monte_carlo import returns_from
 from evor_eqx.evaluation.recording import record
 from evor_eqx.widgets.canvas import Canvas
-from evor_eqx.widgets.controls import name_handles, say, spoken
+from evor_eqx.widgets.controls import for_the_page, say, spoken
 from evor_eqx.widgets.explorer.controls import DATA, PLACE, ROLLOUT, Controls, offer
 from evor_eqx.widgets.explorer.states import ShownState, StateFinder
 from evor_eqx.widgets.explorer.view import View
@@ -66,7 +66,7 @@ class Explorer:
         self.canvases = [Canvas(WIDTH, HEIGHT, name) for name in ("candidates", "distributions", "values", "selection")]
         self.text, self.view, self._sentence = spoken(name="sentence"), None, ""
         self.controls = Controls(state)
-        self._busy, self._acting = False, threading.RLock()
+        self._busy, self._acting, self._held_out = False, threading.RLock(), state  # the last one that was looked at
         offer(self.controls.environment, dict.fromkeys(each.task.group for each in self.listed))
         self._follow()
         self.box = self.controls.arrange(self.text, [canvas.image for canvas in self.canvases])
@@ -75,7 +75,7 @@ class Explorer:
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
-        display(self.box, name_handles())
+        display(self.box, for_the_page())
 
     @property
     def _agent(self) -> Agent:
@@ -180,11 +180,16 @@ class Explorer:
             self.recording = None
             self.recording = record(self._agent, self.exhibit.task, self.controls.seed.value, frames=False)
             states = self.recording.obs
+        self.controls.state.value = 0  # a rollout begins with its first decision
         self.controls.state.max = len(states) - 1
+        if self.controls.source.value == DATA:
+            self.controls.state.value = min(self._held_out, len(states) - 1)
 
     def _see(self, fresh: np.ndarray | None = None) -> None:
         if self._busy or self.view is None:
             return
+        if self.controls.source.value == DATA:
+            self._held_out = self.controls.state.value
         with self._sentences():
             self.view.look_at(self._state(), self.controls.num_flow_steps.value, fresh)
             self._weigh()

@@ -17,7 +17,7 @@ from evor_eqx.envs import rendering
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.recording import Recording, record
 from evor_eqx.widgets.canvas import Canvas
-from evor_eqx.widgets.controls import control, name_handles, say, spoken
+from evor_eqx.widgets.controls import control, for_the_page, say, spoken
 from evor_eqx.widgets.drawing import house_style
 from evor_eqx.widgets.rollouts.panels import COLORS, DistributionPanel, FramePanel, PathPanel, ValuePanel, describe
 from evor_eqx.widgets.sliders import inference_sliders, put
@@ -77,7 +77,7 @@ class RolloutViewer:
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
-        display(self.box, name_handles())
+        display(self.box, for_the_page())
 
     def settings(self) -> dict[str, InferenceConfig]:
         """The inference settings that the sliders stand for, of A and of B."""
@@ -127,6 +127,9 @@ class RolloutViewer:
     def _draw(self) -> None:
         """Set up the pictures of new recordings, and go to their beginning."""
         self._sides, figure = [], self.canvas.figure
+        # To the beginning before there may be fewer decisions: a value that a new maximum cuts off is sent to the page,
+        # whose link of both controls sends it back when the kernel is at the beginning already.
+        self.play.playing, self.play.value, self.decision.value = False, 0, 0
         last = max(len(recording.step) for recording in self.recordings.values()) - 1
         with house_style():
             figure.clear()
@@ -142,7 +145,6 @@ class RolloutViewer:
             self.canvas.redraw([artist for side in self._sides for panel in side.panels for artist in panel.moving])
         self.canvas.image.layout.display = ""
         self.play.max = self.decision.max = last
-        self.play.value = self.decision.value = 0
 
     def _show(self) -> None:
         with self._acting:
