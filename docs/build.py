@@ -21,6 +21,7 @@ from nbformat.v4 import new_markdown_cell
 
 from evor_eqx.cli.main import COMMANDS
 from evor_eqx.cli.main import main as evor
+from evor_eqx.reports.alternatives import with_alternatives
 from evor_eqx.reports.course import contents, lessons
 from evor_eqx.reports.notebooks import executed_copy, find_notebook, run_all
 from evor_eqx.reports.site import build, synchronise
@@ -70,7 +71,7 @@ def page(executed: Path, banner: str) -> str:
     notebook = nbformat.read(executed, as_version=4)
     if banner:
         notebook.cells.insert(1, new_markdown_cell(banner, id="banner"))
-    return nbformat.writes(notebook)
+    return with_alternatives(nbformat.writes(notebook))
 
 
 def command_line() -> str:

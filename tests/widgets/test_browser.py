@@ -88,10 +88,10 @@ def pictures_are_dark_in_a_dark_theme(page):
 
     assert all(lightness(name) > 240 for name in PICTURES)
     page.evaluate("() => { jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'}); }")
-    page.wait_for_selector("body[data-jp-theme-light='false']")
+    page.wait_for_selector("body[data-jp-theme-light='false']", state="attached")
     assert all(lightness(name) < 40 for name in PICTURES)
     page.evaluate("() => { jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'}); }")
-    page.wait_for_selector("body[data-jp-theme-light='true']")
+    page.wait_for_selector("body[data-jp-theme-light='true']", state="attached")
 
 
 def key_to_picture(page):
