@@ -54,15 +54,17 @@ class Scale(w.SelectionSlider):
     @validate("value")
     def _validate_value(self, proposal: Any) -> Any:
         if proposal.value not in self._options_values:
-            self.options = sorted([*self._options_values, proposal.value])
+            values: Any = self._options_values
+            self.options = sorted([*values, proposal.value])
         return proposal.value
 
     @observe("options")
     def _propagate_options(self, change: Any) -> None:
         """Take over new options; the value stays, while ipywidgets would choose the first one."""
         before = self.value
-        self._options_values = tuple(value for _, value in self._options_full)
-        self.set_trait("_options_labels", tuple(map(_label, self._options_values)))
+        pairs: Any = self._options_full
+        values = self._options_values = tuple(value for _, value in pairs)
+        self.set_trait("_options_labels", tuple(_label(value) for value in values))
         if before in self._options_values:
             self.index = self._options_values.index(before)
 
