@@ -19,6 +19,7 @@ from links import faults
 
 from evor_eqx.cli.main import COMMANDS
 from evor_eqx.cli.main import main as evor
+from evor_eqx.reports.alternatives import with_alternatives
 from evor_eqx.reports.course import contents, lessons
 from evor_eqx.reports.notebooks import executed_copy, find_notebook, run_all
 from evor_eqx.reports.site import build, synchronise
@@ -53,7 +54,8 @@ def sources(names: list[str], preset: str) -> dict[str, Path | str]:
     found["docs/command_line.md"] = command_line()
     found["notebooks/course/index.md"] = contents(list(lessons()))
     for name in names:
-        found[str(find_notebook(name).relative_to(ROOT))] = executed_copy(name, {"preset": preset})
+        copy = executed_copy(name, {"preset": preset})
+        found[str(find_notebook(name).relative_to(ROOT))] = with_alternatives(copy.read_text())
     return found
 
 

@@ -11,6 +11,7 @@ import io
 import itertools
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import partial
@@ -42,6 +43,7 @@ _HELP = {
 _KINDS: dict[str, Any] = {"gamma": float | None}  # of fields that have no value to tell it
 _REGISTERED = ("--critic", "--critic.target")  # flags whose values are registered names
 PRESET, CRITIC = "laptop", "flow"  # where no flag names others
+_one_at_a_time = threading.Lock()
 NO_EXPERIMENT = Config(critic=CriticConfig())  # for commands that are only listed: no critic's class, and so no JAX
 
 
@@ -225,7 +227,7 @@ def _errors_in_one_line() -> Iterator[None]:
     """Raise a UserError with the first part of the box in which tyro says what it cannot parse."""
     box = io.StringIO()
     try:
-        with contextlib.redirect_stderr(box):
+        with _one_at_a_time, contextlib.redirect_stderr(box):  # tyro prints to sys.stderr, wherever that leads
             yield
     except SystemExit as stop:
         if stop.code != 2:

@@ -5,6 +5,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from numbers import Integral, Real
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -89,10 +90,15 @@ def _minari() -> Any:
     return minari
 
 
-def _load(dataset_id: str) -> Any:
+def _load(dataset_id: str, folder: str | None = None) -> Any:
+    """A dataset of Minari's folder, or of this one: a worker process may be told of no folder by its variables."""
     minari = _minari()
     try:
-        return minari.load_dataset(dataset_id)
+        return (
+            minari.load_dataset(dataset_id)
+            if folder is None
+            else minari.MinariDataset(Path(folder, dataset_id, "data"))
+        )
     except (FileNotFoundError, ValueError, TypeError, KeyError) as error:
         there = ", ".join(sorted(minari.list_local_datasets())) or "none"
         raise UserError(
@@ -103,9 +109,7 @@ def _load(dataset_id: str) -> Any:
 
 def _recover(dataset_id: str, folder: str | None, **kwargs: Any) -> "gymnasium.Env[Any, Any]":
     """The environment of a dataset, also in a worker process."""
-    if folder is not None:
-        os.environ["MINARI_DATASETS_PATH"] = folder
-    return _load(dataset_id).recover_environment(**kwargs)
+    return _load(dataset_id, folder).recover_environment(**kwargs)
 
 
 def _digest(dataset: Any, make_env: Callable[[], "gymnasium.Env[Any, Any]"]) -> str:

@@ -15,6 +15,7 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 from jaxtyping import Float
 
 from evor_eqx.envs.dataset_names import SLIP, SLIPPERY
+from evor_eqx.envs.generator import global_generator_kept, global_generator_lent
 from evor_eqx.envs.tasks import Task
 from evor_eqx.errors import UserError
 
@@ -27,10 +28,11 @@ def seeded_env(env_id: str, **kwargs: Any) -> gymnasium.Env:
     - `env_id`: its Gymnasium name, with `-slippery` behind the maze for noisy actions.
     - `kwargs`: go to `gymnasium.make`.
 
-    What the imports print on a machine without a display is silenced, and so is a remark on float32 bounds.
+    What the imports print on a machine without a display is silenced, and so is a remark on float32 bounds. Several
+    threads may make environments at once.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with global_generator_lent():
+        _ignore_remarks()
         import ogbench  # noqa: F401  (registers the environments)
 
         env = gymnasium.make(_with_one_action_space(env_id.replace(SLIPPERY, "")), **kwargs)
@@ -66,8 +68,9 @@ def maze_layout(task: Task) -> MazeLayout:
     """
     if not task.is_maze:
         raise UserError(f"{task.name} has no maze: expected a task of a pointmaze or antmaze dataset")
-    env = task.make_env()
-    env.reset(seed=0)
+    with global_generator_kept():
+        env = task.make_env()
+        env.reset(seed=0)
     maze: Any = env.unwrapped
     layout = MazeLayout(maze.maze_map, float(maze._maze_unit), float(maze._offset_x), np.array(maze.cur_goal_xy))
     env.close()
@@ -90,11 +93,12 @@ class SeededReset(gymnasium.Wrapper):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
         """Reset as gymnasium does; `seed` may be any non-negative integer."""
-        if seed is not None:
-            words = np.random.SeedSequence(seed).generate_state(8)
-            np.random.seed(words[:4])  # noqa: NPY002  (the global generator is what OGBench uses)
-            self.env.unwrapped.action_space.seed(int(words[4]))
-        return self.env.reset(seed=seed, options=options)
+        with global_generator_lent():
+            if seed is not None:
+                words = np.random.SeedSequence(seed).generate_state(8)
+                np.random.seed(words[:4])  # noqa: NPY002  (the global generator is what OGBench uses)
+                self.env.unwrapped.action_space.seed(int(words[4]))
+            return self.env.reset(seed=seed, options=options)
 
 
 class SlipperyActions(gymnasium.ActionWrapper):
@@ -134,6 +138,12 @@ class OneActionSpace:
     def action_space(self):
         """The space that OGBench built at the first access."""
         return super().action_space  # type: ignore[misc]
+
+
+def _ignore_remarks() -> None:
+    """Ignore two remarks, for good. `warnings.catch_warnings` would change the filters of all threads for a while."""
+    warnings.filterwarnings("ignore", module="glfw$", category=UserWarning)  # there is no display
+    warnings.filterwarnings("ignore", ".*precision lowered by casting to float32", UserWarning)
 
 
 def _with_one_action_space(env_id: str) -> EnvSpec:

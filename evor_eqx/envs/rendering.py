@@ -11,7 +11,9 @@ import os
 import platform
 import subprocess
 import sys
+import threading
 
+_one_at_a_time = threading.Lock()
 _BACKENDS = {"Linux": ("egl", "osmesa")}  # elsewhere MuJoCo's own choice works
 _PROBE = """
 import mujoco
@@ -29,6 +31,11 @@ def prepare() -> str:
 
     **Returns:** "", or a message that says why no backend works and what to do.
     """
+    with _one_at_a_time:  # MuJoCo takes its backend from a variable, and its modules are reloaded
+        return _prepare()
+
+
+def _prepare() -> str:
     asked = os.environ.get("MUJOCO_GL")
     names = (asked,) if asked else _BACKENDS.get(platform.system(), ("",))
     for name in names:

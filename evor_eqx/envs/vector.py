@@ -21,6 +21,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from jaxtyping import Float, Int
 
 from evor_eqx.envs.chunks import EnvPack
+from evor_eqx.envs.generator import global_generator_kept
 from evor_eqx.errors import UserError
 from evor_eqx.system.processes import (
     blank_main,
@@ -153,18 +154,6 @@ class LocalEnvs:
     def close(self) -> None:
         """Close the environments."""
         self._pack.close()
-
-
-@contextlib.contextmanager
-def global_generator_kept() -> Iterator[None]:
-    """Restore NumPy's global generator and its state on leaving."""
-    generator = np.random.get_bit_generator()  # pyright: ignore[reportAttributeAccessIssue]
-    state = np.random.get_state(legacy=False)  # noqa: NPY002
-    try:
-        yield
-    finally:
-        np.random.set_bit_generator(generator)  # pyright: ignore[reportAttributeAccessIssue]
-        np.random.set_state(state)  # noqa: NPY002
 
 
 @contextlib.contextmanager

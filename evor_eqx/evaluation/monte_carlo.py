@@ -15,9 +15,10 @@ from jaxtyping import Bool, Float, Int
 
 from evor_eqx.agent.agent import Agent
 from evor_eqx.config import InferenceConfig
+from evor_eqx.envs.generator import global_generator_kept
 from evor_eqx.envs.physics import place
 from evor_eqx.envs.tasks import Task
-from evor_eqx.envs.vector import LocalEnvs, global_generator_kept
+from evor_eqx.envs.vector import LocalEnvs
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.episodes import Episode
 from evor_eqx.evaluation.fitting import check_fits, sizes_of

@@ -16,9 +16,10 @@ from jaxtyping import Float, Int, UInt8
 from evor_eqx.agent.agent import Agent
 from evor_eqx.data.returns import discounted_returns
 from evor_eqx.envs import rendering
+from evor_eqx.envs.generator import global_generator_kept
 from evor_eqx.envs.ogbench import MazeLayout, maze_layout
 from evor_eqx.envs.tasks import OgbenchTask, Task
-from evor_eqx.envs.vector import LocalEnvs, global_generator_kept
+from evor_eqx.envs.vector import LocalEnvs
 from evor_eqx.evaluation.episodes import Episode
 from evor_eqx.evaluation.fitting import check_fits, sizes_of
 from evor_eqx.evaluation.projection import principal_plane

@@ -12,6 +12,7 @@ from typing import Any
 import nbformat
 
 from evor_eqx.errors import UserError
+from evor_eqx.reports.alternatives import with_alternatives
 from evor_eqx.reports.notebooks import executed_copy, notebooks, run_all
 from evor_eqx.reports.site import CONF, build, replace_folder, synchronise
 from evor_eqx.system import paths
@@ -44,7 +45,8 @@ def write_course(folder: Path | None = None, parameters: Mapping[str, Any] | Non
         raise UserError(f"no lessons in {paths.notebooks_dir()}: expected notebooks with a cell tagged `exercise`")
     if run_all(names, parameters):
         return 1
-    pages = {f"{name}.ipynb": executed_copy(name, parameters or {}) for name in names}
+    copies = {name: executed_copy(name, parameters or {}) for name in names}
+    pages = {f"{name}.ipynb": with_alternatives(copy.read_text()) for name, copy in copies.items()}
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as place:
         source, made = Path(place) / "source", Path(place) / "pages"
         synchronise({**pages, "index.md": contents(names), "conf.py": CONF}, source)

@@ -27,7 +27,7 @@ from evor_eqx.reports.figures import STAGE, figure_folder, save_figure
 from evor_eqx.reports.parameters import check_parameters, did_you_mean, parameters_cell, parse_parameters
 from evor_eqx.runs.provenance import plain, versions
 from evor_eqx.system import paths
-from evor_eqx.system.env_vars import compiled_programs, environment_variables
+from evor_eqx.system.env_vars import compiled_programs, environment_with
 from evor_eqx.system.files import check_folder, replacing, sha256, short_hash
 from evor_eqx.system.json_records import read_json, write_json
 from evor_eqx.system.locks import lock
@@ -59,6 +59,8 @@ class FigureError(Exception):
 class _ThisPython(AsyncKernelManager):
     """Starts kernels of this interpreter: without folders to search, `python3` means this one."""
 
+    environment: Mapping[str, str]  # all variables of the kernel
+
     @default("kernel_spec_manager")
     def _no_installed_kernels(self) -> KernelSpecManager:
         return KernelSpecManager(kernel_dirs=[])
@@ -70,6 +72,10 @@ class _ThisPython(AsyncKernelManager):
     async def _async_launch_kernel(self, kernel_cmd: list[str], **options: Any) -> None:
         """Start without the kernel's stderr: it only has messages about shutdown, and nothing from the cells."""
         await super()._async_launch_kernel(kernel_cmd, stderr=subprocess.DEVNULL, **options)
+
+    async def start_kernel(self, **options: Any) -> None:
+        """Start with `environment`."""
+        await super().start_kernel(env=dict(self.environment), **options)
 
 
 def notebooks() -> dict[str, Path]:
@@ -121,8 +127,8 @@ def run_notebook(name: str, parameters: Mapping[str, Any]) -> list[Path]:
         with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=copy.parent) as stage:
             kernel = {"EVOR_HOME": str(paths.home()), STAGE: stage, "MPLBACKEND": None, "EVOR_QUIET": "1"}
             kernel["MATPLOTLIBRC"] = str(Path(__file__).parent.parent / "evor.mplstyle")  # not the user's own style
-            with environment_variables({**kernel, **compiled_programs(paths.compiled_dir())}):
-                _execute(notebook, parameters, copy.resolve(), bar)
+            kernel |= compiled_programs(paths.compiled_dir())
+            _execute(notebook, parameters, copy.resolve(), bar, kernel)
             if parameters.get("preset") == "smoke":
                 _add_banner(copy)
             written = sorted(path for path in Path(stage).rglob("*") if path.is_file())
@@ -152,9 +158,11 @@ def chosen_notebooks(names: Iterable[str], parameters: Mapping[str, Any]) -> lis
     return chosen
 
 
-def _execute(notebook: Path, parameters: Mapping[str, Any], copy: Path, bar: Any) -> None:
-    """Run in the notebook's folder; try again if the kernel is lost."""
-    problem = ""
+def _execute(
+    notebook: Path, parameters: Mapping[str, Any], copy: Path, bar: Any, variables: Mapping[str, str | None]
+) -> None:
+    """Run in the notebook's folder, with these variables; try again if the kernel is lost."""
+    problem, manager = "", type("_ThisPythonNow", (_ThisPython,), {"environment": environment_with(variables)})
     for _ in range(NUM_ATTEMPTS):
         try:
             execute_notebook(
@@ -165,7 +173,7 @@ def _execute(notebook: Path, parameters: Mapping[str, Any], copy: Path, bar: Any
                 language="python",
                 cwd=notebook.parent,
                 progress_bar=bar,
-                kernel_manager_class=_ThisPython,
+                kernel_manager_class=manager,
             )
             return
         except PapermillExecutionError as error:

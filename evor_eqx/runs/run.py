@@ -164,16 +164,18 @@ class Run:
             )
         return {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else {})}
 
-    def updates_per_second(self, num_blocks: int | None = None) -> float | None:
+    def updates_per_second(self, num_blocks: int | None = None, since: int = 0) -> float | None:
         """The median speed over the last `num_blocks` fused blocks, or all; None with fewer than two rows of metrics.
 
-        A median leaves out compilation and pauses.
+        A median leaves out compilation and pauses. Rows before the step `since` do not count: an earlier sitting may
+        have been on another machine.
         """
         columns = self.metrics()
-        if len(columns.get("step", ())) < 2:
+        counted = columns.get("step", np.empty(0)) >= since
+        if counted.sum() < 2:
             return None
-        seconds = np.diff(columns["time"])
-        rates = np.diff(columns["step"])[seconds > 0] / seconds[seconds > 0]
+        seconds = np.diff(columns["time"][counted])
+        rates = np.diff(columns["step"][counted])[seconds > 0] / seconds[seconds > 0]
         if len(rates) == 0:
             return None
         return float(np.median(rates if num_blocks is None else rates[-num_blocks:]))

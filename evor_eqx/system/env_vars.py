@@ -1,23 +1,13 @@
-"""Environment variables for processes that are started inside a block."""
+"""Environment variables for processes that are started. Those of this process stay as they are."""
 
-import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 
-@contextlib.contextmanager
-def environment_variables(changes: Mapping[str, str | None]) -> Iterator[None]:
-    """Set variables, or unset those that are None; restore the earlier values on leaving."""
-    before = {name: os.environ.pop(name, None) for name in changes}
-    os.environ.update({name: value for name, value in changes.items() if value is not None})
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
+def environment_with(changes: Mapping[str, str | None]) -> dict[str, str]:
+    """This process's variables with these changes, and without those that are None."""
+    return {name: value for name, value in {**os.environ, **changes}.items() if value is not None}
 
 
 def compiled_programs(folder: Path) -> dict[str, str]:

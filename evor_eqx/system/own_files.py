@@ -11,6 +11,7 @@ import contextlib
 import importlib.util
 import re
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from importlib.machinery import PathFinder
@@ -24,6 +25,7 @@ from evor_eqx.system.library_code import is_library_file
 
 Kind = TypeVar("Kind")
 _SPELLING = re.compile(r".+\.py(:.*)?", re.DOTALL)
+_one_at_a_time = threading.RLock()  # a file may load another
 _results: WeakKeyDictionary[ModuleType, dict[str, Any]] = WeakKeyDictionary()  # of functions, which may record data
 _sources: dict[Path, bytes] = {}  # what executed files and their neighbours contained
 _neighbours: dict[str, Path] = {}  # modules in the folders of executed files that these import, by name
@@ -75,6 +77,11 @@ def load(name: str, kind: type[Kind], what: str) -> Kind:
 
 def execute(file: Path) -> ModuleType:
     """Execute a Python file as a module of its own name, unless it was. Raises UserError as `load` does."""
+    with _one_at_a_time:  # a file imports its neighbours by sys.path, which is put back if it fails
+        return _execute(file)
+
+
+def _execute(file: Path) -> ModuleType:
     path = _path_of(file)
     name, neighbours = re.sub(r"\W", "_", path.stem), _reached(path)
     sources = {each: each.read_bytes() for each in (path, *neighbours.values()) if each.is_file()}

@@ -19,9 +19,10 @@ import tempfile
 import threading
 import types
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 from evor_eqx.system.flock import try_lock
 
@@ -30,6 +31,7 @@ _CPU_INFO = Path("/proc/cpuinfo")
 _MARK = "evor.lock"  # in multiprocessing's folder for sockets
 _MAPS = Path("/proc/self/maps")
 _SEMAPHORE = r"/dev/shm/sem\.mp-\w+"
+_exchange, _num_inside, _main = threading.Lock(), 0, sys.modules["__main__"]  # see `blank_main`
 _claimed: list[int] = []  # open files whose locks say that this process lives
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of work per microseconds, or max
 
@@ -58,13 +60,21 @@ def workers(number: int) -> Iterator[ProcessPoolExecutor]:
 
     On leaving, also by an error or Ctrl-C, running jobs are finished and the others are dropped.
     """
-    pool = ProcessPoolExecutor(number, mp_context=multiprocessing.get_context("spawn"), initializer=_start)
-    with blank_main():
-        try:
-            claim_temporary_folder()
-            yield pool
-        finally:
-            pool.shutdown(cancel_futures=True)
+    pool = _Pool(number, mp_context=multiprocessing.get_context("spawn"), initializer=_start)
+    try:
+        claim_temporary_folder()
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+class _Pool(ProcessPoolExecutor):
+    """Starts its processes, which it does when jobs come, without the main script."""
+
+    def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Add a job."""
+        with blank_main():
+            return super().submit(*args, **kwargs)
 
 
 def _openblas_kernel() -> dict[str, str]:
@@ -143,10 +153,20 @@ def _exit_with_parent() -> None:
 
 @contextlib.contextmanager
 def blank_main() -> Iterator[None]:
-    """Keep new processes from running the main script again: they do not need it, and it may have no guard."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
+    """Keep new processes from running the main script again: they do not need it, and it may have no guard.
+
+    multiprocessing reads `sys.modules`, and gymnasium takes no context of one's own, so the module has to be exchanged.
+    The first thread inside does that and the last one puts it back. Other code sees it: keep the block short.
+    """
+    global _main, _num_inside
+    with _exchange:
+        if _num_inside == 0:
+            _main, sys.modules["__main__"] = sys.modules["__main__"], types.ModuleType("__main__")
+        _num_inside += 1
     try:
         yield
     finally:
-        sys.modules["__main__"] = main
+        with _exchange:
+            _num_inside -= 1
+            if _num_inside == 0:
+                sys.modules["__main__"] = _main

@@ -16,6 +16,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from evor_eqx.widgets.drawing import one_at_a_time
+
 SCALE = 1.5  # pixels of the picture for one of the page: sharp on most screens
 
 
@@ -29,7 +31,7 @@ class Canvas:
         self._moving: list[Artist] = []
         self._still = None
         self.image = ipywidgets.Image(format="png", layout={"width": f"{width}px", "max_width": "100%"})
-        self.image.add_class(f"evor-{name}")
+        self.image.add_class(f"evor-{name}").add_class("evor-picture")
 
     def clear(self) -> Axes:
         """Empty the figure; returns new axes that fill it."""
@@ -39,6 +41,10 @@ class Canvas:
 
     def redraw(self, moving: Iterable[Artist] = ()) -> None:
         """Draw everything; each `refresh` will draw the artists in `moving` anew, in this order."""
+        with one_at_a_time:
+            self._redraw(moving)
+
+    def _redraw(self, moving: Iterable[Artist]) -> None:
         self._moving = list(moving)
         for artist in self._moving:
             artist.set_animated(True)
@@ -51,10 +57,11 @@ class Canvas:
 
     def refresh(self) -> None:
         """Draw the moving artists on the kept pixels, and send the picture to the page. Needs an earlier `redraw`."""
-        self._agg.restore_region(self._still)
-        for artist in self._moving:
-            self.figure.draw_artist(artist)
-        self.image.value = png(np.asarray(self._agg.buffer_rgba()))
+        with one_at_a_time:
+            self._agg.restore_region(self._still)
+            for artist in self._moving:
+                self.figure.draw_artist(artist)
+            self.image.value = png(np.asarray(self._agg.buffer_rgba()))
 
 
 def png(pixels: np.ndarray) -> bytes:

@@ -33,10 +33,21 @@ def control(widget: Control, name: str, label: str, tooltip: str) -> Control:
     return widget
 
 
-def name_handles() -> Javascript:
-    """Code for the page that names each slider's handle by its control's label, which ipywidgets does not do."""
+def for_the_page() -> Javascript:
+    """Code for the page that does what ipywidgets does not.
+
+    It names each slider's handle by its control's label. In a dark theme it turns the lightness of drawn pictures
+    around and keeps their hues, so that they are no white boxes. White becomes #111, which is JupyterLab's background.
+    """
     return Javascript(
         """
+        if (!document.getElementById('evor-style')) {
+            const style = document.createElement('style');
+            style.id = 'evor-style';
+            const dark = "[data-jp-theme-light='false'] .evor-picture";
+            style.textContent = `${dark} {filter: invert(.933) hue-rotate(180deg);}`;
+            document.head.append(style);
+        }
         const name = () => document.querySelectorAll('.evor-control').forEach((control) => {
             const label = control.querySelector('label, .widget-label');
             control.querySelectorAll('.noUi-handle').forEach((handle) => {

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 
 import pytest
 
@@ -52,3 +53,30 @@ def test_cores_follow_affinity_quota_and_what_slurm_gave(quota, task, expected, 
     if task is not None:
         monkeypatch.setenv("SLURM_CPUS_PER_TASK", task)
     assert processes.num_cores() == expected
+
+
+def test_the_main_module_is_back_after_threads_that_started_processes_side_by_side():
+    main, first_left = sys.modules["__main__"], threading.Event()
+
+    def second(inside):
+        with processes.blank_main():
+            inside.set()
+            assert first_left.wait(60)
+            assert not hasattr(sys.modules["__main__"], "__file__")  # still blank: this one starts a process
+
+    inside = threading.Event()
+    with processes.blank_main():
+        thread = threading.Thread(target=second, args=[inside])
+        thread.start()
+        assert inside.wait(60)
+    first_left.set()
+    thread.join()
+    assert sys.modules["__main__"] is main
+
+
+def test_the_main_module_stays_while_workers_work():
+    main = sys.modules["__main__"]
+    with processes.workers(1) as pool:
+        assert sys.modules["__main__"] is main
+        assert pool.submit(state, "HOME").result()
+        assert sys.modules["__main__"] is main

@@ -1,6 +1,7 @@
 """The explorer's controls: what to look at, and the inference settings."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import ipywidgets as w
@@ -8,6 +9,7 @@ import ipywidgets as w
 from evor_eqx.config import InferenceConfig
 from evor_eqx.envs.ogbench import MazeLayout
 from evor_eqx.widgets.controls import control
+from evor_eqx.widgets.explorer.decision import NUM_CANDIDATES
 from evor_eqx.widgets.sliders import inference_sliders, put
 
 DATA, ROLLOUT, PLACE = "held-out data", "a rollout", "a place in the maze"  # where states come from
@@ -51,8 +53,9 @@ class Controls:
         return InferenceConfig(**values, num_flow_steps=self.num_flow_steps.value)
 
     def put(self, inference: InferenceConfig) -> None:
-        """Move the sliders to inference settings, or to the nearest positions that they have."""
-        put(self.sliders, inference)
+        """Move the sliders to inference settings, or to the nearest counts that the explorer draws."""
+        put(self.sliders, replace(inference, num_candidates=min(inference.num_candidates, NUM_CANDIDATES[-1])))
+        self.num_flow_steps.max = max(self.num_flow_steps.max, inference.num_flow_steps)
         self.num_flow_steps.value = inference.num_flow_steps
 
     def show_source(self) -> None:

@@ -19,7 +19,7 @@ from evor_eqx.distributions import ReturnDistribution, at_level, mean, soft_valu
 from evor_eqx.policy import FlowPolicy
 
 NUM_CANDIDATES = (1, 2, 4, 8, 16, 32, 64)
-NUM_RETURNS = (1, 4, 16, 64)
+NUM_RETURNS = (1, 4, 8, 16, 64)  # with those of the presets
 TAU_GRID = np.geomspace(0.01, 1000.0, 46, dtype=np.float32)  # tau_R at which the curves of Q* are drawn
 
 

@@ -5,7 +5,9 @@ and move artists. Errors are shown as a sentence below the controls, and the con
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +17,7 @@ from evor_eqx.errors import UserError, check_kinds
 from evor_eqx.evaluation.monte_carlo import returns_from
 from evor_eqx.evaluation.recording import record
 from evor_eqx.widgets.canvas import Canvas
-from evor_eqx.widgets.controls import name_handles, say, spoken
+from evor_eqx.widgets.controls import for_the_page, say, spoken
 from evor_eqx.widgets.explorer.controls import DATA, PLACE, ROLLOUT, Controls, offer
 from evor_eqx.widgets.explorer.states import ShownState, StateFinder
 from evor_eqx.widgets.explorer.view import View
@@ -64,7 +66,7 @@ class Explorer:
         self.canvases = [Canvas(WIDTH, HEIGHT, name) for name in ("candidates", "distributions", "values", "selection")]
         self.text, self.view, self._sentence = spoken(name="sentence"), None, ""
         self.controls = Controls(state)
-        self._busy = False
+        self._busy, self._acting, self._held_out = False, threading.RLock(), state  # the last one that was looked at
         offer(self.controls.environment, dict.fromkeys(each.task.group for each in self.listed))
         self._follow()
         self.box = self.controls.arrange(self.text, [canvas.image for canvas in self.canvases])
@@ -73,7 +75,7 @@ class Explorer:
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
-        display(self.box, name_handles())
+        display(self.box, for_the_page())
 
     @property
     def _agent(self) -> Agent:
@@ -82,18 +84,29 @@ class Explorer:
 
     def _follow(self) -> None:
         controls = self.controls
-        controls.environment.observe(lambda _: self._choose_task(), "value")
-        controls.task.observe(lambda _: self._choose_critic(), "value")
-        controls.critic.observe(lambda _: self._open(), "value")
-        controls.source.observe(lambda _: self._choose_source(), "value")
-        controls.plane.observe(lambda _: self._choose_plane(), "value")
-        controls.seed.observe(lambda _: self._choose_source(), "value")
-        controls.fresh.on_click(lambda _: self._roll_out())
-        for slider in (controls.state, controls.x, controls.y, controls.num_flow_steps):
-            slider.observe(lambda _: self._see(), "value")
-        for slider in controls.sliders.values():
-            slider.observe(lambda _: self._weigh(), "value")
-        controls.reset.on_click(lambda _: self._reset())
+        followed = {
+            self._choose_task: [controls.environment],
+            self._choose_critic: [controls.task],
+            self._open: [controls.critic],
+            self._choose_source: [controls.source, controls.seed],
+            self._choose_plane: [controls.plane],
+            self._see: [controls.state, controls.x, controls.y, controls.num_flow_steps],
+            self._weigh: controls.sliders.values(),
+        }
+        for action, widgets in followed.items():
+            for widget in widgets:
+                widget.observe(self._alone(action), "value")
+        controls.fresh.on_click(self._alone(self._roll_out))
+        controls.reset.on_click(self._alone(self._reset))
+
+    def _alone(self, action: Callable[[], None]) -> Callable[[Any], None]:
+        """The action, as what a control calls: one at a time, because messages may come in several threads."""
+
+        def act(_: Any) -> None:
+            with self._acting:
+                action()
+
+        return act
 
     # From the environment to the picture: each step fills in what the next one chooses from.
 
@@ -167,11 +180,16 @@ class Explorer:
             self.recording = None
             self.recording = record(self._agent, self.exhibit.task, self.controls.seed.value, frames=False)
             states = self.recording.obs
+        self.controls.state.value = 0  # a rollout begins with its first decision
         self.controls.state.max = len(states) - 1
+        if self.controls.source.value == DATA:
+            self.controls.state.value = min(self._held_out, len(states) - 1)
 
     def _see(self, fresh: np.ndarray | None = None) -> None:
         if self._busy or self.view is None:
             return
+        if self.controls.source.value == DATA:
+            self._held_out = self.controls.state.value
         with self._sentences():
             self.view.look_at(self._state(), self.controls.num_flow_steps.value, fresh)
             self._weigh()

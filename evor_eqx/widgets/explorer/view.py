@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -13,11 +12,12 @@ from evor_eqx.agent.selection import candidate_weights, check_weights
 from evor_eqx.config import InferenceConfig
 from evor_eqx.errors import UserError
 from evor_eqx.plotting import PageFigure
-from evor_eqx.system import paths
+from evor_eqx.widgets.drawing import house_style
 from evor_eqx.widgets.explorer import decision
 from evor_eqx.widgets.explorer.decision import NUM_CANDIDATES, NUM_RETURNS
 from evor_eqx.widgets.explorer.panels import CandidatesPanel, DistributionsPanel, PanelData, SelectionPanel, ValuePanel
 from evor_eqx.widgets.explorer.planes import Plane
+from evor_eqx.widgets.explorer.sentence import sentence
 from evor_eqx.widgets.explorer.states import ShownState, StateFinder
 
 KEY = jax.random.key(0)  # of the candidates: the same state shows the same ones
@@ -38,7 +38,7 @@ class View:
             )
         self.agent, self.critic, self.finder = agent, agent.critic, finder
         self.plane = plane or finder.planes[0]
-        with style.context(paths.style_file()):
+        with house_style():
             axes = make_axes()
             self.candidates = CandidatesPanel(axes[0], self.plane, finder.layout)
             self.distributions = DistributionsPanel(axes[1])
@@ -81,7 +81,7 @@ class View:
         data = PanelData(self.look, reading, n, index, inference.tau_r, self.state.data_chunk is not None)
         for panel in self.panels:
             panel.show_reading(data)
-        return _sentence(data, inference, self.state)
+        return sentence(data, self.state, selection is candidate_weights)
 
 
 def explorer_figure(finder: StateFinder, state: ShownState, inference: InferenceConfig) -> tuple[Figure, str]:
@@ -105,29 +105,3 @@ def explorer_figure(finder: StateFinder, state: ShownState, inference: Inference
     view = View(finder, lambda: figure.subplots(2, 2).ravel())
     view.look_at(state, inference.num_flow_steps)
     return figure, view.weigh(inference)
-
-
-def _sentence(data: PanelData, inference: InferenceConfig, state: ShownState) -> str:
-    reading, n = data.reading, data.num_candidates
-    best, picked = data.roles["best"], int(reading.index)
-    distribution = [
-        np.asarray(array)[data.count_index, best]
-        for array in (data.look.distributions.atoms, data.look.distributions.weights)
-    ]
-    atoms = distribution[0][distribution[1] > 0]
-    return (
-        f"At {state.name}, with τ_R = {inference.tau_r:.3g} and τ_Q = {inference.tau_q:.3g}: the best of {n} "
-        f"candidates has Q* = {reading.value[best]:.1f} (its distribution runs from {atoms.min():.1f} to "
-        f"{atoms.max():.1f}) and is picked with probability {reading.weights[best]:.0%}; {reading.num_effective:.1f} "
-        f"of {n} count, the choice is {abs(reading.kl):.2f} nats from the base policy. "
-        + (
-            "This draw picks the best."
-            if picked == best
-            else f"This draw picks one with Q* = {reading.value[picked]:.1f}."
-        )
-        + (
-            f" Returns recorded nearby: {state.recorded.mean():.1f} on average."
-            if len(state.recorded)
-            else " No return recorded nearby is known: the recordings end too soon."
-        )
-    )

@@ -6,16 +6,15 @@ from typing import Any
 
 import imageio.v3 as imageio
 import numpy as np
-from matplotlib import style
 from matplotlib.figure import Figure
 from PIL import Image
 
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.recording import Recording
 from evor_eqx.plotting import PageFigure
-from evor_eqx.system import paths
 from evor_eqx.system.files import replacing
 from evor_eqx.widgets.canvas import Canvas
+from evor_eqx.widgets.drawing import house_style
 from evor_eqx.widgets.rollouts.panels import COLORS, DistributionPanel, FramePanel, PathPanel, ValuePanel, describe
 
 _NUM_COLORS = 64  # of a GIF's picture
@@ -36,7 +35,7 @@ def rollout_figure(recordings: Sequence[Recording]) -> Figure:
     UserError for another number of recordings.
     """
     names = _names(recordings)
-    with style.context(paths.style_file()):
+    with house_style():
         figure = PageFigure(figsize=(12, 5.4 * len(recordings)), layout="constrained")
         rows: Any = figure.subfigures(len(recordings), 1, squeeze=False)
         for name, recording, part in zip(names, recordings, rows.flat, strict=True):
@@ -113,7 +112,7 @@ def _film(names: Sequence[str], recordings: Sequence[Recording], decisions: list
     canvas = Canvas(320 * len(recordings), 190, "film")
     small = dict.fromkeys(("font.size", "axes.labelsize"), 6) | dict.fromkeys(("xtick.labelsize", "ytick.labelsize"), 5)
     canvas.figure.set_layout_engine("constrained")
-    with style.context([paths.style_file(), small | {"lines.linewidth": 1.2, "lines.markersize": 3}]):
+    with house_style(small | {"lines.linewidth": 1.2, "lines.markersize": 3}):
         parts: Any = canvas.figure.subfigures(1, len(recordings), squeeze=False)
         panels = []
         for name, recording, part in zip(names, recordings, parts.flat, strict=True):

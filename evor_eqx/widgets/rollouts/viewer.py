@@ -5,20 +5,20 @@ sentence below the controls, and the controls stay usable. Without OpenGL only t
 """
 
 import dataclasses
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import ipywidgets as w
-from matplotlib import style
 
 from evor_eqx.config import InferenceConfig
 from evor_eqx.envs import rendering
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.recording import Recording, record
-from evor_eqx.system import paths
 from evor_eqx.widgets.canvas import Canvas
-from evor_eqx.widgets.controls import control, name_handles, say, spoken
+from evor_eqx.widgets.controls import control, for_the_page, say, spoken
+from evor_eqx.widgets.drawing import house_style
 from evor_eqx.widgets.rollouts.panels import COLORS, DistributionPanel, FramePanel, PathPanel, ValuePanel, describe
 from evor_eqx.widgets.sliders import inference_sliders, put
 from evor_eqx.zoo.exhibits import Exhibit
@@ -51,6 +51,7 @@ class RolloutViewer:
     def __init__(self, exhibits: Exhibit | Sequence[Exhibit]):
         self.exhibits = [exhibits] if isinstance(exhibits, Exhibit) else list(exhibits)
         self.recordings: dict[str, Recording] = {}
+        self._acting = threading.RLock()  # messages of the controls may come in several threads
         if not self.exhibits:
             raise UserError("no agents to roll out: expected at least one; train one with `evor train`")
         self.text, self.canvas, self._sides = spoken(name="sentence"), Canvas(1180, 600, "rollout"), []
@@ -76,7 +77,7 @@ class RolloutViewer:
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
-        display(self.box, name_handles())
+        display(self.box, for_the_page())
 
     def settings(self) -> dict[str, InferenceConfig]:
         """The inference settings that the sliders stand for, of A and of B."""
@@ -88,6 +89,10 @@ class RolloutViewer:
 
     def run(self) -> None:
         """Record both settings, as the button does."""
+        with self._acting:
+            self._run()
+
+    def _run(self) -> None:
         self.button.disabled = True
         try:
             exhibit, recordings = self.exhibit.value, {}
@@ -122,8 +127,11 @@ class RolloutViewer:
     def _draw(self) -> None:
         """Set up the pictures of new recordings, and go to their beginning."""
         self._sides, figure = [], self.canvas.figure
+        # To the beginning before there may be fewer decisions: a value that a new maximum cuts off is sent to the page,
+        # whose link of both controls sends it back when the kernel is at the beginning already.
+        self.play.playing, self.play.value, self.decision.value = False, 0, 0
         last = max(len(recording.step) for recording in self.recordings.values()) - 1
-        with style.context(paths.style_file()):
+        with house_style():
             figure.clear()
             figure.set_layout_engine("constrained")
             parts: Any = figure.subfigures(1, len(self.recordings), squeeze=False)
@@ -137,12 +145,12 @@ class RolloutViewer:
             self.canvas.redraw([artist for side in self._sides for panel in side.panels for artist in panel.moving])
         self.canvas.image.layout.display = ""
         self.play.max = self.decision.max = last
-        self.play.value = self.decision.value = 0
 
     def _show(self) -> None:
-        if self._sides:
-            self._move(self.decision.value)
-            self.canvas.refresh()
+        with self._acting:
+            if self._sides:
+                self._move(self.decision.value)
+                self.canvas.refresh()
 
     def _move(self, decision: int) -> None:
         for side in self._sides:

@@ -5,7 +5,6 @@ Axes are drawn once, and the artists are given new data. The live view and the f
 
 from collections.abc import Iterable, Sequence
 
-import matplotlib.style
 import numpy as np
 from jaxtyping import Float
 from matplotlib.artist import Artist
@@ -17,7 +16,7 @@ from evor_eqx.distributions import ReturnDistribution
 from evor_eqx.evaluation.held_out import Probes
 from evor_eqx.pipeline import loading
 from evor_eqx.runs.run import Run
-from evor_eqx.system import paths
+from evor_eqx.widgets.drawing import house_style
 
 _NO_STEPS, _NOTHING = np.empty(0, int), np.empty(0)
 _MARGIN = 0.25  # of the range, beyond the data: the more, the more rarely the axes are drawn again
@@ -109,7 +108,7 @@ def training_figure(run: Run, probes: Probes | None = None) -> Figure:
     - `probes`: the states at which the critic's return distributions are drawn. Without them (a base policy, critics of
       several tasks) the figure shows the loss alone.
     """
-    with matplotlib.style.context(paths.style_file()):
+    with house_style():
         figure = plotting.PageFigure(figsize=(10, 7) if probes else (5, 3.5), layout="constrained")
         if probes is None:
             curves = [loss_curves(figure.subplots())]

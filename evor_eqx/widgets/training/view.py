@@ -14,8 +14,6 @@ from functools import partial
 from typing import Any
 
 import ipywidgets
-import matplotlib.style
-import numpy as np
 from IPython.display import display
 
 from evor_eqx.config import Config
@@ -26,12 +24,14 @@ from evor_eqx.evaluation.held_out import Probes
 from evor_eqx.pipeline import identity, stages
 from evor_eqx.presets import preset as named_preset
 from evor_eqx.runs.run import Run
-from evor_eqx.system import paths, progress
+from evor_eqx.system import progress
 from evor_eqx.system.signals import Stopped
 from evor_eqx.training.fit import Trained
 from evor_eqx.widgets.canvas import Canvas
-from evor_eqx.widgets.controls import control, say, spoken
+from evor_eqx.widgets.controls import control, for_the_page, say, spoken
+from evor_eqx.widgets.drawing import house_style
 from evor_eqx.widgets.training.panels import DistributionPanel, held_out_curves, loss_curves
+from evor_eqx.widgets.training.words import describe
 
 DRAW_EVERY = 0.5  # seconds
 SAY_EVERY = 3.0  # seconds: a screen reader has to finish a sentence before the next
@@ -73,10 +73,11 @@ class TrainingView:
         self._job: _Job | None = None
         self._thread, self._stop, self.running = threading.Thread(), threading.Event(), False
         self._drawn = self._said = 0.0
+        self._since: int | None = None  # the first step of this sitting: its rate does not count earlier ones
         self.button = control(ipywidgets.Button(), "training", "Start", _TOOLTIPS["Start"])
         self.button.on_click(lambda _: self.stop() if self.running else self.start())
         self.line = spoken("Nothing trains yet.")
-        with matplotlib.style.context(paths.style_file()):
+        with house_style():
             self._curves = [_shown(Canvas(440, 320, "loss"), loss_curves)]
             self._distributions = None
             if phase != "policy":
@@ -87,7 +88,7 @@ class TrainingView:
         self.box = ipywidgets.VBox([self.button, self.line, pictures])
 
     def _ipython_display_(self) -> None:
-        display(self.box)
+        display(self.box, for_the_page())
 
     def start(self) -> None:
         """Train in a thread, from the last checkpoint of the run folder if it has one."""
@@ -95,6 +96,7 @@ class TrainingView:
             return
         self.running = True
         self._stop.clear()
+        self._since = None
         self._label("Stop")
         self._say("Looking for the data.")
         self._thread = threading.Thread(target=self._work, daemon=True)
@@ -160,6 +162,7 @@ class TrainingView:
 
     def _watch(self, step: int, scalars: dict[str, Any], model: Any) -> None:
         """Draw and say how far the training is; it is called between two blocks of updates."""
+        self._since = step if self._since is None else self._since
         if time.monotonic() - self._drawn >= DRAW_EVERY:
             self._draw_curves()
             self._draw_distributions(model)
@@ -185,7 +188,8 @@ class TrainingView:
         if self._job is None:
             return ""
         run = self._job.run
-        return describe(run.metrics(), self._job.num_updates, run.updates_per_second(num_blocks=20))
+        rate = None if self._since is None else run.updates_per_second(num_blocks=20, since=self._since)
+        return describe(run.metrics(), self._job.num_updates, rate)
 
     def _label(self, label: str, disabled: bool = False) -> None:
         control(self.button, "training", label, _TOOLTIPS[label])
@@ -209,28 +213,6 @@ def _redraw(canvas: Canvas, panel: Any) -> None:
     """Draw all of a panel anew, with room for its ticks as they are now."""
     canvas.figure.set_layout_engine("constrained")
     canvas.redraw(panel.moving)
-
-
-def describe(columns: dict[str, np.ndarray], num_updates: int, updates_per_second: float | None) -> str:
-    """Put a run's metrics into words: how far it is, how fast, how long it still takes, how good it is.
-
-    **Arguments:**
-
-    - `columns`: the columns of `Run.metrics`.
-    - `num_updates`: updates of the whole training.
-    - `updates_per_second`: its speed; None if it is not known.
-    """
-    if not columns:
-        return f"0 of {num_updates:,} updates."
-    done = int(columns["step"][-1])
-    words = [f"{done:,} of {num_updates:,} updates"]
-    if updates_per_second and done < num_updates:
-        left = (num_updates - done) / updates_per_second
-        words += [f"{updates_per_second:,.0f} updates/s", f"{progress.duration(left)} left"]
-    for name, label in (("loss", "loss"), ("held_out_w1", "W₁"), ("held_out_crps", "CRPS")):
-        if name in columns:
-            words.append(f"{label} {columns[name][-1]:.3g}")
-    return f"{', '.join(words)}."
 
 
 def _find(task: str | Task, preset: str, phase: str, config: Config | None) -> _Job:

@@ -92,6 +92,21 @@ def test_no_agents_are_a_user_error():
         RolloutViewer([])
 
 
+def test_new_recordings_begin_with_the_first_decision_and_no_later_one_is_sent_to_the_page(maze):
+    opened = RolloutViewer(maze)
+    opened.button.click()
+    opened.decision.max = opened.play.max = 500  # as after longer episodes
+    opened.decision.value = opened.play.value = 450
+    opened.play.playing = True
+    sent = []
+    for control in (opened.decision, opened.play):
+        control.observe(lambda change: sent.append(change["new"]), "value")
+    opened.button.click()
+    assert sent == [0, 0] and not opened.play.playing
+    assert opened.decision.max == max(len(each.step) for each in opened.recordings.values()) - 1 < 450
+    assert opened._sides[0].panels[3].dots.get_xdata()[0] == 0
+
+
 def test_without_a_backend_it_says_so_and_shows_the_rest(maze, monkeypatch):
     monkeypatch.setattr(rendering, "prepare", lambda: "No pictures: install one.")
     opened = RolloutViewer(maze)
@@ -106,7 +121,7 @@ def test_another_agent_brings_its_setting_and_an_arm_is_seen_from_above(maze):
     opened = RolloutViewer([maze, arm])
     opened.exhibit.value = arm
     a, b = opened.settings().values()
-    assert (a.num_candidates, a.tau_r, b.num_candidates) == (4, pytest.approx(30), 1)  # the nearest on the slider
+    assert (a.num_candidates, a.tau_r, b.num_candidates) == (5, 30, 1)
     opened.button.click()
     assert "A did not solve the task within 200 steps" in opened.text.value
     assert opened._sides[0].panels[1].ways.get_segments()

@@ -5,6 +5,7 @@ import shutil
 import statistics
 import time
 from dataclasses import replace
+from types import SimpleNamespace as Some
 
 import ipywidgets
 import jax.numpy as jnp
@@ -22,9 +23,11 @@ from evor_eqx.errors import UserError
 from evor_eqx.evaluation.held_out import Probes
 from evor_eqx.pipeline import identity, stages
 from evor_eqx.presets import preset
+from evor_eqx.runs.run import Run
 from evor_eqx.system.locks import lock
 from evor_eqx.widgets.training.panels import DistributionPanel, loss_curves, training_figure
-from evor_eqx.widgets.training.view import DRAW_EVERY, TrainingView, describe
+from evor_eqx.widgets.training.view import DRAW_EVERY, TrainingView
+from evor_eqx.widgets.training.words import describe
 
 TASK = parse_task("pointmaze-medium-navigate-task1")
 SMOKE = preset("smoke")
@@ -107,6 +110,26 @@ def test_distributions_are_drawn_as_distribution_functions_beside_the_recorded_o
 )
 def test_a_run_is_described_in_words(columns, rate, expected):
     assert describe({name: np.array(column) for name, column in columns.items()}, 600, rate) == expected
+
+
+def test_the_rate_after_a_resume_counts_only_what_was_done_since(home, monkeypatch):
+    view, run = TrainingView(TASK.name), Run.of("group", "critic", {}).open()
+    view._job = Some(run=run, num_updates=10_000, probes=None)
+    monkeypatch.setattr(view, "_draw_curves", lambda: None)
+
+    def block(step, seconds):
+        monkeypatch.setattr("evor_eqx.runs.run.time", Some(monotonic=lambda: seconds))
+        run.log(step, {"loss": 1.0})
+        view._watch(step, {}, None)
+        return view._state()
+
+    block(100, 0.0), block(200, 1.0)
+    assert "100 updates/s, 2 min left" in block(300, 2.0)
+    monkeypatch.setattr(view, "_work", lambda: None)
+    view.start()  # resumes, on a slower machine
+    view.wait()
+    assert "updates/s" not in block(400, 1000.0)  # one row has no rate
+    assert "10 updates/s, 16 min left" in block(500, 1010.0)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,62 @@
+"""The explorer's sentence says what the choice means, with few numbers."""
+
+import re
+
+import numpy as np
+import pytest
+
+from evor_eqx.widgets.explorer.decision import Reading
+from evor_eqx.widgets.explorer.panels import PanelData
+from evor_eqx.widgets.explorer.sentence import sentence
+from evor_eqx.widgets.explorer.states import ShownState
+
+
+def said(weights, value=-20.0, recorded=(-30.0, -28.0), picked=0, is_softmax=True, mean=-40.0, largest=-10.0):
+    n = len(weights)
+    values = np.array([value, *np.full(n - 1, value - 1)])
+    low, high, curves, number = np.full(n, mean), np.full(n, largest), np.zeros((1, n)), np.array(1.0)
+    reading = Reading(values, np.array(weights), np.array(picked), curves, low, high, number, number)
+    data = PanelData(None, reading, n, 0, 3.0, False)
+    return sentence(data, ShownState("held-out state 3", None, None, np.array(recorded), None), is_softmax)
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ([0.97, 0.03], "the choice is almost certain (97% for the best of 2 candidates): it leads by much more than"),
+        ([0.6, 0.2, 0.2], "the best of 3 candidates is preferred, but not sure to be picked (60%)"),
+        ([0.26, 0.25, 0.25, 0.24], "all 4 candidates are about equally likely, so the agent acts like the base policy"),
+        ([1.0], "there is one candidate, so the base policy decides"),
+    ],
+)
+def test_it_says_how_sure_the_choice_is_and_why(weights, words):
+    assert said(weights).startswith(f"At held-out state 3, {words}")
+    assert "τ_Q" not in said(weights, is_softmax=False)  # a rule of one's own may not know it
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(-11.0, "near the best return"), (-25.0, "between the mean and the best"), (-39.0, "near the mean return")],
+)
+def test_it_says_what_the_value_is_of_the_distribution(value, words):
+    assert words in said([0.6, 0.4], value=value)
+    assert "so is every return" in said([0.6, 0.4], value=value, mean=value, largest=value)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "words"),
+    [
+        ((-30.0, -28.0), "that is more than was recorded nearby (-29.0"),
+        ((-10.0, -8.0), "that is less than was recorded nearby (-9.0"),
+        ((-30.0, -11.0), "that is about as much as was recorded nearby"),
+        ((), "No return recorded nearby is known: the recordings end too soon."),
+    ],
+)
+def test_it_compares_with_what_was_recorded(recorded, words):
+    assert words in said([0.6, 0.4], recorded=recorded)
+
+
+def test_numbers_are_few_and_a_draw_of_another_candidate_is_told():
+    text = said([0.6, 0.2, 0.2], picked=2)
+    assert "This draw picks another one." in text and "another" not in said([0.6, 0.2, 0.2])
+    assert len(re.findall(r"\d+", text.replace("state 3", ""))) <= 6  # N_pi, probability, Q* and recorded: x.y

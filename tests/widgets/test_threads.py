@@ -1,0 +1,76 @@
+"""What several threads of a kernel do at once: JupyterLab handles the messages of controls in threads of their own."""
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import matplotlib
+import pytest
+from matplotlib.figure import Figure
+from tiny import tiny_exhibit, tiny_listed
+
+from evor_eqx.widgets.drawing import house_style
+from evor_eqx.widgets.explorer.explorer import Explorer
+from evor_eqx.widgets.explorer.states import StateFinder
+from evor_eqx.widgets.explorer.view import explorer_figure
+
+NUM_MOVES = 12
+
+
+@pytest.fixture(autouse=True)
+def threads_change_often():
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)
+
+
+def together(*functions):
+    """Run functions in threads, and raise what one of them raises."""
+    with ThreadPoolExecutor(len(functions)) as pool:
+        for each in [pool.submit(function) for function in functions]:
+            each.result(300)
+
+
+def test_controls_of_the_explorer_moved_by_two_threads_end_where_one_thread_ends(monkeypatch):
+    explorer, alone = Explorer([tiny_listed()]), Explorer([tiny_listed()])
+    wrong = []
+    monkeypatch.setattr("threading.excepthook", wrong.append)
+    settings = dict(matplotlib.rcParams)
+
+    def settle(explorer):
+        """What is left of many moves: the last ones."""
+        controls = explorer.controls
+        controls.state.value, controls.sliders["num_candidates"].value = 3, 16
+
+    def look_around():
+        for index in range(NUM_MOVES):
+            explorer.controls.state.value = index
+            explorer.controls.source.value = ("a place in the maze", "held-out data")[index % 2]
+        explorer.controls.state.value = 3
+
+    def weigh():
+        sliders = explorer.controls.sliders
+        for index in range(4 * NUM_MOVES):
+            sliders["num_candidates"].value = (4, 8, 64)[index % 3]
+        sliders["num_candidates"].value = 16
+
+    together(look_around, weigh)
+    settle(alone)
+    assert explorer.text.value == alone.text.value
+    assert [c.image.value for c in explorer.canvases] == [c.image.value for c in alone.canvases]
+    assert wrong == [] and dict(matplotlib.rcParams) == settings
+
+
+def test_figures_that_several_threads_draw_leave_the_settings_of_matplotlib_as_they_were():
+    settings, finder = dict(matplotlib.rcParams), StateFinder(tiny_exhibit())
+    inference = finder.exhibit.agent.inference
+
+    def styled():
+        for _ in range(30):
+            with house_style({"font.size": 6}):
+                assert matplotlib.rcParams["font.size"] == 6
+                Figure().subplots()
+                assert matplotlib.rcParams["font.size"] == 6
+
+    together(styled, styled, lambda: explorer_figure(finder, finder.at_state(3), inference))
+    assert dict(matplotlib.rcParams) == settings
