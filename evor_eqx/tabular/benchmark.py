@@ -26,9 +26,9 @@ from evor_eqx.presets import tabular_preset
 from evor_eqx.runs.records import to_record
 from evor_eqx.runs.run import Run
 from evor_eqx.system.locks import lock
-from evor_eqx.tabular.improvement import improved_distributions
+from evor_eqx.tabular.improvement import check_known_exactly, learned_distributions
 from evor_eqx.tabular.processes import PROCESSES
-from evor_eqx.tabular.solution import ExactDistributions, return_distributions, return_scale
+from evor_eqx.tabular.solution import ExactDistributions, return_scale
 from evor_eqx.training.compilation import initialised
 from evor_eqx.training.fit import fit_in_run, moving_average
 from evor_eqx.training.update import init_states
@@ -132,12 +132,8 @@ def ensure_tabular_critics(name: str, config: CriticConfig, num_seeds: int = 5) 
     """
     if name not in PROCESSES:
         raise UserError(f"unknown process {name!r}: expected one of {', '.join(PROCESSES)}")
-    _check_known_exactly(config)
     process, choose = PROCESSES[name](), draw_choice(config)
-    if choose is None:
-        exact = return_distributions(process)
-    else:
-        exact = improved_distributions(process, config.num_bank_draws, choose.tau_r, choose.tau_q)
+    exact = learned_distributions(process, config)
     keys = jax.random.split(jax.random.key(config.seed), (2, num_seeds))
     sizes = {"obs_size": len(process.prob), "chunk_size": process.acts.shape[1]}
     scale = return_scale(process, exact)
@@ -208,7 +204,7 @@ def tabular_benchmark(
     UserError for an unknown process, and for a critic that does not evaluate the base policy.
     """
     critic = config.critic
-    _check_known_exactly(critic)
+    check_known_exactly(critic)
     if critic.chooses_draw:
         raise UserError(
             f"critic.next_draw is {critic.next_draw}: expected any, because this benchmark is about the base policy's "
@@ -224,14 +220,6 @@ def tabular_benchmark(
         errors = (bootstrap_interval(metrics[each][-1], seed=0) for each in ("w1", "mean_error", "soft_error"))
         rows.append(TabularRow(name, *errors))
     return rows
-
-
-def _check_known_exactly(config: CriticConfig) -> None:
-    if config.is_improver:
-        raise UserError(
-            f"the critic {config.kind}: expected one that learns the return distribution of the base policy or, by "
-            "next_draw, of the best of its draws, because only these are known exactly"
-        )
 
 
 @eqx.filter_jit

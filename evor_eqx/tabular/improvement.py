@@ -13,11 +13,34 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import gammaln, logsumexp, xlogy
 
+from evor_eqx.config import CriticConfig
+from evor_eqx.critics.next_draw import draw_choice
 from evor_eqx.errors import UserError
 from evor_eqx.tabular.processes import Process
 from evor_eqx.tabular.solution import ExactDistributions, expected_return, mean_reward, return_distributions
 
 _MOST_ROUNDS, _TOLERANCE = 500, 1e-7
+
+
+def learned_distributions(process: Process, config: CriticConfig) -> ExactDistributions:
+    """The return distributions that a critic learns: the base policy's or, if its backups choose, a better policy's.
+
+    Raises UserError as `check_known_exactly` and `improved_distributions` do.
+    """
+    check_known_exactly(config)
+    choose = draw_choice(config)
+    if choose is None:
+        return return_distributions(process)
+    return improved_distributions(process, config.num_bank_draws, choose.tau_r, choose.tau_q)
+
+
+def check_known_exactly(config: CriticConfig) -> None:
+    """Raise UserError for a critic that improves on the base policy in a way of its own."""
+    if config.is_improver:
+        raise UserError(
+            f"the critic {config.kind}: expected one that learns the return distribution of the base policy or, by "
+            "next_draw, of the best of its draws, because only these are known exactly"
+        )
 
 
 def decision_policy(
