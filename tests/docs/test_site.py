@@ -74,10 +74,6 @@ def test_every_lesson_command_and_figure_has_its_place(pages):
         assert (pages / "notebooks" / "course" / f"{name}.html").is_file()
 
 
-def test_a_page_at_smoke_says_so(pages):
-    assert "ran at the preset" in (pages / "notebooks" / "course" / "00_flow_matching.html").read_text()
-
-
 @pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason=HOW_TO)
 @pytest.mark.parametrize("kind", KINDS)
