@@ -2,6 +2,7 @@
 
 import ctypes.util
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,3 +83,12 @@ def programs() -> Iterator[None]:
     import jax
 
     jax.clear_caches()
+
+
+@pytest.fixture
+def threads_change_often():
+    """Let threads take turns far more often than usual, so that what they disturb shows."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)

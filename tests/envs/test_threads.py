@@ -1,6 +1,5 @@
 """Environments that several threads make and reset at once: the same as from one thread, and nothing global is left."""
 
-import sys
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -15,14 +14,7 @@ from evor_eqx.envs.vector import LocalEnvs
 
 TELEPORT, ARM = "pointmaze-teleport-v0", "cube-single-v0"
 THREADS = 4
-
-
-@pytest.fixture(autouse=True)
-def threads_change_often():
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    yield
-    sys.setswitchinterval(before)
+pytestmark = pytest.mark.usefixtures("threads_change_often")
 
 
 def at_once(function, arguments):

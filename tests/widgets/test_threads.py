@@ -1,6 +1,5 @@
 """What several threads of a kernel do at once: JupyterLab handles the messages of controls in threads of their own."""
 
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import matplotlib
@@ -14,14 +13,7 @@ from evor_eqx.widgets.explorer.states import StateFinder
 from evor_eqx.widgets.explorer.view import explorer_figure
 
 NUM_MOVES = 12
-
-
-@pytest.fixture(autouse=True)
-def threads_change_often():
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    yield
-    sys.setswitchinterval(before)
+pytestmark = pytest.mark.usefixtures("threads_change_often")
 
 
 def together(*functions):
