@@ -36,8 +36,8 @@ class ProcessSampler(eqx.Module):
         """One example that starts with `act` at `state`.
 
         `discount` is gamma^n also where the task ended sooner (`mask` is 0 there, and `next_obs` the state it ended
-        in). `next_chunk` is a fresh act of the base policy; `mc_return` follows the window's own path further. If backups
-        choose, `next_draws` are the acts that they choose among.
+        in). `next_chunk` is a fresh act of the base policy; `mc_return` follows the window's own path further. If
+        backups choose, `next_draws` are the acts that they choose among.
         """
         path_key, next_key, rest_key = jax.random.split(key, 3)
         reward, mask, next_state, path_act = self._walk(state, act, self.num_steps, key=path_key)
