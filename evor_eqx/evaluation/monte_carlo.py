@@ -73,7 +73,7 @@ def returns_from(
 
     UserError as `place` and `run_episodes` do.
     """
-    episodes = _episodes_from([physics], agent, task, [agent.inference], seeds, max_steps, num_envs)
+    episodes = episodes_from([physics], agent, task, [agent.inference], seeds, max_steps, num_envs)
     return Returns(
         values=np.array([episode.ret for episode in episodes]),
         lengths=np.array([episode.length for episode in episodes]),
@@ -107,7 +107,7 @@ def returns_from_each(
     Discounted returns [settings, places, rollouts].
     """
     seeds = range(len(places) * num_rollouts)
-    episodes = _episodes_from(places, agent, task, settings, seeds, max_steps, num_envs)
+    episodes = episodes_from(places, agent, task, settings, seeds, max_steps, num_envs)
     by_seed = np.array([episode.ret for episode in episodes]).reshape(len(settings), num_rollouts, len(places))
     return np.moveaxis(by_seed, 1, 2)
 
@@ -143,15 +143,15 @@ def returns_after(
     starts = [physics for physics in places for _ in range(num_candidates)]
     firsts = chunks.reshape(num_places * num_candidates, -1)
     base, seeds = agent.base_policy_agent(), range(len(starts) * num_rollouts)
-    episodes = _episodes_from(starts, base, task, [base.inference], seeds, max_steps, num_envs, firsts)
+    episodes = episodes_from(starts, base, task, [base.inference], seeds, max_steps, num_envs, firsts)
     returns = np.array([episode.ret for episode in episodes])
     return np.moveaxis(returns.reshape(num_rollouts, num_places, num_candidates), 0, 2)
 
 
-def _episodes_from(places, agent, task, settings, seeds, max_steps, num_envs, firsts=None) -> list[Episode]:
+def episodes_from(places, agent, task, settings, seeds, max_steps, num_envs, firsts=None, actor=None) -> list[Episode]:
     """An episode for every setting and seed, with discounted rewards; seed k starts at place k modulo their number.
 
-    With `firsts`, it begins with the chunk of that place instead of the agent's.
+    With `firsts`, it begins with the chunk of that place instead of the agent's. `actor` acts in the agent's place.
     """
     counts = {"max_steps": max_steps, "num_envs": num_envs, "number of seeds": len(seeds), "places": len(places)}
     for name, count in counts.items():
@@ -162,7 +162,7 @@ def _episodes_from(places, agent, task, settings, seeds, max_steps, num_envs, fi
         start.places, start.firsts, start.max_steps = places, firsts, max_steps
     check_fits(agent, task, *sizes_of(starts[0]))
     envs = LocalEnvs(iter(starts).__next__, agent.chunk_length, len(starts))
-    return run_episodes(envs, agent, settings, seeds, reward_timing=task.reward_timing, quiet=True).episodes
+    return run_episodes(envs, actor or agent, settings, seeds, reward_timing=task.reward_timing, quiet=True).episodes
 
 
 class _Start(gymnasium.Wrapper):

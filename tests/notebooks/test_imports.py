@@ -66,7 +66,7 @@ DEEPER = {
     "training.statistics": "takes a critic's units from the data",
     "widgets.explorer.explorer.Explorer": "lets the reader choose among all agents",
     "widgets.explorer.states.StateFinder": "draws the explorer for print",
-    "widgets.explorer.view.explorer_figure": "draws the explorer for print",
+    "widgets.explorer.twin.explorer_figure": "draws the explorer for print",
     "widgets.rollouts.film.rollout_figure": "draws recordings for print",
     "widgets.rollouts.film.save_gif": "makes a film of recordings",
     "widgets.rollouts.viewer.RolloutViewer": "shows recordings",

@@ -1,14 +1,9 @@
 """Sliders of inference settings: what is set is what they show, on a grid of round numbers."""
 
-from dataclasses import fields
-
 import pytest
 
-from evor_eqx.config import InferenceConfig
 from evor_eqx.presets import PRESETS, preset
 from evor_eqx.suite.methods import TAUS_Q, TAUS_R, TEMPERATURES
-from evor_eqx.widgets.explorer.controls import Controls
-from evor_eqx.widgets.explorer.decision import NUM_RETURNS
 from evor_eqx.widgets.sliders import inference_sliders, put
 
 NAMES = ("tau_r", "tau_q", "num_candidates", "num_returns")
@@ -44,12 +39,3 @@ def test_a_temperature_that_is_set_is_the_shown_one_and_still_there_after_a_step
     slider.index = index - 1 if index else index + 1
     slider.index = index
     assert slider.value == value
-
-
-def test_the_explorer_keeps_the_settings_of_any_agent_that_it_can_draw():
-    controls = Controls(0)
-    for inference in (InferenceConfig(10, 2.2, 0.0, 8, 80), InferenceConfig(64, 1e4, 0.07, 64, 3)):
-        controls.put(inference)
-        assert {f.name: getattr(controls.inference, f.name) for f in fields(inference)} == vars(inference)
-    controls.put(InferenceConfig(num_candidates=500, num_returns=10))
-    assert (controls.inference.num_candidates, controls.inference.num_returns) == (64, 8) and 8 in NUM_RETURNS

@@ -8,9 +8,10 @@ from matplotlib.figure import Figure
 from tiny import tiny_exhibit, tiny_listed
 
 from evor_eqx.widgets.drawing import house_style
+from evor_eqx.widgets.explorer.arrays import DATA, PLACE
 from evor_eqx.widgets.explorer.explorer import Explorer
 from evor_eqx.widgets.explorer.states import StateFinder
-from evor_eqx.widgets.explorer.view import explorer_figure
+from evor_eqx.widgets.explorer.twin import explorer_figure
 
 NUM_MOVES = 12
 pytestmark = pytest.mark.usefixtures("threads_change_often")
@@ -27,30 +28,26 @@ def test_controls_of_the_explorer_moved_by_two_threads_end_where_one_thread_ends
     explorer, alone = Explorer([tiny_listed()]), Explorer([tiny_listed()])
     wrong = []
     monkeypatch.setattr("threading.excepthook", wrong.append)
-    settings = dict(matplotlib.rcParams)
-
-    def settle(explorer):
-        """What is left of many moves: the last ones."""
-        controls = explorer.controls
-        controls.state.value, controls.sliders["num_candidates"].value = 3, 16
 
     def look_around():
         for index in range(NUM_MOVES):
-            explorer.controls.state.value = index
-            explorer.controls.source.value = ("a place in the maze", "held-out data")[index % 2]
-        explorer.controls.state.value = 3
+            explorer.state = index
+            explorer.source = (PLACE, DATA)[index % 2]
+        explorer.state = 3
 
     def weigh():
-        sliders = explorer.controls.sliders
         for index in range(4 * NUM_MOVES):
-            sliders["num_candidates"].value = (4, 8, 64)[index % 3]
-        sliders["num_candidates"].value = 16
+            explorer.num_candidates = (4, 8, 64)[index % 3]
+            explorer.num_flow_steps = (4, 5)[index % 2]
+        explorer.num_candidates, explorer.num_flow_steps = 16, 4
 
     together(look_around, weigh)
-    settle(alone)
-    assert explorer.text.value == alone.text.value
-    assert [c.image.value for c in explorer.canvases] == [c.image.value for c in alone.canvases]
-    assert wrong == [] and dict(matplotlib.rcParams) == settings
+    alone.state, alone.num_candidates = 3, 16
+    explorer.state = 2  # what is left of many moves: the last ones
+    explorer.state = 3
+    without_key = [{**each.view, "key": "", "scene": ""} for each in (explorer, alone)]
+    assert without_key[0] == without_key[1] and explorer.inference == alone.inference
+    assert explorer.message == "" and wrong == []
 
 
 def test_figures_that_several_threads_draw_leave_the_settings_of_matplotlib_as_they_were():

@@ -13,14 +13,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from evor_eqx.agent.selection import SelectionRule, selection_weights
+from evor_eqx.agent.agent import Agent
+from evor_eqx.agent.selection import SelectionRule, candidate_weights, check_weights, selection_weights
+from evor_eqx.config import InferenceConfig
 from evor_eqx.critics.base import AbstractCritic
 from evor_eqx.distributions import ReturnDistribution, at_level, mean, soft_value
+from evor_eqx.errors import UserError
 from evor_eqx.policy import FlowPolicy
+from evor_eqx.widgets.explorer.states import ShownState
 
-NUM_CANDIDATES = (1, 2, 4, 8, 16, 32, 64)
+NUM_CANDIDATES = (1, 2, 4, 8, 16, 32, 64, 128)
 NUM_RETURNS = (1, 4, 8, 16, 64)  # with those of the presets
 TAU_GRID = np.geomspace(0.01, 1000.0, 46, dtype=np.float32)  # tau_R at which the curves of Q* are drawn
+KEY = jax.random.key(0)  # of the candidates: the same state shows the same ones
 
 
 class Look(NamedTuple):
@@ -110,9 +115,65 @@ def weigh(
     )
 
 
+def look_at(agent: Agent, state: ShownState, num_flow_steps: int) -> Look:
+    """Draw an agent's candidates and their distributions at a state, with `num_flow_steps` steps in flow time."""
+    if agent.critic is None:
+        raise UserError("the agent has no critic: expected one with a critic, because pictures show Q*")
+    chunk = jnp.zeros(agent.policy.chunk_size) if state.data_chunk is None else jnp.asarray(state.data_chunk)
+    steps = jnp.asarray(num_flow_steps)
+    return look(agent.policy, agent.critic, jnp.asarray(state.obs), chunk, steps, key=KEY)
+
+
+def read(seen: Look, selection: SelectionRule, inference: InferenceConfig) -> Reading:
+    """What inference settings make of a `Look`, on the host.
+
+    Raises UserError for counts that were not drawn, and if the selection rule's weights are no probabilities.
+    """
+    n = inference.num_candidates
+    if n > NUM_CANDIDATES[-1] or inference.num_returns not in NUM_RETURNS:
+        raise UserError(
+            f"N_pi is {n} and N is {inference.num_returns}: expected at most {NUM_CANDIDATES[-1]} candidates and "
+            f"one of {', '.join(map(str, NUM_RETURNS))} atoms, which are what the explorer draws"
+        )
+    index = NUM_RETURNS.index(inference.num_returns)
+    numbers = (jnp.asarray(value) for value in (n, index, inference.tau_r, inference.tau_q))
+    reading = jax.tree.map(np.asarray, weigh(seen, selection, *numbers))
+    if selection is not candidate_weights:
+        check_weights(reading.weights[:n])
+    return reading
+
+
 def ranked(reading: Reading, num_candidates: int) -> Int[np.ndarray, " cand"]:
     """The first N_pi candidates by Q*, best first."""
     return np.argsort(-np.asarray(reading.value)[:num_candidates], kind="stable")
+
+
+def changes(reading: Reading, num_candidates: int, tau_r: float) -> list[float]:
+    """The value temperatures nearest to `tau_r` at which another candidate has the largest Q*: none, one or two.
+
+    Between two temperatures of the grid they are interpolated, on a logarithmic scale from 0.01 to 1000.
+    """
+    curves = np.concatenate([reading.highest[None], reading.curves, reading.lowest[None]])[:, :num_candidates]
+    grid = list(zip([0.0, *TAU_GRID.tolist(), np.inf], curves, strict=True))
+    now = (tau_r, reading.value[:num_candidates])
+    below = [now, *reversed([point for point in grid if point[0] < tau_r])]
+    above = [now, *(point for point in grid if point[0] > tau_r)]
+    best = int(np.argmax(now[1]))
+    found = []
+    for way in (below, above):
+        index = next((k for k, (_, values) in enumerate(way) if np.argmax(values) != best), None)
+        if index is not None:
+            found.append(_crossing(way[index - 1], way[index], best))
+    return found
+
+
+def _crossing(start: tuple[float, np.ndarray], end: tuple[float, np.ndarray], best: int) -> float:
+    """Where `best` falls behind the candidate that is the best at `end`."""
+    other = int(np.argmax(end[1]))
+    first, last = (np.log(np.clip(tau, 0.01, 1000.0)) for tau, _ in (start, end))
+    lead, lag = float(start[1][best] - start[1][other]), float(end[1][other] - end[1][best])
+    share = lead / (lead + lag) if lead + lag > 0 else 0.5
+    return float(np.exp(first + (last - first) * share))
 
 
 def _fill(array: Float[Array, "all atoms"], width: int) -> Float[Array, "all width"]:

@@ -1,30 +1,33 @@
 """The explorer: choose an agent and a state, move tau_R, tau_Q and N_pi, and see what the agent would do and why.
 
-Candidates and their return distributions are drawn once for each state (`decision.look`). Sliders only re-weigh them
-and move artists. Errors are shown as a sentence below the controls, and the controls stay usable.
+The kernel draws candidates and their return distributions once for each state (`decision.look`). The page computes all
+that follows from the settings, and all pictures (`widgets/front`). What goes wrong is a sentence in `message`.
 """
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import anywidget
 import numpy as np
+from traitlets import Dict, Enum, Float, Int, List, Unicode, observe
 
 from evor_eqx.agent.agent import Agent
-from evor_eqx.envs.tasks import Task
+from evor_eqx.config import InferenceConfig
+from evor_eqx.envs.tasks import OgbenchTask, Task
 from evor_eqx.errors import UserError, check_kinds
+from evor_eqx.evaluation.following import states_ahead
 from evor_eqx.evaluation.monte_carlo import returns_from
 from evor_eqx.evaluation.recording import record
-from evor_eqx.widgets.canvas import Canvas
-from evor_eqx.widgets.controls import for_the_page, say, spoken
-from evor_eqx.widgets.explorer.controls import DATA, PLACE, ROLLOUT, Controls, offer
+from evor_eqx.widgets import front
+from evor_eqx.widgets.explorer import arrays, decision
+from evor_eqx.widgets.explorer.arrays import DATA, PLACE, ROLLOUT
+from evor_eqx.widgets.explorer.decision import NUM_CANDIDATES, NUM_RETURNS
+from evor_eqx.widgets.explorer.settings import SETTINGS, as_json, drawn, temperature
 from evor_eqx.widgets.explorer.states import ShownState, StateFinder
-from evor_eqx.widgets.explorer.view import View
 from evor_eqx.zoo.catalogue import Listed, catalogue
 from evor_eqx.zoo.exhibits import Exhibit
-
-WIDTH, HEIGHT = 490, 350  # of a picture, in pixels of the page
 
 
 def explore(agent: Agent, task: Task, state: int = 0) -> "Explorer":
@@ -52,8 +55,8 @@ def explore(agent: Agent, task: Task, state: int = 0) -> "Explorer":
     return Explorer([Listed(task, exhibit.name, lambda: exhibit)], state)
 
 
-class Explorer:
-    """The explorer's widget; a notebook displays it as the value of a cell. `box` holds its parts.
+class Explorer(anywidget.AnyWidget):
+    """The explorer's widget. Its traits can be read, set, linked and observed like those of any widget.
 
     **Arguments:**
 
@@ -61,190 +64,187 @@ class Explorer:
     - `state`: the held-out state to begin with, an index from 0.
     """
 
+    _esm = front.SCRIPT
+    _css = front.STYLE
+
+    tau_r, tau_q = temperature(), temperature()  # value and selection temperature, in units of return
+    num_candidates = Int(32, min=1, max=NUM_CANDIDATES[-1]).tag(sync=True)  # N_pi
+    num_returns = Enum(NUM_RETURNS, 16).tag(sync=True)  # N
+    num_flow_steps = Int(10, min=1).tag(sync=True)
+
+    agent = Int(0).tag(sync=True)  # an index of `agents`
+    source = Unicode(DATA).tag(sync=True)  # where the state comes from
+    state = Int(0).tag(sync=True)  # an index of held-out states, or of the rollout's decisions
+    place = List(Float(), [0.0, 0.0]).tag(sync=True)  # (x, y) in a point maze, in metres
+    seed = Int(0).tag(sync=True)  # of the rollout
+    plane = Int(0).tag(sync=True)  # how candidates are drawn, an index of `scene["choices"]`
+
+    agents = List(Dict()).tag(sync=True)  # labels of the agents
+    scene = Dict().tag(sync=True)  # what `arrays.scene` says of the agent
+    view = Dict().tag(sync=True)  # what `arrays.view` says of the state
+    track = Dict().tag(sync=True)  # the way that would follow, in each plane
+    weights = List(Float()).tag(sync=True)  # by a selection rule of one's own, which the page does not know
+    last = Int(0).tag(sync=True)  # the largest `state`
+    message = Unicode("").tag(sync=True)  # what went wrong
+
     def __init__(self, listed: Sequence[Listed] | None = None, state: int = 0):
         self.listed = list(catalogue() if listed is None else listed)
-        self.canvases = [Canvas(WIDTH, HEIGHT, name) for name in ("candidates", "distributions", "values", "selection")]
-        self.text, self.view, self._sentence = spoken(name="sentence"), None, ""
-        self.controls = Controls(state)
-        self._busy, self._acting, self._held_out = False, threading.RLock(), state  # the last one that was looked at
-        offer(self.controls.environment, dict.fromkeys(each.task.group for each in self.listed))
-        self._follow()
-        self.box = self.controls.arrange(self.text, [canvas.image for canvas in self.canvases])
-        self._choose_task()
+        self._acting, self._busy, self._count = threading.RLock(), True, 0
+        self._held_out, self.recording = state, None
+        self._seen: Any = None  # the state that is shown, and its Look
+        super().__init__(
+            state=state,
+            agents=[
+                {"label": f"task {each.task.task_id}, {each.label}", "group": each.task.group} for each in self.listed
+            ],
+        )
+        self._busy = False
+        self.on_msg(self._answer)
+        self._open()
 
-    def _ipython_display_(self) -> None:
-        from IPython.display import display
-
-        display(self.box, for_the_page())
+    @property
+    def inference(self) -> InferenceConfig:
+        """The inference settings that are shown."""
+        return InferenceConfig(**{name: getattr(self, name) for name in (*SETTINGS, "num_flow_steps")})
 
     @property
     def _agent(self) -> Agent:
-        """The agent that is shown, with the sliders' settings."""
-        return self.exhibit.agent.replace(inference=self.controls.inference)
+        return self.exhibit.agent.replace(inference=self.inference)
 
-    def _follow(self) -> None:
-        controls = self.controls
-        followed = {
-            self._choose_task: [controls.environment],
-            self._choose_critic: [controls.task],
-            self._open: [controls.critic],
-            self._choose_source: [controls.source, controls.seed],
-            self._choose_plane: [controls.plane],
-            self._see: [controls.state, controls.x, controls.y, controls.num_flow_steps],
-            self._weigh: controls.sliders.values(),
-        }
-        for action, widgets in followed.items():
-            for widget in widgets:
-                widget.observe(self._alone(action), "value")
-        controls.fresh.on_click(self._alone(self._roll_out))
-        controls.reset.on_click(self._alone(self._reset))
+    # From the agent to the state: each step sets what the next one reads.
 
-    def _alone(self, action: Callable[[], None]) -> Callable[[Any], None]:
-        """The action, as what a control calls: one at a time, because messages may come in several threads."""
-
-        def act(_: Any) -> None:
-            with self._acting:
-                action()
-
-        return act
-
-    # From the environment to the picture: each step fills in what the next one chooses from.
-
-    def _choose_task(self) -> None:
-        tasks = [each.task for each in self.listed if each.task.group == self.controls.environment.value]
-        with self._quiet():
-            offer(self.controls.task, dict.fromkeys((f"task {task.task_id}", task) for task in tasks))
-        self._choose_critic()
-
-    def _choose_critic(self) -> None:
-        if self._busy:
-            return
-        with self._quiet():
-            listed = [each for each in self.listed if each.task == self.controls.task.value]
-            offer(self.controls.critic, [(each.label, each) for each in listed])
-        self._open()
-
-    def _open(self) -> None:
-        if self._busy:
-            return
-        self.view = None
-        with self._sentences(), self._quiet():
-            if self.controls.critic.value is None:
+    @observe("agent")
+    def _open(self, _: Any = None) -> None:
+        with self._acted() as free:
+            if not free:
+                return
+            self._seen, self.track, self.weights = None, {}, []
+            if not self.listed:
                 raise UserError("no trained agent here: run `evor train pointmaze-medium-navigate-task1`, then again")
-            self.exhibit = self.controls.critic.value.open()
-            if len(self.exhibit.states.rows) == 0:
-                raise UserError(f"{self.exhibit.name} has no held-out states: expected some to look at; use other data")
-            self.finder = StateFinder(self.exhibit)
-            offer(self.controls.plane, [(plane.name, plane) for plane in self.finder.planes])
-            self.controls.plane.layout.display = "" if len(self.finder.planes) > 1 else "none"
-            self._draw()
-            self._offer_states()
-            self.controls.put(self.exhibit.agent.inference)
-        self._see()
+            exhibit = self.listed[self.agent].open()
+            if exhibit.agent.critic is None:
+                raise UserError(f"{exhibit.name} has no critic: expected an agent with one, because pictures show Q*")
+            if len(exhibit.states.rows) == 0:
+                raise UserError(f"{exhibit.name} has no held-out states: expected some to look at; use other data")
+            self.exhibit, self.finder = exhibit, StateFinder(exhibit)
+            self._count += 1
+            with self.hold_sync():
+                self.source, self.plane, self.last = DATA, 0, len(exhibit.states.rows) - 1
+                self.state = min(self._held_out, self.last)
+                settings = drawn(exhibit.agent.inference)
+                for name, value in settings.items():
+                    setattr(self, name, value)
+                self.scene = arrays.scene(self.finder, f"{self._count}") | {"defaults": as_json(settings)}
+                self._look()
 
-    def _draw(self) -> None:
-        """Set up the pictures, with candidates in the chosen plane."""
-        clear = [canvas.clear for canvas in self.canvases]
-        self.view = View(self.finder, lambda: [each() for each in clear], self.controls.plane.value)
-
-    def _choose_plane(self) -> None:
-        if self._busy or self.view is None:
-            return
-        with self._sentences():
-            self._draw()
-            self._see()
-
-    def _offer_states(self) -> None:
-        layout, has_env = self.finder.layout, self.exhibit.task.has_env
-        sources = {DATA: True, ROLLOUT: has_env, PLACE: self.finder.has_places}
-        offer(self.controls.source, [source for source, is_there in sources.items() if is_there])
-        self.controls.fresh.layout.display = "" if self.exhibit.states.physics else "none"
-        if layout is not None:
-            self.controls.fit_to(layout)
-        self._prepare_source()
-
-    def _choose_source(self) -> None:
-        if self._busy or self.view is None:
-            return
-        with self._sentences():
-            with self._quiet():
-                self._prepare_source()
-            self._see()
-
-    def _prepare_source(self) -> None:
-        """Show the controls that belong to the source of states, and run the episode if it is a rollout."""
-        self.controls.show_source()
-        states = self.exhibit.states.rows
-        if self.controls.source.value == ROLLOUT:
-            say(self.text, "Running one episode with these settings …")
+    @observe("source", "seed")
+    def _choose_source(self, change: Any) -> None:
+        with self._acted() as free:
+            if not free or self.scene == {}:
+                return
             self.recording = None
-            self.recording = record(self._agent, self.exhibit.task, self.controls.seed.value, frames=False)
-            states = self.recording.obs
-        self.controls.state.value = 0  # a rollout begins with its first decision
-        self.controls.state.max = len(states) - 1
-        if self.controls.source.value == DATA:
-            self.controls.state.value = min(self._held_out, len(states) - 1)
+            with self.hold_sync():
+                if self.source == ROLLOUT:
+                    self.state = self.last = 0
+                    self.recording = record(self._agent, self.exhibit.task, self.seed, frames=False)
+                    self.last = len(self.recording.obs) - 1
+                else:
+                    self.last = len(self.exhibit.states.rows) - 1
+                    self.state = min(self._held_out, self.last) if self.source == DATA else self.state
+                self._look()
 
-    def _see(self, fresh: np.ndarray | None = None) -> None:
-        if self._busy or self.view is None:
-            return
-        if self.controls.source.value == DATA:
-            self._held_out = self.controls.state.value
-        with self._sentences():
-            self.view.look_at(self._state(), self.controls.num_flow_steps.value, fresh)
-            self._weigh()
+    @observe("state", "place", "num_flow_steps")
+    def _see(self, _: Any) -> None:
+        with self._acted() as free:
+            if free and self.scene != {}:
+                self._look()
+
+    @observe(*SETTINGS)
+    def _weigh(self, _: Any) -> None:
+        with self._acted() as free:
+            if free and self._seen is not None:
+                self._weigh_by_own_rule()
+
+    def _look(self, **others: Any) -> None:
+        """Draw what belongs to the state, and send it."""
+        if self.source == DATA:
+            self._held_out = self.state
+        self._count += 1
+        shown = self._state()
+        look = decision.look_at(self.exhibit.agent, shown, self.num_flow_steps)
+        self._seen = shown, look
+        with self.hold_sync():
+            self.view = arrays.view(self.finder, shown, look, f"{self._count}", scene=self.scene["id"], **others)
+            self._weigh_by_own_rule()
 
     def _state(self) -> ShownState:
-        index = self.controls.state.value
-        if self.controls.source.value == PLACE:
-            return self.finder.at_place(self.controls.x.value, self.controls.y.value)
-        if self.controls.source.value == ROLLOUT:
+        if self.source == PLACE:
+            return self.finder.at_place(*self.place)
+        if self.source == ROLLOUT:
             if self.recording is None:
                 raise UserError("there is no rollout to look at: the last one failed; choose another seed")
-            return self.finder.at_obs(self.recording.obs[index], f"decision {index} of the rollout")
-        return self.finder.at_state(index)
+            return self.finder.at_obs(self.recording.obs[self.state], f"decision {self.state} of the rollout")
+        return self.finder.at_state(self.state)
 
-    def _roll_out(self) -> None:
-        if self.view is None:
+    def _weigh_by_own_rule(self) -> None:
+        self.message = ""
+        if self.scene["is_softmax"]:
             return
-        with self._sentences():
-            physics = self.view.state.physics
-            if physics is None:
-                raise UserError("no rollout from this state: its physics are not known; choose a held-out state")
-            say(self.text, "Rolling out the base policy from here …")
-            returns = returns_from(self._agent.base_policy_agent(), self.exhibit.task, physics)
-            self._see(returns.values)
-            say(self.text, f"{self._sentence} Fresh rollouts: {returns.values.mean():.1f} on average; {returns.text}.")
+        reading = decision.read(self._seen[1], self.exhibit.agent.selection, self.inference)
+        self.weights = reading.weights[: self.num_candidates].tolist()
 
-    def _weigh(self) -> None:
-        if self._busy or self.view is None:
+    # What the page asks for.
+
+    def _answer(self, _: Any, content: dict[str, Any], __: Any) -> None:
+        with self._acted() as free:
+            if free and self._seen is not None:
+                {"roll_out": self.roll_out, "follow": self.follow}[content["kind"]]()
+
+    def roll_out(self) -> None:
+        """Add the returns of the base policy's rollouts from the state, as the button does."""
+        physics = self._seen[0].physics
+        if physics is None:
+            raise UserError("no rollout from this state: its physics are not known; choose a held-out state")
+        returns = returns_from(self._agent.base_policy_agent(), self.exhibit.task, physics)
+        note = f"Fresh rollouts: {returns.values.mean():.1f} on average; {returns.text}."
+        self._look(fresh=returns.values, note=note)
+
+    def follow(self) -> None:
+        """Send the way that the agent would take from the state with these settings."""
+        shown, key = self._seen[0], self.view["key"]
+        settings = as_json({name: getattr(self, name) for name in SETTINGS})
+        if (self.track.get("key"), self.track.get("settings")) == (key, settings):
             return
-        with self._sentences():
-            self._sentence = self.view.weigh(self.controls.inference)
-            say(self.text, self._sentence)
-            for canvas, panel in zip(self.canvases, self.view.panels, strict=True):
-                canvas.redraw(panel.moving) if panel.is_stale else canvas.refresh()
-                panel.is_stale = False
+        self.track = {}
+        path = self._path(shown)
+        planes = [plane.axes for plane in self.finder.planes if plane.axes is not None]
+        if path is None or not planes:
+            return
+        ways = [arrays.as_bytes(path[:, list(axes)]) for axes in planes]
+        self.track = {"key": key, "settings": settings, "planes": ways}
 
-    def _reset(self) -> None:
-        if self.view is not None:
-            with self._quiet():
-                self.controls.put(self.exhibit.agent.inference)
-            self._see()
+    def _path(self, shown: ShownState) -> np.ndarray | None:
+        """Places along the way that would follow; None if that is not known."""
+        if self.source == ROLLOUT and self.recording is not None:
+            return self.recording.path[self.recording.step[self.state] :]
+        if shown.physics is None or not isinstance(self.exhibit.task, OgbenchTask):
+            return None
+        return self.finder.place(states_ahead(self._agent, self.exhibit.task, shown.physics))
 
     @contextlib.contextmanager
-    def _quiet(self) -> Iterator[None]:
-        """Let none of the controls act while several are set."""
-        before, self._busy = self._busy, True
-        try:
-            yield
-        finally:
-            self._busy = before
+    def _acted(self) -> Iterator[bool]:
+        """One action at a time, because messages may come in several threads; what goes wrong becomes `message`.
 
-    @contextlib.contextmanager
-    def _sentences(self) -> Iterator[None]:
-        """Say what goes wrong instead of raising it."""
-        try:
-            yield
-        except (UserError, OSError) as error:
-            say(self.text, f"{error}")
+        Yields False within another action: what that one sets causes no further one.
+        """
+        with self._acting:
+            if self._busy:
+                yield False
+                return
+            self._busy = True
+            try:
+                yield True
+            except (UserError, OSError) as error:
+                self.message = str(error)
+            finally:
+                self._busy = False

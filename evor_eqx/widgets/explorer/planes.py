@@ -11,6 +11,8 @@ from evor_eqx.envs.tasks import Task
 from evor_eqx.evaluation.projection import principal_plane
 from evor_eqx.zoo.exhibits import Exhibit
 
+# Of OGBench's arms, by the two coordinates that are shown: left, bottom, right, top (m).
+WORKSPACE = {(0, 1): [0.25, -0.35, 0.6, 0.35], (0, 2): [0.25, 0.0, 0.6, 0.35]}
 _METRES = {"pointmaze": 0.2, "cube": 0.05, "scene": 0.05, "puzzle": 0.05}  # OGBench: of one action of 1 in x or y
 _NUM_CHUNKS = 2048  # of the data, from which principal components are computed
 _MAX_COORDINATES = 8  # of an action, that are offered in pairs
@@ -24,7 +26,12 @@ class Plane:
     title: str
     labels: tuple[str, str]
     project: Callable[[Float[np.ndarray, "num chunk"]], Float[np.ndarray, "num 2"]]
-    is_displacement: bool  # whether a point is a way from the present place, in metres
+    axes: tuple[int, int] | None = None  # the coordinates that are shown, if points are places in metres
+
+    @property
+    def is_displacement(self) -> bool:
+        """Whether a point is a way from the present place, in metres."""
+        return self.axes is not None
 
 
 def planes(exhibit: Exhibit) -> list[Plane]:
@@ -35,31 +42,35 @@ def planes(exhibit: Exhibit) -> list[Plane]:
     """
     task, act_size = exhibit.task, exhibit.agent.act_size
     if task.family in _METRES:
-        unit = "m" if task.is_maze else "m from the gripper"
-        labels = (f"x ({unit})", f"y ({unit})")
-        ways = Plane(
-            "where they lead", "Where candidates lead", labels, lambda c: displacement(task, c, act_size), True
-        )
-        return [ways]
+
+        def ways(title: str, axes: tuple[int, int]) -> Plane:
+            labels = (f"{'xyz'[axes[0]]} (m)", f"{'xyz'[axes[1]]} (m)")
+            return Plane("where they lead", title, labels, lambda c: displacement(task, c, act_size, axes), axes)
+
+        above = ways("Where candidates lead" if task.is_maze else "Where candidates lead, from above", (0, 1))
+        return [above] if task.is_maze else [above, ways("Where candidates lead, from the side", (0, 2))]
     chunks = _chunks_of_data(exhibit)
     return ([_principal(chunks)] if len(chunks) > 1 or act_size == 1 else []) + _pairs(act_size)
 
 
-def displacement(task: Task, chunks: Float[np.ndarray, "num chunk"], act_size: int) -> Float[np.ndarray, "num 2"]:
-    """Where chunks would lead if nothing were in the way: the sum of their actions in x and y.
+def displacement(
+    task: Task, chunks: Float[np.ndarray, "num chunk"], act_size: int, axes: tuple[int, int] = (0, 1)
+) -> Float[np.ndarray, "num 2"]:
+    """Where chunks would lead if nothing were in the way: the sum of their actions in two coordinates.
 
     **Arguments:**
 
     - `task`: a task of a point maze or an arm; its environment says how far an action of 1 leads.
     - `chunks`: chunks of actions, flattened.
     - `act_size`: the length of an action.
+    - `axes`: the two coordinates: (0, 1) from above, (0, 2) from the side.
 
     **Returns:**
 
-    Displacements in metres, of the maze's point or of the gripper seen from above.
+    Displacements in metres, of the maze's point or of the gripper.
     """
     acts = np.asarray(chunks).reshape(len(chunks), -1, act_size)
-    return _METRES[task.family] * acts[:, :, :2].sum(axis=1)
+    return _METRES[task.family] * acts[:, :, list(axes)].sum(axis=1)
 
 
 def _chunks_of_data(exhibit: Exhibit) -> Float[np.ndarray, "num chunk"]:
@@ -72,7 +83,7 @@ def _chunks_of_data(exhibit: Exhibit) -> Float[np.ndarray, "num chunk"]:
 def _principal(chunks: Float[np.ndarray, "num chunk"]) -> Plane:
     plane = principal_plane(chunks if len(chunks) else np.zeros((1, chunks.shape[1])))
     labels = ("first principal component of a chunk", "second principal component")
-    return Plane("principal components", "Candidates among the data's chunks", labels, plane.project, False)
+    return Plane("principal components", "Candidates among the data's chunks", labels, plane.project)
 
 
 def _pairs(act_size: int) -> list[Plane]:
@@ -83,6 +94,6 @@ def _pairs(act_size: int) -> list[Plane]:
             return np.asarray(chunks).reshape(len(chunks), -1, act_size).mean(axis=1)[:, [i, j]]
 
         labels = (f"action {i}, mean over the chunk (-1 to 1)", f"action {j}")
-        return Plane(f"actions {i} and {j}", "Candidates by two coordinates", labels, project, False)
+        return Plane(f"actions {i} and {j}", "Candidates by two coordinates", labels, project)
 
     return [of(i, j) for i, j in itertools.combinations(range(min(act_size, _MAX_COORDINATES)), 2)]

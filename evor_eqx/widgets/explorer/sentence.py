@@ -1,7 +1,11 @@
-"""What the explorer's pictures mean, in a few plain sentences with few numbers."""
+"""What the explorer's pictures mean, in a few plain sentences with few numbers.
+
+`widgets/front/src/sentence.js` says the same on a page; a test compares both.
+"""
 
 import numpy as np
 
+from evor_eqx.widgets.explorer.decision import changes, ranked
 from evor_eqx.widgets.explorer.panels import PanelData
 from evor_eqx.widgets.explorer.states import ShownState
 
@@ -19,6 +23,7 @@ def sentence(data: PanelData, state: ShownState, is_softmax: bool) -> str:
     """
     best, picked = data.roles["best"], int(data.reading.index)
     parts = [f"At {state.name}, {_choice(data, best, is_softmax)}.", f"{_promise(data, best, state)}."]
+    parts += [_the_mean(data, best)] if data.num_candidates > 1 else []
     if picked != best:
         parts.append("This draw picks another one.")
     if not len(state.recorded):
@@ -54,6 +59,29 @@ def _promise(data: PanelData, best: int, state: ShownState) -> str:
         text = f"Its Q* is {value:.1f}, between the mean and the best return that the critic expects"
     if not len(state.recorded):
         return text
-    gap, spread = value - float(state.recorded.mean()), float(np.std(state.recorded))
-    beside = "about as much as" if abs(gap) <= max(spread, 0.05) else "more than" if gap > 0 else "less than"
-    return f"{text}; that is {beside} was recorded nearby ({state.recorded.mean():.1f} on average)"
+    return f"{text}; {_beside(value, state.recorded, state.recorded)}"
+
+
+def _beside(value: float, low: np.ndarray, high: np.ndarray) -> str:
+    """The value beside the bounds of the returns that were recorded nearby."""
+    least, most, spread = float(low.mean()), float(high.mean()), max(float(low.std()), 0.05)
+    how = "more than" if value > most + spread else "less than" if value < least - spread else "about as much as"
+    between = f"{least:.1f}" if f"{least:.1f}" == f"{most:.1f}" else f"{least:.1f} to {most:.1f}"
+    return f"that is {how} was recorded nearby ({between} on average)"
+
+
+def _the_mean(data: PanelData, best: int) -> str:
+    """What the mean alone would have chosen, and where the preference changes."""
+    by_mean = int(np.argmax(data.reading.lowest[: data.num_candidates]))
+    text = "The mean prefers the same one"
+    if by_mean != best:
+        rank = 1 + ranked(data.reading, data.num_candidates).tolist().index(by_mean)
+        text = f"The mean would have preferred another one, which is number {rank} by Q*"
+    places = [_two_digits(tau) for tau in changes(data.reading, data.num_candidates, data.tau_r)]
+    if not places:
+        return f"{text}, at every τ_R."
+    return f"{text}; the preference changes at τ_R = {' and '.join(places)}."
+
+
+def _two_digits(number: float) -> str:
+    return np.format_float_positional(float(f"{number:.1e}"), trim="-")

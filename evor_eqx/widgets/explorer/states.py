@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from evor_eqx.envs.arms import ARMS, ArmLayout, arm_layout
 from evor_eqx.envs.ogbench import MazeLayout, maze_layout
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.held_out import known_rows, nearest_rows
@@ -30,10 +31,17 @@ class StateFinder:
     def __init__(self, exhibit: Exhibit):
         self.exhibit = exhibit
         self.layout: MazeLayout | None = maze_layout(exhibit.task) if exhibit.task.is_maze else None
+        self.arm: ArmLayout | None = arm_layout(exhibit.task) if exhibit.task.family in ARMS else None
         dataset, gamma = exhibit.dataset, exhibit.task.gamma
         self._returns = dataset.mc_returns(gamma)[0]
         self._known = known_rows(dataset, gamma, 0.01)
         self.planes = planes(exhibit)
+
+    @property
+    def plane_groups(self) -> list[list[int]]:
+        """The planes that are shown together, by index: places from all sides, others one at a time."""
+        indices = list(range(len(self.planes)))
+        return [indices] if self.planes[0].is_displacement else [[index] for index in indices]
 
     @property
     def has_places(self) -> bool:
@@ -78,7 +86,12 @@ class StateFinder:
     def points(
         self, plane: Plane, obs: Float[np.ndarray, " obs"], chunks: Float[np.ndarray, "num chunk"]
     ) -> tuple[Float[np.ndarray, " 2"], Float[np.ndarray, "num 2"]]:
-        """Where ways begin in a plane, at the place in a maze, else at a chunk of zeros; and where these chunks end."""
-        if plane.is_displacement and self.layout is not None:
-            return np.asarray(obs[:2]), np.asarray(obs[:2]) + plane.project(chunks)
-        return plane.project(np.zeros_like(chunks[:1]))[0], plane.project(chunks)
+        """Where ways begin in a plane, at the present place or else at a chunk of zeros; and where these chunks end."""
+        if plane.axes is None:
+            return plane.project(np.zeros_like(chunks[:1]))[0], plane.project(chunks)
+        here = self.place(obs)[list(plane.axes)]
+        return here, here + plane.project(chunks)
+
+    def place(self, obs: Float[np.ndarray, "*b obs"]) -> Float[np.ndarray, "*b dim"]:
+        """Where an observation is, in metres: (x, y) in a maze, (x, y, z) of the gripper."""
+        return np.asarray(obs)[..., :2] if self.arm is None else self.arm.gripper(obs)

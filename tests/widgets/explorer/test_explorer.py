@@ -1,206 +1,212 @@
-"""The explorer without a browser: every control moves the pictures and the sentence; what goes wrong is a sentence."""
+"""The explorer in the kernel: each state's arrays follow the traits, and what goes wrong is a message."""
 
 import gc
-import itertools
 import tracemalloc
 from dataclasses import replace
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from tiny import TASK, exhibit_without_data, tiny_exhibit, tiny_listed
+from traitlets import TraitError
 
+from evor_eqx.config import InferenceConfig
 from evor_eqx.errors import UserError
 from evor_eqx.widgets.explorer import decision
+from evor_eqx.widgets.explorer.arrays import DATA, PLACE, ROLLOUT
 from evor_eqx.widgets.explorer.explorer import Explorer, explore
 from evor_eqx.widgets.explorer.states import StateFinder
-from evor_eqx.widgets.explorer.view import explorer_figure
+from evor_eqx.widgets.explorer.twin import explorer_figure
 from evor_eqx.zoo.catalogue import Listed
 from evor_eqx.zoo.exhibits import Exhibit
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def explorer():
     return Explorer([tiny_listed("first"), tiny_listed("second")])
 
 
-def pictures(explorer):
-    return [canvas.image.value for canvas in explorer.canvases]
+def floats(data, width=1):
+    return np.frombuffer(data, np.float32).reshape(-1, width)
 
 
-def count_figures():
-    gc.collect()
-    return sum(isinstance(thing, Figure) for thing in gc.get_objects())
+def ask(explorer, kind):
+    """Send what the page sends."""
+    explorer._handle_custom_msg({"kind": kind}, [])
+
+
+def test_a_view_holds_the_distributions_and_ways_of_the_state_as_a_decision_draws_them(explorer):
+    explorer.state = 7
+    finder = StateFinder(tiny_exhibit("first"))
+    look = decision.look_at(finder.exhibit.agent, finder.at_state(7), explorer.num_flow_steps)
+    for index, count in enumerate(explorer.view["counts"]):
+        num = decision.NUM_RETURNS[index]
+        atoms = np.asarray(look.distributions.atoms)[index, :, :num]
+        assert count["num"] == num and count["weights"] is None  # a flow's atoms have equal weights
+        np.testing.assert_array_equal(floats(count["atoms"], num), atoms)
+    (plane,) = explorer.view["planes"]
+    origin, ends = finder.points(finder.planes[0], finder.at_state(7).obs, np.asarray(look.chunks))
+    np.testing.assert_allclose(plane["origin"], origin, rtol=1e-6)
+    np.testing.assert_allclose(floats(plane["ends"], 2), ends, rtol=1e-5)
+    assert explorer.view["name"] == "held-out state 7" and explorer.view["has_data"]
+    assert plane["things"][0]["kind"] == "goal" and len(plane["ends"]) == 8 * (decision.NUM_CANDIDATES[-1] + 1)
+
+
+def test_settings_send_no_arrays_and_another_number_of_flow_steps_draws_anew(explorer):
+    before = explorer.view
+    for name, value in {"tau_r": 30.0, "tau_q": float("inf"), "num_candidates": 100, "num_returns": 4}.items():
+        setattr(explorer, name, value)
+        assert explorer.view is before and getattr(explorer.inference, name) == value
+    explorer.num_flow_steps = 9
+    assert explorer.view["key"] != before["key"]
+    assert explorer.view["counts"][2]["atoms"] != before["counts"][2]["atoms"]
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [("tau_r", 30.0), ("tau_q", 0.01), ("num_candidates", 32), ("num_returns", 4), ("num_flow_steps", 9)],
+    ("name", "value"), [("num_returns", 9), ("num_candidates", 0), ("num_candidates", 129), ("tau_r", -1.0)]
 )
-def test_each_slider_changes_pictures_and_sentence(explorer, name, value):
-    explorer.controls.reset.click()
-    before, sentence = pictures(explorer), explorer.text.value
-    control = explorer.controls.num_flow_steps if name == "num_flow_steps" else explorer.controls.sliders[name]
-    control.value = value
-    assert sum(a != b for a, b in zip(before, pictures(explorer), strict=True)) >= 2
-    if name in ("tau_r", "tau_q", "num_candidates"):  # others may change no more than the last digits
-        assert explorer.text.value != sentence
-    explorer.controls.reset.click()
-    assert pictures(explorer) == before and explorer.text.value == sentence
+def test_what_is_not_drawn_cannot_be_set(explorer, name, value):
+    with pytest.raises(TraitError):
+        setattr(explorer, name, value)
 
 
-def test_state_and_place_change_what_is_looked_at(explorer):
-    explorer.controls.reset.click()
-    seen = set()
-    for index in (0, 7):
-        explorer.controls.state.value = index
-        seen.add(explorer.text.value)
-    explorer.controls.source.value = "a place in the maze"
-    explorer.controls.x.value, explorer.controls.y.value = 0.0, 0.0
-    seen.add(explorer.text.value)
-    assert len(seen) == 3 and "place (0, 0)" in explorer.text.value
-    explorer.controls.source.value = "held-out data"
+def test_infinite_temperatures_travel_as_a_word(explorer):
+    explorer.tau_r = float("inf")
+    assert explorer.get_state(["tau_r"]) == {"tau_r": "inf"}
+    explorer.set_state({"tau_r": "inf", "tau_q": 0})
+    assert (explorer.tau_r, explorer.tau_q) == (float("inf"), 0.0)
+
+
+def test_a_place_of_the_maze_is_a_state(explorer):
+    explorer.place = [0.0, 0.0]
+    explorer.source = PLACE
+    assert explorer.view["name"] == "place (0, 0)" and not explorer.view["has_data"]
+    np.testing.assert_allclose(explorer.view["planes"][0]["origin"], [0, 0])
 
 
 def test_a_rollout_begins_with_its_first_decision_and_the_held_out_state_comes_back(explorer):
-    explorer.controls.reset.click()
-    explorer.controls.source.value = "a rollout"
-    explorer.controls.source.value = "held-out data"
-    last = explorer.controls.state.value = explorer.controls.state.max
-    explorer.controls.source.value = "a rollout"
-    assert explorer.controls.state.max != last and "decision 0 of the rollout" in explorer.text.value
-    explorer.controls.state.value = explorer.controls.state.max
-    explorer.controls.seed.value = 1
-    assert "decision 0 of the rollout" in explorer.text.value
-    explorer.controls.source.value = "held-out data"
-    assert f"held-out state {last}" in explorer.text.value
-    explorer.controls.seed.value = explorer.controls.state.value = 0
+    last = explorer.state = explorer.last
+    explorer.source = ROLLOUT
+    assert explorer.view["name"] == "decision 0 of the rollout" and 10 < explorer.last != last
+    explorer.state = explorer.last
+    explorer.seed = 1
+    assert explorer.view["name"] == "decision 0 of the rollout"
+    explorer.source = DATA
+    assert explorer.view["name"] == f"held-out state {last}"
 
 
-def test_states_of_a_rollout_follow_its_seed(explorer):
-    explorer.controls.reset.click()
-    explorer.controls.source.value = "a rollout"
-    last = explorer.controls.state.max
-    explorer.controls.state.value = last
-    assert f"decision {last} of the rollout" in explorer.text.value and last > 10
-    seen = pictures(explorer)
-    explorer.controls.seed.value = 1
-    explorer.controls.state.value = explorer.controls.state.max
-    assert pictures(explorer) != seen
-    explorer.controls.source.value = "held-out data"
+def test_a_rollout_that_fails_is_a_message_and_never_another_rollout(explorer):
+    explorer.source = ROLLOUT
+    explorer.seed = -1
+    assert "-1" in explorer.message
+    explorer.state = 1
+    assert "no rollout to look at" in explorer.message
+    explorer.seed = 0
+    assert explorer.message == "" and explorer.view["name"] == "decision 0 of the rollout"
 
 
-def test_a_rollout_that_fails_is_a_sentence_and_never_another_rollout(explorer):
-    explorer.controls.reset.click()
-    explorer.controls.source.value = "a rollout"
-    explorer.controls.seed.value = -1
-    assert "-1" in explorer.text.value and "decision" not in explorer.text.value
-    explorer.controls.state.value = 1
-    assert "no rollout to look at" in explorer.text.value
-    explorer.controls.seed.value = 0
-    assert "decision 0 of the rollout" in explorer.text.value
-    explorer.controls.source.value = "held-out data"
+def test_fresh_rollouts_belong_to_the_state_from_which_they_were_run(explorer):
+    explorer.state = 3
+    ask(explorer, "roll_out")
+    assert len(floats(explorer.view["fresh"]["low"])) == 16 and "Fresh rollouts" in explorer.view["note"]
+    explorer.state = 4
+    assert explorer.view["fresh"]["low"] == b"" and "note" not in explorer.view
 
 
-def test_fresh_rollouts_join_the_distributions_and_the_sentence(explorer):
-    explorer.controls.reset.click()
-    explorer.controls.state.value = 3
-    before = pictures(explorer)
-    explorer.controls.fresh.click()
-    assert "Fresh rollouts" in explorer.text.value
-    changed = [a != b for a, b in zip(before, pictures(explorer), strict=True)]
-    assert changed[1]  # the distributions
-    explorer.controls.state.value = 4
-    explorer.controls.state.value = 3
-    assert pictures(explorer) == before  # they belong to the state from which they were run
+def test_the_track_leads_on_from_the_state_and_is_made_anew_for_other_settings(explorer):
+    explorer.state = 3
+    ask(explorer, "follow")
+    track = explorer.track
+    points = floats(track["planes"][0], 2)
+    np.testing.assert_allclose(points[0], explorer.view["planes"][0]["origin"], atol=1e-6)
+    assert len(points) == 200 / 5 and (np.linalg.norm(np.diff(points, axis=0), axis=1) <= 1.5).all()  # 5 steps of 0.2 m
+    ask(explorer, "follow")
+    assert explorer.track is track and track["key"] == explorer.view["key"]
+    explorer.num_candidates = 1
+    ask(explorer, "follow")
+    assert explorer.track["settings"]["num_candidates"] == 1 and explorer.track is not track
 
 
-def test_a_place_in_a_wall_is_a_sentence_and_the_controls_go_on_working(explorer):
-    explorer.controls.source.value = "a place in the maze"
-    explorer.controls.x.value, explorer.controls.y.value = -4.0, -4.0
-    assert "inside a wall" in explorer.text.value
-    explorer.controls.source.value = "held-out data"
-    assert "held-out state" in explorer.text.value
+def test_the_track_of_a_rollout_is_the_rest_of_its_path(explorer):
+    explorer.source = ROLLOUT
+    explorer.state = 5
+    ask(explorer, "follow")
+    path = explorer.recording.path[explorer.recording.step[5] :]
+    np.testing.assert_allclose(floats(explorer.track["planes"][0], 2), path, rtol=1e-6)
+
+
+def test_a_place_in_a_wall_is_a_message_and_the_explorer_goes_on_working(explorer):
+    explorer.source = PLACE
+    explorer.place = [-4.0, -4.0]
+    assert "inside a wall" in explorer.message
+    explorer.source = DATA
+    assert explorer.message == "" and "held-out state" in explorer.view["name"]
 
 
 @pytest.mark.parametrize("error", [UserError("run x is running, expected a complete one"), FileNotFoundError("gone")])
-def test_an_agent_that_cannot_be_opened_is_a_sentence_and_another_can_be_chosen(error):
+def test_an_agent_that_cannot_be_opened_is_a_message_and_another_can_be_chosen(error):
     def refuse():
         raise error
 
     explorer = Explorer([Listed(TASK, "broken", refuse), tiny_listed("whole")])
-    assert str(error) in explorer.text.value
-    explorer.controls.sliders["tau_r"].value = 5.0  # nothing to weigh: nothing happens
-    explorer.controls.critic.index = 1
-    assert "held-out state" in explorer.text.value
+    assert explorer.message == str(error) and explorer.view == {}
+    explorer.tau_r = 5.0
+    explorer.state = 1  # nothing to look at: nothing happens
+    ask(explorer, "roll_out")
+    assert explorer.message == str(error)
+    explorer.agent = 1
+    assert explorer.message == "" and "held-out state" in explorer.view["name"]
 
 
 def test_without_any_agent_it_says_how_to_get_one():
-    assert "evor train" in Explorer([]).text.value
+    assert "evor train" in Explorer([]).message
 
 
-def test_every_control_has_a_label_a_tooltip_and_a_class(explorer):
-    controls = [
-        explorer.controls.environment,
-        explorer.controls.task,
-        explorer.controls.critic,
-        explorer.controls.source,
-        explorer.controls.state,
-        explorer.controls.reset,
-        explorer.controls.fresh,
-    ]
-    controls += [explorer.controls.seed, explorer.controls.num_flow_steps]
-    for control in [*controls, explorer.controls.x, explorer.controls.y, *explorer.controls.sliders.values()]:
-        assert control.description and len(control.tooltip) > 20
-        assert any(name.startswith("evor-") and name != "evor-control" for name in control._dom_classes)
+def test_what_the_explorer_cannot_show_is_a_message():
+    tiny = tiny_exhibit()
+    base = replace(tiny, agent=tiny.agent.base_policy_agent())
+    ant = exhibit_without_data("antmaze-medium-navigate-task1")
+    for exhibit, words in ((base, "has no critic"), (ant, "has no held-out states")):
+        assert words in Explorer([Listed(exhibit.task, "mine", lambda exhibit=exhibit: exhibit)]).message
 
 
-def test_two_hundred_moves_compile_nothing_and_keep_no_memory(explorer):
-    def moves(num):
-        values = itertools.cycle(np.geomspace(0.05, 50, 37))
-        for index, value in zip(range(num), values, strict=False):
-            name = ("tau_r", "tau_q", "num_candidates", "num_returns")[index % 4]
-            slider = explorer.controls.sliders[name]
-            slider.value = float(value) if name[:3] == "tau" else slider.options[index % len(slider.options)]
+def test_a_hundred_states_compile_nothing_and_keep_no_memory(explorer):
+    def look_around(num):
+        for index in range(num):
+            explorer.state = index % 40
 
-    explorer.controls.reset.click()
-    moves(40)
-    num_figures = count_figures()
-    compiled = decision.weigh._cached._cache_size(), decision.look._cached._cache_size()
+    look_around(42)
+    compiled = decision.look._cached._cache_size()
     gc.collect()
     tracemalloc.start()
-    moves(50)
+    look_around(30)
     first = tracemalloc.get_traced_memory()[0]
-    moves(110)
+    look_around(70)
     gc.collect()
     grown = tracemalloc.get_traced_memory()[0] - first
     tracemalloc.stop()
-    assert (decision.weigh._cached._cache_size(), decision.look._cached._cache_size()) == compiled
-    assert (
-        grown < 2_000_000 and count_figures() <= num_figures
-    )  # a picture of one panel alone has more than two megabytes
+    assert decision.look._cached._cache_size() == compiled
+    assert grown < 500_000  # the arrays of ten states have a megabyte
 
 
-def test_the_static_twin_says_the_same_sentence(explorer):
-    explorer.controls.reset.click()
-    explorer.controls.state.value = 5
-    finder = StateFinder(tiny_exhibit("first"))
-    figure, sentence = explorer_figure(finder, finder.at_state(5), explorer.controls.inference)
-    assert sentence.replace("<", "&lt;") in explorer.text.value and len(figure.axes) == 4
+def test_the_agents_own_settings_are_those_to_reset_to_and_counts_are_those_that_are_drawn():
+    exhibit = tiny_exhibit()
+    settings = InferenceConfig(500, 2.2, 0.0, 10, 80)
+    agent = exhibit.agent.replace(inference=settings)
+    explorer = Explorer([Listed(TASK, "changed", lambda: replace(exhibit, agent=agent))])
+    assert explorer.inference == InferenceConfig(128, 2.2, 0.0, 8, 80)
+    assert explorer.scene["defaults"] == vars(explorer.inference)
 
 
 def test_an_agent_and_its_task_are_all_that_explore_needs(monkeypatch):
     exhibit = tiny_exhibit("mine")
     monkeypatch.setattr(Exhibit, "of", lambda agent, task: exhibit)
-    explorer = explore(exhibit.agent, TASK, state=3)
-    assert "At held-out state 3" in explorer.text.value
-    finder = StateFinder(exhibit)
-    _, sentence = explorer_figure(finder, finder.at_state(3), explorer.controls.inference)
-    assert sentence.replace("<", "&lt;") in explorer.text.value
+    assert explore(exhibit.agent, TASK, state=3).view["name"] == "held-out state 3"
+    with pytest.raises(UserError, match="expected 0 to"):
+        explore(exhibit.agent, TASK, state=10_000)
 
 
-def test_a_selection_rule_of_ones_own_is_followed_and_one_without_probabilities_is_a_sentence():
+def test_the_kernel_weighs_by_a_selection_rule_of_ones_own_and_one_without_probabilities_is_a_message():
     exhibit, calls = tiny_exhibit(), []
 
     def second_best(value, tau_q):
@@ -208,31 +214,26 @@ def test_a_selection_rule_of_ones_own_is_followed_and_one_without_probabilities_
         return jnp.where(jnp.arange(len(value)) == jnp.argsort(-value)[1], 1.0, 0.0)
 
     explorer = Explorer([listed_with(exhibit, selection=second_best)])
-    _, weights = explorer.view.selection.stems.get_data()
-    assert weights[1] == 1 and weights[0] < 1e-3 and "This draw picks another one" in explorer.text.value
+    assert sorted(explorer.weights) == [0.0] * 7 + [1.0] and not explorer.scene["is_softmax"]
     traced = len(calls)
-    explorer.controls.sliders["tau_q"].value = 5.0
-    explorer.controls.sliders["num_candidates"].value = 16
+    explorer.tau_q, explorer.num_candidates = 5.0, 16
+    assert len(explorer.weights) == 16
     assert len(calls) == traced  # static under jit, not a reason to compile again
     broken = Explorer([listed_with(exhibit, selection=lambda value, tau_q: jnp.ones_like(value))])
-    assert "weights of the selection rule" in broken.text.value
+    assert "weights of the selection rule" in broken.message
 
 
 def listed_with(exhibit, **changes):
     return Listed(TASK, "changed", lambda: replace(exhibit, agent=exhibit.agent.replace(**changes)))
 
 
-def test_what_the_explorer_cannot_show_is_a_sentence_and_moving_sliders_is_harmless():
-    tiny = tiny_exhibit()
-    base = replace(tiny, agent=tiny.agent.base_policy_agent())
-    ant = exhibit_without_data("antmaze-medium-navigate-task1")
-    for exhibit, words in ((base, "has no critic"), (ant, "has no held-out states")):
-        explorer = Explorer([Listed(exhibit.task, "mine", lambda exhibit=exhibit: exhibit)])
-        explorer.controls.sliders["tau_r"].value = 5.0
-        assert words in explorer.text.value
+def test_the_static_twin_has_four_pictures_and_the_sentence():
+    finder = StateFinder(tiny_exhibit())
+    figure, sentence = explorer_figure(finder, finder.at_state(5), finder.exhibit.agent.inference)
+    assert len(figure.axes) == 4 and sentence.startswith("At held-out state 5, ")
 
 
-@pytest.mark.parametrize("changes", [{"num_returns": 9}, {"num_candidates": 65}])
+@pytest.mark.parametrize("changes", [{"num_returns": 9}, {"num_candidates": 129}])
 def test_the_static_twin_refuses_counts_that_are_not_drawn(changes):
     finder = StateFinder(tiny_exhibit())
     inference = replace(finder.exhibit.agent.inference, **changes)

@@ -12,7 +12,7 @@ from evor_eqx.config import InferenceConfig
 from evor_eqx.data.custom import custom_task
 from evor_eqx.evaluation.projection import principal_plane
 from evor_eqx.evaluation.recording import record
-from evor_eqx.widgets.explorer.controls import DATA, ROLLOUT
+from evor_eqx.widgets.explorer.arrays import DATA, ROLLOUT
 from evor_eqx.widgets.explorer.explorer import explore
 from evor_eqx.widgets.explorer.planes import planes
 from evor_eqx.widgets.rollouts.viewer import RolloutViewer
@@ -33,24 +33,23 @@ def test_the_explorer_opens_on_any_task_and_draws_candidates_in_each_plane(make_
     agent, task = made(own.line)
     task = replace(task, has_env=make_env is not None)
     explorer = explore(agent, task, state=1)
-    assert "At held-out state 1" in explorer.text.value and "recordings end too soon" in explorer.text.value
-    assert list(explorer.controls.source.options) == ([DATA, ROLLOUT] if make_env else [DATA])
-    names = [name for name, _ in explorer.controls.plane.options]
-    assert names == ["principal components", "actions 0 and 1"]
-    before = explorer.canvases[0].image.value
-    explorer.controls.plane.index = 1
-    assert explorer.canvases[0].image.value != before
-    assert explorer.view.candidates.ax.get_xlabel().startswith("action 0")
-    points = explorer.view.candidates.ends
-    chunks = np.asarray(explorer.view.look.chunks).reshape(len(points), 3, 2)
-    np.testing.assert_allclose(points, chunks.mean(axis=1), rtol=1e-5)
+    assert explorer.view["name"] == "held-out state 1" and explorer.view["recorded"]["low"] == b""
+    assert explorer.scene["sources"] == ([DATA, ROLLOUT] if make_env else [DATA])
+    assert explorer.scene["choices"] == ["principal components", "actions 0 and 1"]
+    assert explorer.scene["maps"][1][0]["labels"][0].startswith("action 0")
+    _, look = explorer._seen
+    chunks = np.asarray(look.chunks).reshape(len(look.chunks), 3, 2)
+    ends = np.frombuffer(explorer.view["planes"][1]["ends"], np.float32).reshape(-1, 2)
+    np.testing.assert_allclose(ends, chunks.mean(axis=1), rtol=1e-5)
+    explorer.follow()
+    assert explorer.track == {} and explorer.message == ""  # its planes are none of places
 
 
 def test_states_of_a_rollout_can_be_looked_at():
     explorer = explore(*made())
-    explorer.controls.source.value = ROLLOUT
-    assert "decision 0 of the rollout" in explorer.text.value
-    assert explorer.controls.state.max == len(explorer.recording.obs) - 1 == 6  # 20 steps in chunks of 3
+    explorer.source = ROLLOUT
+    assert explorer.view["name"] == "decision 0 of the rollout"
+    assert explorer.last == len(explorer.recording.obs) - 1 == 6  # 20 steps in chunks of 3
 
 
 def test_the_principal_plane_is_that_of_the_largest_variance():

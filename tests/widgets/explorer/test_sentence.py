@@ -14,7 +14,7 @@ from evor_eqx.widgets.explorer.states import ShownState
 def said(weights, value=-20.0, recorded=(-30.0, -28.0), picked=0, is_softmax=True, mean=-40.0, largest=-10.0):
     n = len(weights)
     values = np.array([value, *np.full(n - 1, value - 1)])
-    low, high, curves, number = np.full(n, mean), np.full(n, largest), np.zeros((1, n)), np.array(1.0)
+    low, high, curves, number = np.full(n, mean), np.full(n, largest), np.tile(values, (46, 1)), np.array(1.0)
     reading = Reading(values, np.array(weights), np.array(picked), curves, low, high, number, number)
     data = PanelData(None, reading, n, 0, 3.0, False)
     return sentence(data, ShownState("held-out state 3", None, None, np.array(recorded), None), is_softmax)
@@ -43,6 +43,21 @@ def test_it_says_what_the_value_is_of_the_distribution(value, words):
     assert "so is every return" in said([0.6, 0.4], value=value, mean=value, largest=value)
 
 
+def test_it_says_what_the_mean_would_have_preferred_and_where_that_changes():
+    assert "The mean prefers the same one, at every τ_R." in said([0.6, 0.4])
+    # By hand: candidate 1 has the larger mean, candidate 0 the larger maximum. Q* of 0 falls in equal steps on the
+    # logarithmic grid from -10 to -56, that of 1 stays at -30: they cross at a share 20 / 46 between 0.01 and 1000.
+    curves = np.stack([np.linspace(-10, -56, 46), np.full(46, -30.0)], axis=1)
+    values = np.array([-20.0, -30.0])
+    number = np.array(1.0)
+    lowest, highest = np.array([-60.0, -30.0]), np.array([-10.0, -30.0])
+    reading = Reading(values, np.array([0.6, 0.4]), np.array(0), curves, lowest, highest, number, number)
+    data = PanelData(None, reading, 2, 0, 0.05, False)
+    text = sentence(data, ShownState("here", None, None, np.array([]), None), True)
+    assert "The mean would have preferred another one, which is number 2 by Q*" in text
+    assert f"changes at τ_R = {10 ** (-2 + 5 * 20 / 46):.2g}" in text or "changes at τ_R = 1.5." in text
+
+
 @pytest.mark.parametrize(
     ("recorded", "words"),
     [
@@ -58,5 +73,5 @@ def test_it_compares_with_what_was_recorded(recorded, words):
 
 def test_numbers_are_few_and_a_draw_of_another_candidate_is_told():
     text = said([0.6, 0.2, 0.2], picked=2)
-    assert "This draw picks another one." in text and "another" not in said([0.6, 0.2, 0.2])
+    assert "This draw picks another one." in text and "another one." not in said([0.6, 0.2, 0.2])
     assert len(re.findall(r"\d+", text.replace("state 3", ""))) <= 6  # N_pi, probability, Q* and recorded: x.y

@@ -1,0 +1,65 @@
+"""The explorer as one HTML file: some held-out states with all that the page computes from."""
+
+from typing import Any
+
+import numpy as np
+
+from evor_eqx.errors import UserError
+from evor_eqx.system.progress import bar
+from evor_eqx.widgets.explorer import arrays
+from evor_eqx.widgets.explorer.arrays import DATA
+from evor_eqx.widgets.explorer.explorer import Explorer
+from evor_eqx.widgets.explorer.settings import as_json
+from evor_eqx.widgets.front.page import page
+from evor_eqx.zoo.catalogue import Listed
+from evor_eqx.zoo.exhibits import Exhibit
+
+_KEPT = ("num_candidates", "num_returns", "num_flow_steps", "agent", "source", "place", "seed", "plane")
+
+
+def explorer_page(exhibit: Exhibit, num_states: int = 24) -> str:
+    """An agent's explorer as a page that needs neither a kernel nor a network.
+
+    Other flow steps, places and fresh rollouts need a kernel, so the page does not offer them. The track is the one by
+    the agent's own settings.
+
+    **Arguments:**
+
+    - `exhibit`: the agent and its held-out states.
+    - `num_states`: how many of them the page holds, evenly spread.
+
+    **Returns:**
+
+    The HTML.
+
+    **Raises:**
+
+    UserError if the explorer cannot show the agent, and for an agent that selects by a rule of one's own: the page
+    knows EVOR's alone.
+    """
+    if num_states < 1:
+        raise UserError(f"states: got {num_states}, expected at least 1")
+    explorer = Explorer([Listed(exhibit.task, exhibit.name, lambda: exhibit)])
+    if explorer.message:
+        raise UserError(explorer.message)
+    if not explorer.scene["is_softmax"]:
+        raise UserError(
+            f"{exhibit.name} selects by a rule of your own: expected softmax(Q*/tau_Q), which is what a page computes; "
+            "look at it in JupyterLab"
+        )
+    chosen = np.unique(np.linspace(0, explorer.last, num_states).round().astype(int))
+    states = []
+    with bar(len(chosen), "states", "state") as progress:
+        for index in chosen:
+            explorer.state = int(index)
+            explorer.follow()
+            states.append({"view": explorer.view | {"can_roll_out": False}, "track": explorer.track})
+            progress.update(1)
+    scene: dict[str, Any] = {**explorer.scene, "sources": [DATA]}
+    places = np.frombuffer(scene["states"]["places"] or b"", np.float32).reshape(-1, 2)
+    kept = arrays.as_bytes(places[chosen]) if len(places) else None
+    scene["states"] = {"count": len(chosen), "places": kept}
+    traits = {name: getattr(explorer, name) for name in _KEPT}
+    traits |= as_json({"tau_r": explorer.tau_r, "tau_q": explorer.tau_q})
+    traits |= {"scene": scene, "state": 0, "last": len(states) - 1, "message": "", "weights": [], "agents": []}
+    return page("explorer", f"EVOR explorer: {exhibit.task.name}", {"traits": traits, "states": states})
