@@ -1,12 +1,11 @@
 """What an observation of OGBench's arms says of places: the gripper, the cubes, and where the task wants them."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from evor_eqx.envs.generator import global_generator_kept
+from evor_eqx.envs.ogbench import reset_world
 from evor_eqx.envs.tasks import Task
 from evor_eqx.errors import UserError
 
@@ -40,11 +39,6 @@ def arm_layout(task: Task) -> ArmLayout:
     """
     if task.family not in ARMS:
         raise UserError(f"{task.name} has no arm: expected a task of a cube, scene or puzzle dataset")
-    with global_generator_kept():
-        env = task.make_env()
-        env.reset(seed=0)
-    world: Any = env.unwrapped
-    num_cubes = int(getattr(world, "_num_cubes", 0))
-    layout = ArmLayout(num_cubes, np.array(world.data.mocap_pos[:num_cubes], float))
-    env.close()
-    return layout
+    with reset_world(task) as world:
+        num_cubes = int(getattr(world, "_num_cubes", 0))
+        return ArmLayout(num_cubes, np.array(world.data.mocap_pos[:num_cubes], float))

@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import os
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,13 +69,20 @@ def maze_layout(task: Task) -> MazeLayout:
     """
     if not task.is_maze:
         raise UserError(f"{task.name} has no maze: expected a task of a pointmaze or antmaze dataset")
+    with reset_world(task) as maze:
+        return MazeLayout(maze.maze_map, float(maze._maze_unit), float(maze._offset_x), np.array(maze.cur_goal_xy))
+
+
+@contextlib.contextmanager
+def reset_world(task: Task) -> Iterator[Any]:
+    """OGBench's own environment of a task, after a reset with seed 0, to read from; it is closed afterwards."""
     with global_generator_kept():
         env = task.make_env()
         env.reset(seed=0)
-    maze: Any = env.unwrapped
-    layout = MazeLayout(maze.maze_map, float(maze._maze_unit), float(maze._offset_x), np.array(maze.cur_goal_xy))
-    env.close()
-    return layout
+    try:
+        yield env.unwrapped
+    finally:
+        env.close()
 
 
 class SeededReset(gymnasium.Wrapper):

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 from matplotlib import style
 
 from evor_eqx.system import paths
@@ -21,3 +22,11 @@ def house_style(changes: Mapping[str, Any] | None = None) -> Iterator[None]:
     """Give figures and axes that are made inside the package's style, with changes; one thread at a time."""
     with one_at_a_time, style.context([paths.style_file(), dict(changes or {})]):
         yield
+
+
+def limits(*arrays: np.ndarray) -> tuple[float, float]:
+    """Limits of an axis that shows all of these numbers; nan is none."""
+    everything = np.concatenate([array.ravel() for array in arrays])
+    low, high = float(np.nanmin(everything)), float(np.nanmax(everything))
+    margin = 0.05 * max(high - low, 1.0)
+    return low - margin, high + margin

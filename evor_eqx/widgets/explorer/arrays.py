@@ -3,7 +3,6 @@
 `Look` holds the arrays of a state in the kernel; `view` and `scene` make JSON of them, with float32 arrays as bytes.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,22 +15,20 @@ from evor_eqx.widgets.explorer.planes import WORKSPACE
 from evor_eqx.widgets.explorer.states import ShownState, StateFinder
 
 DATA, ROLLOUT, PLACE = "held-out data", "a rollout", "a place in the maze"  # where states come from
-Numbers = Callable[[np.ndarray], Any]  # how an array of float32 travels
 
 
 def as_bytes(array: np.ndarray) -> bytes:
-    """An array as float32, in the bytes in which it travels to a page with a kernel."""
+    """An array as float32, in the bytes in which it travels."""
     return np.ascontiguousarray(array, np.float32).tobytes()
 
 
-def scene(finder: StateFinder, name: str, numbers: Numbers = as_bytes) -> dict[str, Any]:
+def scene(finder: StateFinder, name: str) -> dict[str, Any]:
     """An agent's surroundings: the maps, what states there are, and the settings that it starts from.
 
     **Arguments:**
 
     - `finder`: the states of the agent.
     - `name`: what tells this scene from others.
-    - `numbers`: how arrays travel.
     """
     exhibit, layout = finder.exhibit, finder.layout
     places = None if layout is None else exhibit.dataset.obs[exhibit.states.rows][:, :2]
@@ -42,7 +39,7 @@ def scene(finder: StateFinder, name: str, numbers: Numbers = as_bytes) -> dict[s
         "maps": [[each for plane in group for each in _maps(finder, plane)] for group in groups],
         "choices": [finder.planes[group[0]].name for group in groups],
         **_walls(layout),
-        "states": {"count": len(exhibit.states.rows), "places": None if places is None else numbers(places)},
+        "states": {"count": len(exhibit.states.rows), "places": None if places is None else as_bytes(places)},
         "sources": [source for source, is_there in sources.items() if is_there],
         "num_returns": list(NUM_RETURNS),
         "is_softmax": exhibit.agent.selection is candidate_weights,
@@ -59,42 +56,40 @@ def view(finder: StateFinder, state: ShownState, look: Look, key: str, **others:
     - `state`: the state.
     - `look`: candidates and distributions that were drawn there.
     - `key`: what tells this view from others.
-    - `others`: `fresh`, returns of rollouts from the state; `note`, a sentence about them; `scene`, the scene's id; and
-      `numbers`, how arrays travel.
+    - `others`: `fresh`, returns of rollouts from the state; `note`, a sentence about them; and `scene`, the scene's id.
     """
-    numbers: Numbers = others.pop("numbers", as_bytes)
     fresh = others.pop("fresh", None)
     return {
         "key": key,
         "name": state.name,
-        "counts": [_count(look, index, numbers) for index in range(len(NUM_RETURNS))],
-        "planes": [_plane(finder, index, state, look, numbers) for index in range(len(finder.planes))],
+        "counts": [_count(look, index) for index in range(len(NUM_RETURNS))],
+        "planes": [_plane(finder, index, state, look) for index in range(len(finder.planes))],
         "level": float(look.level),
         "has_data": state.data_chunk is not None,
-        "recorded": _bounds(state.recorded, numbers),
-        "fresh": _bounds(np.empty(0) if fresh is None else fresh, numbers),
+        "recorded": _bounds(state.recorded),
+        "fresh": _bounds(np.empty(0) if fresh is None else fresh),
         "can_roll_out": state.physics is not None,
         **others,
     }
 
 
-def _count(look: Look, index: int, numbers: Numbers) -> dict[str, Any]:
+def _count(look: Look, index: int) -> dict[str, Any]:
     """The distributions with one number of atoms; equal weights need not travel."""
     atoms, weights = (np.asarray(array)[index] for array in (look.distributions.atoms, look.distributions.weights))
     num = int(np.count_nonzero(weights.any(axis=0)))  # the others fill up
     atoms, weights = atoms[:, :num], weights[:, :num]
     is_equal = (weights == np.float32(1 / num)).all()
-    return {"num": num, "atoms": numbers(atoms), "weights": None if is_equal else numbers(weights)}
+    return {"num": num, "atoms": as_bytes(atoms), "weights": None if is_equal else as_bytes(weights)}
 
 
-def _bounds(returns: Float[np.ndarray, " n"], numbers: Numbers) -> dict[str, Any]:
-    return {"low": numbers(returns), "high": numbers(returns)}
+def _bounds(returns: Float[np.ndarray, " n"]) -> dict[str, Any]:
+    return {"low": as_bytes(returns), "high": as_bytes(returns)}
 
 
-def _plane(finder: StateFinder, index: int, state: ShownState, look: Look, numbers: Numbers) -> dict[str, Any]:
+def _plane(finder: StateFinder, index: int, state: ShownState, look: Look) -> dict[str, Any]:
     plane = finder.planes[index]
     origin, ends = finder.points(plane, state.obs, np.asarray(look.chunks))
-    return {"origin": [float(x) for x in origin], "ends": numbers(ends), "things": _things(finder, plane, state.obs)}
+    return {"origin": [float(x) for x in origin], "ends": as_bytes(ends), "things": _things(finder, plane, state.obs)}
 
 
 def _things(finder: StateFinder, plane: Any, obs: Float[np.ndarray, " obs"]) -> list[dict[str, Any]]:

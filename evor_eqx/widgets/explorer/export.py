@@ -53,7 +53,7 @@ def explorer_page(exhibit: Exhibit, num_states: int = 24) -> str:
         for index in chosen:
             explorer.state = int(index)
             explorer.follow()
-            states.append({"view": explorer.view | {"can_roll_out": False}, "track": explorer.track})
+            states.append({"view": explorer.view, "track": explorer.track})
             progress.update(1)
     scene: dict[str, Any] = {**explorer.scene, "sources": [DATA]}
     places = np.frombuffer(scene["states"]["places"] or b"", np.float32).reshape(-1, 2)

@@ -16,6 +16,7 @@ from matplotlib.ticker import FormatStrFormatter, MaxNLocator
 
 from evor_eqx import plotting
 from evor_eqx.envs.ogbench import MazeLayout
+from evor_eqx.widgets.drawing import limits
 from evor_eqx.widgets.explorer.decision import TAU_GRID, Look, Reading, ranked
 from evor_eqx.widgets.explorer.planes import Plane
 
@@ -105,7 +106,7 @@ def draw_distributions(ax: Axes, data: PanelData, recorded: Float[np.ndarray, " 
         corners = plotting.cdf_corners(recorded, np.full(len(recorded), 1 / len(recorded)))
         (line,) = ax.step(*corners, where="post", **plotting.TRUTH)
         ax.legend([line], ["recorded nearby"], loc="lower right", fontsize=8, frameon=False)
-    ax.set_xlim(*_limits(np.asarray(data.look.distributions.atoms[-1]).ravel(), recorded))
+    ax.set_xlim(*limits(np.asarray(data.look.distributions.atoms[-1]), recorded))
     ax.set(title="Distributions of the reward-to-go", xlabel="reward-to-go (return)", ylim=(-0.02, 1.02))
     ax.set_ylabel("probability of at most this")
     ax.xaxis.set_major_locator(MaxNLocator(5))  # long numbers must not run into each other
@@ -119,13 +120,13 @@ def draw_values(ax: Axes, data: PanelData) -> Axes:
     for name, row in data.roles.items():
         role = ROLES[name]
         ax.plot(TAU_GRID, reading.curves[:, row], color=role.color, linestyle=role.linestyle)
-        limits = [float(reading.highest[row]), float(reading.lowest[row])]
-        ax.plot(ends, limits, role.marker, color=role.color, ms=7, clip_on=False)
+        extremes = [float(reading.highest[row]), float(reading.lowest[row])]
+        ax.plot(ends, extremes, role.marker, color=role.color, ms=7, clip_on=False)
     ax.axvline(float(np.clip(data.tau_r, *ends)), color="black", linewidth=1)
     ax.set_xscale("log")
     ax.set_xticks((ends[0], 0.1, 1, 10, 100, ends[1]), ["max", "0.1", "1", "10", "100", "mean"])
     ax.minorticks_off()
-    ax.set_ylim(*_limits(np.asarray(data.look.distributions.atoms[-1]).ravel()))
+    ax.set_ylim(*limits(np.asarray(data.look.distributions.atoms[-1])))
     ax.set(title="$Q^*$ between maximum and mean", xlim=ends, ylabel="$Q^*$ (return)")
     ax.set_xlabel("value temperature $\\tau_R$ (return)")
     return ax
@@ -155,14 +156,6 @@ def _mark(ax: Axes, data: PanelData, place: Any, size: float) -> None:
     for name, row in data.roles.items():
         x, y = place(row)
         ax.plot([x], [y], ROLES[name].marker, mfc=ROLES[name].color, mec="white", ms=size, zorder=4)
-
-
-def _limits(*arrays: Float[np.ndarray, " _"]) -> tuple[float, float]:
-    """Limits of an axis that shows all of these returns."""
-    everything = np.concatenate(arrays)
-    low, high = float(everything.min()), float(everything.max())
-    margin = 0.05 * max(high - low, 1.0)
-    return low - margin, high + margin
 
 
 def _figure(ax: Axes) -> Figure:

@@ -14,10 +14,10 @@ from matplotlib.patches import Rectangle
 
 from evor_eqx import plotting
 from evor_eqx.evaluation.recording import Recording
-from evor_eqx.widgets.explorer.planes import displacement
+from evor_eqx.widgets.drawing import limits
+from evor_eqx.widgets.explorer.planes import WORKSPACE, displacement
 
 COLORS = {"A": "#0072B2", "B": "#D55E00"}
-WORKSPACE = (0.25, -0.35, 0.35, 0.7)  # of OGBench's arms, seen from above: left, bottom, width, height (m)
 _MAZE_SCALE = 3.0  # candidates in a maze are drawn longer, to be seen
 
 
@@ -85,7 +85,7 @@ class DistributionPanel:
         (self.distribution,) = ax.step([], [], where="post", color=color, label="distribution")
         (self.soft,) = ax.plot([], [], color=color, linestyle=":", label="$Q^*$")
         (self.realised,) = ax.plot([], [], label="realised", **plotting.TRUTH)
-        ax.set(xlim=_limits(recording.atoms, self.realised_return), ylim=(-0.02, 1.02))
+        ax.set(xlim=limits(recording.atoms, self.realised_return), ylim=(-0.02, 1.02))
         ax.set(xlabel="reward-to-go (return)", ylabel="probability of at most this")
         _legend_above(ax)
         self.moving: list[Artist] = [self.distribution, self.soft, self.realised]
@@ -110,7 +110,7 @@ class ValuePanel:
         (self.dots,) = ax.plot([], [], "o", color=color, markeredgecolor="white", markersize=8, zorder=4)
         self.now = ax.axvline(0, color="0.5", linewidth=1, zorder=1)
         ax.set(xlabel="environment step", ylabel="reward-to-go (return)")
-        ax.set_ylim(_limits(self.value, recording.mean, self.returns))
+        ax.set_ylim(limits(self.value, recording.mean, self.returns))
         _legend_above(ax)
         self.moving: list[Artist] = [self.now, self.dots]
 
@@ -129,14 +129,6 @@ def describe(recording: Recording) -> str:
     )
 
 
-def _limits(*arrays: np.ndarray) -> tuple[float, float]:
-    """Limits of an axis that shows all of these numbers; nan is none."""
-    everything = np.concatenate([array.ravel() for array in arrays])
-    low, high = float(np.nanmin(everything)), float(np.nanmax(everything))
-    margin = 0.05 * max(high - low, 1.0)
-    return low - margin, high + margin
-
-
 def _legend_above(ax: Axes) -> None:
     ax.legend(
         loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize="small", columnspacing=0.8, handlelength=1.4
@@ -144,10 +136,10 @@ def _legend_above(ax: Axes) -> None:
 
 
 def _table(ax: Axes, recording: Recording) -> None:
-    left, bottom, width, height = WORKSPACE
-    ax.add_patch(Rectangle((left, bottom), width, height, facecolor="0.95", edgecolor="0.75", zorder=0))
+    left, bottom, right, top = WORKSPACE[0, 1]
+    ax.add_patch(Rectangle((left, bottom), right - left, top - bottom, facecolor="0.95", edgecolor="0.75", zorder=0))
     ax.plot(*recording.goals.T, "*", color="#D55E00", markersize=14, markeredgecolor="white", zorder=2)
-    ax.set(xlim=(left - 0.03, left + width + 0.03), ylim=(bottom - 0.03, bottom + height + 0.03))
+    ax.set(xlim=(left - 0.03, right + 0.03), ylim=(bottom - 0.03, top + 0.03))
     ax.set(xlabel="x (m), away from the arm", ylabel="y (m)", aspect="equal")
 
 

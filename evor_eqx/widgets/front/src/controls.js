@@ -77,8 +77,8 @@ export function choice(model, trait, label, tooltip, options, from) {
     model.set(trait, values[Number(input.value)]);
     model.save_changes();
   });
-  const element = html("div", { class: `evor-control evor-${trait.replaceAll("_", "-")}` }, html("label", { for: id }, label), input);
-  return bound(element, model, follow, [trait, from]);
+  const element = control(trait, [html("label", { for: id }, label), input], model, follow, [trait, from]);
+  return element;
 }
 
 /**
@@ -112,13 +112,9 @@ export function integer(model, trait, label, tooltip, range, from, how = {}) {
   return element;
 }
 
-/** @param {string} trait @param {Node[]} parts @param {any} model @param {() => void} follow @param {string[]} traits */
-function control(trait, parts, model, follow, traits) {
-  return bound(html("div", { class: `evor-control evor-${trait.replaceAll("_", "-")}` }, ...parts), model, follow, traits);
-}
-
-/** @param {any} element @param {any} model @param {() => void} follow @param {string[]} traits */
-function bound(element, model, follow, traits) {
+/** @param {string} name ends its class @param {Node[]} parts @param {any} model @param {() => void} follow @param {string[]} traits */
+function control(name, parts, model, follow, traits) {
+  const element = html("div", { class: `evor-control evor-${name.replaceAll("_", "-")}` }, ...parts);
   for (const trait of traits) model.on(`change:${trait}`, follow);
   queueMicrotask(follow);
   element.close = () => traits.forEach((trait) => model.off(`change:${trait}`, follow));
