@@ -24,6 +24,7 @@ from evor_eqx.evaluation.episodes import Episode
 from evor_eqx.evaluation.fitting import check_fits, sizes_of
 from evor_eqx.evaluation.projection import principal_plane
 from evor_eqx.evaluation.rollout import run_episodes
+from evor_eqx.system import memory
 
 FRAME_SIZE = 240  # pixels of a frame's side
 KNOWN = 0.2  # a realised return counts as known if at most this weight lies behind a cut
@@ -96,6 +97,13 @@ def record(agent: Agent, task: Task, seed: int, frames: bool = True) -> Recordin
 
     UserError for a seed out of range, and for an agent that was not made for the task.
     """
+    try:
+        return _record(agent, task, seed, frames)
+    finally:
+        memory.give_back()  # of the environment, which is gone by now
+
+
+def _record(agent: Agent, task: Task, seed: int, frames: bool) -> Recording:
     with global_generator_kept():
         tape = (_ogbench_tape if isinstance(task, OgbenchTask) else _own_tape)(task, frames)
         layout = maze_layout(task) if task.is_maze else None
