@@ -26,6 +26,7 @@ from evor_eqx.evaluation.fitting import check_fits
 from evor_eqx.pipeline.stages import ensure_agent
 from evor_eqx.runs.run import environment
 from evor_eqx.system.files import replacing
+from evor_eqx.training.compilation import keep_compiled
 
 STRIDE = 25  # rows between two states to choose from
 PACKED_EPISODES = 6  # held-out episodes of a packed agent
@@ -57,6 +58,7 @@ class Exhibit:
 
         Raises UserError if there are neither, and for an agent that was not made for the task.
         """
+        keep_compiled()  # what explores or rolls out an agent compiles for seconds
         task = task.with_discount(agent.facts.get("gamma"))  # returns are discounted as its critic learned them
         folder = agent.facts.get("folder")
         if folder is not None and (Path(folder) / ROWS).is_file():

@@ -110,3 +110,10 @@ def test_an_agent_of_another_environment_is_refused(trained, monkeypatch):
     monkeypatch.setattr(exhibits, "_held_out", lambda *_: arrays)
     with pytest.raises(UserError, match=r"size 2, expected sizes 7 and 5; give an agent of pointmaze"):
         exhibits.Exhibit.of(trained.agent, TASK)
+
+
+def test_what_an_exhibit_compiles_is_kept_for_the_next_process(packed, monkeypatch):
+    switched = []
+    monkeypatch.setattr(exhibits, "keep_compiled", lambda: switched.append(True))
+    exhibits.open_exhibit(packed)
+    assert switched
