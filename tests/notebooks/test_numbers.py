@@ -1,0 +1,73 @@
+"""Numbers in texts about what was trained: each is that of a committed figure's sidecar.
+
+A line of `claims` is a piece of text as it must stand in the file, with the numbers put in from the sidecar.
+"""
+
+import json
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LESSONS = "notebooks/course"
+
+
+def text_of(path: Path) -> str:
+    """The Markdown of a page, or of a notebook's cells, without line breaks."""
+    if path.suffix == ".md":
+        return " ".join(path.read_text().split())
+    cells = nbformat.read(path, as_version=4).cells
+    return " ".join(" ".join(cell.source for cell in cells if cell.cell_type == "markdown").split())
+
+
+def numbers(figure: str) -> dict:
+    return json.loads((ROOT / "figures" / f"{figure}.json").read_text())["numbers"]
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.0f}"
+
+
+def claims():
+    """Pairs of a file and of what it says."""
+    base = numbers("base-policy-success")
+    assert base["maze"]["estimate"] == 0
+    arm = percent(base["arm"]["estimate"])
+    yield f"{LESSONS}/02_base_policy.ipynb", f"it solved none of 50 episodes on the maze and {arm} % for the arm"
+
+    learning, lesson = numbers("targets-learning"), f"{LESSONS}/04_flow_td_targets.ipynb"
+    first = {name: np.median(learning[name]["updates_to_4_percent"]) for name in ("coupled", "bootstrap")}
+    with_variate, without = (100 * np.median(learning[f"coupled lambda={share}"]["w1"]) for share in (1, 0))
+    yield lesson, f"`coupled` reaches 4 % after {first['coupled']:.0f} updates and `bootstrap` after"
+    yield lesson, f"and `bootstrap` after {first['bootstrap']:.0f} (medians of five seeds)"
+    yield lesson, f"($W_1$ {with_variate:.1f} % against {without:.1f} %)"
+    mean_error = 100 * np.median(numbers("targets-distributions")["velocity"]["mean_error"])
+    yield lesson, f"the mean is off by {mean_error:.1f} % of the range with our $z_t$"
+
+    flags, lesson = numbers("data-flags"), f"{LESSONS}/09_results.ipynb"
+    yield lesson, f"has its goal in {flags['solved_transitions']:,} of {flags['transitions']:,} rows"
+    counts = numbers("distribution-counts")
+    lost = [100 * (seed["cube-double"]["4.0"][0] - seed["cube-double"]["inf"][0]) for seed in counts["tau_r"]]
+    assert len(lost) == 3
+    yield lesson, f"the mean costs every seed more than {10 * (min(lost) // 10):.0f} points"
+    slower = counts["cost"]["cube-double evor_best4"][1] / counts["cost"]["cube-double evor"][1]
+    yield lesson, f"Backups of the best of four draws take {slower:.1f} times as long"
+
+
+@pytest.mark.parametrize("file, said", claims())
+def test_a_number_in_a_text_is_that_of_the_figure(file, said):
+    assert said in text_of(ROOT / file)
+
+
+def test_what_lesson_09_says_of_critics_on_cube_double_is_so():
+    cost = {name.removeprefix("cube-double "): value for name, value in numbers("distribution-counts")["cost"].items()}
+    success, seconds = ({name: value[place] for name, value in cost.items()} for place in (0, 1))
+    by_the_mean = [seed["cube-double"]["inf"][0] for seed in numbers("distribution-counts")["tau_r"]]
+    assert min(by_the_mean) <= success["scalar"] <= max(by_the_mean)  # "is as low as EVOR by its mean"
+    assert success["gaussian"] >= success["evor"] and 0.5 < seconds["gaussian"] / seconds["evor"] < 0.6
+    assert success["c51"] < success["evor"]
+    assert cost["pointmaze-medium scalar"][0] == cost["pointmaze-medium evor"][0]
+    assert cost["pointmaze-medium scalar"][1] < cost["pointmaze-medium evor"][1]
+    assert cost["pointmaze-large scalar"][0] < cost["pointmaze-large evor"][0]
