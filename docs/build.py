@@ -11,9 +11,11 @@ Sphinx needs no script from a server for maths here, checks links by itself, and
 import contextlib
 import io
 import os
+import re
 import sys
 from pathlib import Path
 
+import nbformat
 import tyro
 from links import faults
 
@@ -25,6 +27,8 @@ from evor_eqx.reports.notebooks import executed_copy, find_notebook, run_all
 from evor_eqx.reports.site import build, synchronise
 
 ROOT = Path(__file__).parent.parent
+DOCS_PAGE = re.compile(r"`(docs/[\w/]+\.md)`")
+AFTERWORD = "Then: [what to try next](../../docs/next_steps.md), five first projects of your own.\n"
 LIVE = ("explorer", "rollouts", "training_live")
 SOURCE, PAGES = ROOT / ".cache" / "docs" / "source", ROOT / "site"
 
@@ -52,11 +56,25 @@ def sources(names: list[str], preset: str) -> dict[str, Path | str]:
     for name in ("README.md", "docs/contents.md"):
         del found[name]
     found["docs/command_line.md"] = command_line()
-    found["notebooks/course/index.md"] = contents(list(lessons()))
+    found["notebooks/course/index.md"] = contents(list(lessons())) + AFTERWORD
     for name in names:
-        copy = executed_copy(name, {"preset": preset})
-        found[str(find_notebook(name).relative_to(ROOT))] = with_alternatives(copy.read_text())
+        place = find_notebook(name).relative_to(ROOT)
+        copy = with_alternatives(executed_copy(name, {"preset": preset}).read_text())
+        found[str(place)] = with_links(copy, "../" * (len(place.parts) - 1))
     return found
+
+
+def with_links(notebook: str, root: str) -> str:
+    """A notebook in which the names of pages, such as `docs/method.md`, are links.
+
+    In the notebook itself they are none, because it may be opened where there are no pages: in JupyterLab on the folder
+    of notebooks, or in the pages of the course alone.
+    """
+    cells = nbformat.reads(notebook, as_version=4)
+    for cell in cells.cells:
+        if cell.cell_type == "markdown":
+            cell.source = DOCS_PAGE.sub(rf"[\g<0>]({root}\1)", cell.source)
+    return nbformat.writes(cells)
 
 
 def command_line() -> str:

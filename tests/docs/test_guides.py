@@ -13,6 +13,8 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 GUIDES = ("own_data", "own_critic", "own_target", "gpus", "interruptions", "reading_results")
 PAGES = {DOCS / "guides" / f"{name}.md": 8_000 for name in GUIDES} | {DOCS / "faq.md": 9_000}
+PAGES |= {DOCS / "next_steps.md": 8_000}
+SHELL = re.compile(r"^```sh\n(.*?)\n```$", re.DOTALL | re.MULTILINE)
 FENCE = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -38,6 +40,26 @@ def test_the_python_of_a_guide_runs_as_it_stands(name, home):
     script = home / f"{name}.py"  # a file, because the code of own objects is part of what names a run
     script.write_text(script_of(DOCS / "guides" / f"{name}.md"))
     assert run(sys.executable, str(script), folder=home).strip()
+
+
+@pytest.mark.slow
+def test_the_first_steps_of_the_next_projects_run_at_smoke(home):
+    page = (DOCS / "next_steps.md").read_text()
+    scripts, (_, _, benchmark, suite, describe, _) = FENCE.findall(page), SHELL.findall(page)
+    smaller = {'preset="laptop"': 'preset="smoke", episodes_of_data=2', "num_episodes=50": "num_episodes=2"}
+    smaller |= {"num_episodes=8": "num_episodes=1"}
+    for (name, num_lines), script in zip({"stricter": 5, "rule": 2}.items(), scripts, strict=True):
+        for given, less in smaller.items():
+            script = script.replace(given, less)
+        (home / f"{name}.py").write_text(script)
+        assert run(sys.executable, f"{name}.py", folder=home).count("success") == num_lines
+    (home / "mine.py").write_text(FENCE.search((DOCS / "guides" / "own_critic.md").read_text())[1])
+    assert benchmark.startswith('python -c "') and suite.startswith("evor suite ") and describe.startswith("evor data ")
+    code = benchmark.removeprefix('python -c "').removesuffix('"')
+    code = code.replace("num_seeds=2", "num_seeds=2, processes=['twins']")
+    assert "twins" in run(sys.executable, "-c", code, folder=home)
+    command = [*suite.split()[1:], "--minutes", "0"]
+    assert "left: 1 of 1 jobs" in run(sys.executable, "-m", "evor_eqx.cli.main", *command, folder=home)
 
 
 def test_the_first_python_of_own_data_is_a_file_with_a_task(home):

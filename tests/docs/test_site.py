@@ -74,6 +74,12 @@ def test_every_lesson_command_and_figure_has_its_place(pages):
         assert (pages / "notebooks" / "course" / f"{name}.html").is_file()
 
 
+def test_the_course_leads_on_from_its_contents_and_from_its_last_lessons(pages):
+    for name in ("index", "09_results", "bring_your_own"):
+        page = pages / "notebooks" / "course" / f"{name}.html"
+        assert 'href="../../docs/next_steps.html"' in page.read_text(), name
+
+
 @pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason=HOW_TO)
 @pytest.mark.parametrize("kind", KINDS)
