@@ -1,7 +1,7 @@
 """Plot functions: each takes arrays and an axis, and returns the axis. They read no files and set no global style.
 
-The style is in `evor.mplstyle`. Truth (recorded returns, known distributions) is always a black dashed line. The names,
-colours and markers of methods come from one table.
+The style is in `evor.mplstyle`. Truth (recorded returns, known distributions) is always a black dashed line. Where
+returns were cut off, a grey band shows what they may be. The names, colours and markers of methods come from one table.
 """
 
 import io
@@ -60,6 +60,8 @@ SUITE_METHODS = METHODS | {
     "ifql": Look("IFQL", "#CC79A7", "--", "p"),
 }
 TRUTH: dict[str, Any] = {"color": "black", "linestyle": "--"}
+CENSORED: dict[str, Any] = {"color": "0.45", "alpha": 0.35, "linewidth": 0}  # what a return that was cut off may be
+CUT = "cut off: at least\nto at most"
 
 
 def training_curve(

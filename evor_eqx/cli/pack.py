@@ -16,6 +16,8 @@ class Pack(Experiment):
     """For example cube-single-play-task2."""
     to: Path | None = None
     """The folder to write into; agents/ in the home folder, where the explorer looks, if not given."""
+    rows_only: bool = False
+    """Only write the held-out episodes of the packed agent in that folder anew; nothing is trained."""
 
     def check(self) -> None:
         """Raise UserError for an unknown task, and for a folder that cannot be made."""
@@ -31,7 +33,8 @@ class Pack(Experiment):
     def run(self) -> int:
         """Print the agent's folder."""
         from evor_eqx.envs.tasks import parse_task
-        from evor_eqx.zoo.exhibits import pack
+        from evor_eqx.zoo.exhibits import pack, packed_folder, repack
 
-        print(pack(parse_task(self.task), self.config, self._folder))
+        task = parse_task(self.task)
+        print(repack(packed_folder(self._folder, task)) if self.rows_only else pack(task, self.config, self._folder))
         return 0

@@ -1,7 +1,6 @@
 """Your own task: own data, own environment, own discount. It goes wherever a task of OGBench goes."""
 
 import functools
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,8 +15,9 @@ from evor_eqx.data.bounds import ActionBounds, closed, given_ends
 from evor_eqx.data.dataset import OfflineDataset
 from evor_eqx.data.description import Description, describe_splits
 from evor_eqx.data.pieces import digest
+from evor_eqx.data.returns import reward_range
 from evor_eqx.data.sources import Source, Split
-from evor_eqx.envs.checks import check_env
+from evor_eqx.envs.checks import check_env, check_references
 from evor_eqx.envs.dataset_names import dataset_name
 from evor_eqx.envs.tasks import Task
 from evor_eqx.errors import UserError
@@ -87,6 +87,11 @@ class CustomTask(Task):
         arrays = [digest(split) for split in rows.values()]
         fingerprint = short_hash([arrays, self.bounds.low, self.bounds.high])
         return OwnRows(self.name, "own", Path("."), fingerprint, {"files": {}}, rows=rows, bounds=self.bounds)
+
+    @cached_property
+    def reward_range(self) -> tuple[float, float]:
+        """The least and the largest reward of the data, of both splits: an environment may hold others."""
+        return reward_range(self.train, self.validation)
 
     def describe(self) -> Description:
         """Episodes, steps, returns and bounds of both splits, as a table; a notebook shows it as HTML.
@@ -177,7 +182,7 @@ def custom_task(
         _check_inside(dataset, low, high, split)
     is_open = ~(np.isfinite(low) & np.isfinite(high))
     if reference_returns is not None:
-        _check_references(reference_returns)
+        check_references(reference_returns)
     task = CustomTask(
         name=name,
         gamma=float(gamma),
@@ -223,18 +228,6 @@ def _check_sizes(train: OfflineDataset, validation: OfflineDataset) -> None:
                 f"{long}: got size {sizes[0]} in train and {sizes[1]} in validation, expected the same; give data of "
                 "one environment"
             )
-
-
-def _check_references(returns: tuple[float, float]) -> None:
-    try:
-        low, high = returns
-        are_returns = bool(-math.inf < low < high < math.inf)
-    except (TypeError, ValueError):
-        are_returns = False
-    if not are_returns:
-        raise UserError(
-            f"reference_returns: got {returns!r}, expected a lower and a higher return of an episode, such as (-800, 0)"
-        )
 
 
 def _check_inside(dataset: OfflineDataset, low: np.ndarray, high: np.ndarray, split: str) -> None:

@@ -1,10 +1,12 @@
-"""Discounted returns and n-step rewards of rows, for all rows at once, and which of the returns are known."""
+"""Discounted returns and n-step rewards of rows, for all rows at once, and how far the returns are known."""
 
 import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int
+
+from evor_eqx.censoring import CensoredReturns, ReturnBounds, return_bounds
 
 if TYPE_CHECKING:
     from evor_eqx.data.dataset import OfflineDataset
@@ -62,8 +64,27 @@ def n_step_rewards(
     return total.astype(np.float32), alive.astype(np.float32), (next_row - rows).astype(np.int32)
 
 
+def recorded_returns(dataset: "OfflineDataset", gamma: float, bounds: ReturnBounds | None = None) -> CensoredReturns:
+    """The returns of all rows, [rows]: complete where the task ended, else as far as the recording tells.
+
+    **Arguments:**
+
+    - `dataset`: the dataset, with the rewards of one task.
+    - `gamma`: the discount per step.
+    - `bounds`: the bounds of what followed a recording, `Task.return_bounds`; by default those of the data's rewards.
+    """
+    returns, weights = dataset.mc_returns(gamma)
+    return CensoredReturns(returns, weights, bounds or return_bounds(*reward_range(dataset), gamma))
+
+
+def reward_range(*datasets: "OfflineDataset") -> tuple[float, float]:
+    """The least and the largest reward of the datasets' transitions."""
+    rewards = [dataset.reward[..., dataset.transitions] for dataset in datasets]
+    return float(min(map(np.min, rewards))), float(max(map(np.max, rewards)))
+
+
 def known_rows(dataset: "OfflineDataset", gamma: float, tolerance: float = KNOWN_WEIGHT) -> Int[np.ndarray, " known"]:
-    """The transitions whose return is known, because what follows the end of the recording has little weight.
+    """The transitions whose return is nearly known, because what follows the recording's end has little weight.
 
     They are chosen by time alone. Late rows from which the task was solved are left out too: with them, the choice
     would depend on the outcome, and recorded returns would look better than they are. Only where the task ended every

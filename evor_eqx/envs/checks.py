@@ -1,6 +1,7 @@
 """Whether an own environment can be used: its spaces, its first observation, and its way to a worker process."""
 
 import contextlib
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -130,3 +131,16 @@ def _check_travels(make_env: Any, task: str) -> None:
 def _short(thing: Any) -> str:
     text = " ".join(repr(thing).split())
     return text if len(text) < 80 else f"{text[:77]}..."
+
+
+def check_references(returns: tuple[float, float]) -> None:
+    """Raise UserError unless they are a lower and a higher return of an episode, both finite."""
+    try:
+        low, high = returns
+        are_returns = bool(-math.inf < low < high < math.inf)
+    except (TypeError, ValueError):
+        are_returns = False
+    if not are_returns:
+        raise UserError(
+            f"reference_returns: got {returns!r}, expected a lower and a higher return of an episode, such as (-800, 0)"
+        )

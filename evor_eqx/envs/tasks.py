@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
+from evor_eqx.censoring import ReturnBounds, return_bounds
 from evor_eqx.envs.dataset_names import DatasetName, dataset_name, parse_dataset
 from evor_eqx.errors import UserError
 from evor_eqx.system import own_files
@@ -44,6 +45,16 @@ class Task:
     has_env: bool = True  # whether there is an environment at all
     task_id: int = 1
     reference_returns: tuple[float, float] | None = None  # returns of an episode that are normalised to 0 and 100
+
+    @property
+    def reward_range(self) -> tuple[float, float]:
+        """The least and the largest reward of a step."""
+        raise NotImplementedError
+
+    @property
+    def return_bounds(self) -> ReturnBounds:
+        """The least and the largest possible return; what is unknown of a return that was cut off lies in between."""
+        return return_bounds(*self.reward_range, self.gamma)
 
     def with_discount(self, gamma: float | None) -> "Task":
         """The same task with another discount per step, in (0, 1); None leaves its own."""
@@ -162,6 +173,11 @@ class OgbenchTask(Task):
     def num_conditions(self) -> int:
         """The conditions that a reward counts: those of the goal, or one if the reward is sparse."""
         return 1 if self.reward == "sparse" else _NUM_CONDITIONS.get(self._parts.environment, 1)
+
+    @property
+    def reward_range(self) -> tuple[float, float]:
+        """Minus the number of conditions that a reward counts, and 0."""
+        return -float(self.num_conditions), 0.0
 
     @property
     def _parts(self) -> DatasetName:

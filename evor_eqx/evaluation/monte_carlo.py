@@ -6,14 +6,14 @@ agent or of its base policy.
 """
 
 import functools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 
 import gymnasium
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 
 from evor_eqx.agent.agent import Agent
+from evor_eqx.censoring import CensoredReturns
 from evor_eqx.config import InferenceConfig
 from evor_eqx.envs.generator import global_generator_kept
 from evor_eqx.envs.physics import place
@@ -28,25 +28,6 @@ _NO_LIMIT = 10**9  # steps, instead of the task's own time limit
 Physics = Mapping[str, np.ndarray]  # `qpos`, `qvel` and, where there are buttons, `button_states` of one row
 
 
-@dataclass(frozen=True)
-class Returns:
-    """Discounted returns of rollouts from one state."""
-
-    values: Float[np.ndarray, " episodes"]
-    lengths: Int[np.ndarray, " episodes"]  # environment steps
-    is_cut: Bool[np.ndarray, " episodes"]  # ended by `max_steps`, not by success
-    weight_behind: float  # gamma^max_steps: the weight, in a cut return, of what would have followed
-
-    @property
-    def text(self) -> str:
-        """How many rollouts were cut, and the weight of what would have followed."""
-        cut, num = int(self.is_cut.sum()), len(self.is_cut)
-        if cut == 0:
-            return f"all {num} rollouts reached the goal"
-        steps = int(self.lengths.max())
-        return f"{cut} of {num} rollouts were cut after {steps} steps; what follows has weight {self.weight_behind:.1%}"
-
-
 def returns_from(
     agent: Agent,
     task: Task,
@@ -55,10 +36,11 @@ def returns_from(
     seeds: Sequence[int] = range(16),
     max_steps: int = 300,
     num_envs: int = 16,
-) -> Returns:
+) -> CensoredReturns:
     """Discounted returns of fresh rollouts from a recorded state, one for each seed, decided in one batch.
 
-    A rollout ends at success or after `max_steps`; the task's own time limit does not count.
+    A rollout ends with the task or after `max_steps`; the task's own time limit does not count. The return of a rollout
+    that `max_steps` cut off is an interval, see `censoring`.
 
     **Arguments:**
 
@@ -74,12 +56,7 @@ def returns_from(
     UserError as `place` and `run_episodes` do.
     """
     episodes = episodes_from([physics], agent, task, [agent.inference], seeds, max_steps, num_envs)
-    return Returns(
-        values=np.array([episode.ret for episode in episodes]),
-        lengths=np.array([episode.length for episode in episodes]),
-        is_cut=np.array([not episode.success for episode in episodes]),
-        weight_behind=task.gamma**max_steps,
-    )
+    return _returns(episodes, task, lambda array: array)
 
 
 def returns_from_each(
@@ -91,7 +68,7 @@ def returns_from_each(
     num_rollouts: int = 4,
     max_steps: int = 500,
     num_envs: int = 16,
-) -> Float[np.ndarray, "settings places rollouts"]:
+) -> CensoredReturns:
     """As `returns_from`, from several recorded states and for several inference settings in one call.
 
     **Arguments:**
@@ -108,8 +85,8 @@ def returns_from_each(
     """
     seeds = range(len(places) * num_rollouts)
     episodes = episodes_from(places, agent, task, settings, seeds, max_steps, num_envs)
-    by_seed = np.array([episode.ret for episode in episodes]).reshape(len(settings), num_rollouts, len(places))
-    return np.moveaxis(by_seed, 1, 2)
+    shape = len(settings), num_rollouts, len(places)
+    return _returns(episodes, task, lambda array: np.moveaxis(array.reshape(shape), 1, 2))
 
 
 def returns_after(
@@ -121,7 +98,7 @@ def returns_after(
     num_rollouts: int = 4,
     max_steps: int = 300,
     num_envs: int = 16,
-) -> Float[np.ndarray, "places cand rollouts"]:
+) -> CensoredReturns:
     """Discounted returns of rollouts that begin with a given chunk and go on with the agent's base policy.
 
     Their mean over rollouts is the Monte Carlo value of each candidate, which a perfect critic of the base policy
@@ -144,8 +121,15 @@ def returns_after(
     firsts = chunks.reshape(num_places * num_candidates, -1)
     base, seeds = agent.base_policy_agent(), range(len(starts) * num_rollouts)
     episodes = episodes_from(starts, base, task, [base.inference], seeds, max_steps, num_envs, firsts)
-    returns = np.array([episode.ret for episode in episodes])
-    return np.moveaxis(returns.reshape(num_rollouts, num_places, num_candidates), 0, 2)
+    shape = num_rollouts, num_places, num_candidates
+    return _returns(episodes, task, lambda array: np.moveaxis(array.reshape(shape), 0, 2))
+
+
+def _returns(episodes: Sequence[Episode], task: Task, arrange: Callable[[np.ndarray], np.ndarray]) -> CensoredReturns:
+    """The returns of episodes, whose `success` says whether the task ended them, see `_Start`."""
+    weights = [0.0 if episode.success else task.gamma**episode.length for episode in episodes]
+    recorded = np.array([episode.ret for episode in episodes])
+    return CensoredReturns(arrange(recorded), arrange(np.array(weights)), task.return_bounds)
 
 
 def episodes_from(places, agent, task, settings, seeds, max_steps, num_envs, firsts=None, actor=None) -> list[Episode]:
@@ -168,7 +152,7 @@ def episodes_from(places, agent, task, settings, seeds, max_steps, num_envs, fir
 class _Start(gymnasium.Wrapper):
     """A reset with seed k starts at place k modulo their number; rewards are discounted; it ends after `max_steps`.
 
-    With `firsts`, the first actions are those of the place's chunk.
+    With `firsts`, the first actions are those of the place's chunk. Its `success` says whether the task ended.
     """
 
     places: Sequence[Physics]
@@ -189,10 +173,10 @@ class _Start(gymnasium.Wrapper):
     def step(self, action):
         if self.first is not None and self.steps < len(self.first):
             action = self.first[self.steps]
-        obs, reward, terminated, truncated, info = self.env.step(action)
+        obs, reward, terminated, truncated, _ = self.env.step(action)
         discounted = float(reward) * self.gamma**self.steps
         self.steps += 1
-        return obs, discounted, terminated, truncated or self.steps >= self.max_steps, info
+        return obs, discounted, terminated, truncated or self.steps >= self.max_steps, {"success": terminated}
 
 
 def _starts(task: Task, num: int) -> list[_Start]:

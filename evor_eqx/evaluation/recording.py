@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from evor_eqx.agent.agent import Agent
+from evor_eqx.censoring import CensoredReturns
 from evor_eqx.data.returns import discounted_returns
 from evor_eqx.envs import rendering
 from evor_eqx.envs.generator import global_generator_kept
@@ -27,7 +28,6 @@ from evor_eqx.evaluation.rollout import run_episodes
 from evor_eqx.system import memory
 
 FRAME_SIZE = 240  # pixels of a frame's side
-KNOWN = 0.2  # a realised return counts as known if at most this weight lies behind a cut
 
 
 @dataclass(frozen=True)
@@ -64,23 +64,13 @@ class Recording:
         return np.sum(self.atoms * self.distribution_weights, axis=1)
 
     @property
-    def return_to_go(self) -> Float[np.ndarray, " decisions"]:
-        """Discounted return that was realised from each decision on; see `weight_behind`."""
+    def return_to_go(self) -> CensoredReturns:
+        """Discounted return that was realised from each decision on: an interval if the time limit cut it off."""
         reward = np.append(self.reward, 0.0)  # no transition starts at the last state
-        last_row = np.full(len(reward), len(self.reward))
-        returns, _ = discounted_returns(reward, np.ones(len(reward)), last_row, self.task.gamma)
-        return returns[self.step]
-
-    @property
-    def realised(self) -> Float[np.ndarray, " decisions"]:
-        """`return_to_go` where at most `KNOWN` of the weight lies behind a cut, else nan."""
-        return np.where(self.weight_behind <= KNOWN, self.return_to_go, np.nan)
-
-    @property
-    def weight_behind(self) -> Float[np.ndarray, " decisions"]:
-        """gamma^(T - step), the weight of what follows a time limit, which `return_to_go` leaves out; else 0."""
-        cut = 0.0 if self.terminated else 1.0
-        return cut * self.task.gamma ** (len(self.reward) - self.step)
+        mask, last_row = np.ones(len(reward)), np.full(len(reward), len(self.reward))
+        mask[len(self.reward) - 1] = 0.0 if self.terminated else 1.0
+        returns, weights = discounted_returns(reward, mask, last_row, self.task.gamma)
+        return CensoredReturns(returns, weights, self.task.return_bounds).at(self.step)
 
 
 def record(agent: Agent, task: Task, seed: int, frames: bool = True) -> Recording:

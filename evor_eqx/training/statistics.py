@@ -3,8 +3,10 @@
 import jax.numpy as jnp
 import numpy as np
 
+from evor_eqx.censoring import return_bounds
 from evor_eqx.critics.base import ReturnScale
 from evor_eqx.data.dataset import OfflineDataset
+from evor_eqx.data.returns import reward_range
 from evor_eqx.nn.factory import Statistics
 
 
@@ -28,6 +30,5 @@ def observation_statistics(dataset: OfflineDataset) -> Statistics:
 def return_statistics(dataset: OfflineDataset, gamma: float) -> ReturnScale:
     """Shift and scale from the recorded returns; the range from the rewards, [r_min, r_max] / (1 - gamma) with 0."""
     returns = dataset.mc_returns(gamma)[0][dataset.transitions]
-    rewards = dataset.reward[dataset.transitions]
-    low, high = min(0.0, rewards.min() / (1 - gamma)), max(0.0, rewards.max() / (1 - gamma))
-    return ReturnScale(*(jnp.asarray(v, jnp.float32) for v in (returns.mean(), max(returns.std(), 1e-3), low, high)))
+    bounds = return_bounds(*reward_range(dataset), gamma)
+    return ReturnScale(*(jnp.asarray(v, jnp.float32) for v in (returns.mean(), max(returns.std(), 1e-3), *bounds)))

@@ -25,8 +25,8 @@ def house_style(changes: Mapping[str, Any] | None = None) -> Iterator[None]:
 
 
 def limits(*arrays: np.ndarray) -> tuple[float, float]:
-    """Limits of an axis that shows all of these numbers; nan is none."""
+    """Limits of an axis that shows all of these numbers."""
     everything = np.concatenate([array.ravel() for array in arrays])
-    low, high = float(np.nanmin(everything)), float(np.nanmax(everything))
+    low, high = float(everything.min()), float(everything.max())
     margin = 0.05 * max(high - low, 1.0)
     return low - margin, high + margin

@@ -19,6 +19,7 @@ from evor_eqx.config import Config
 from evor_eqx.data.custom import CustomTask
 from evor_eqx.data.dataset import OfflineDataset
 from evor_eqx.data.loading import load_arrays
+from evor_eqx.data.returns import recorded_returns
 from evor_eqx.data.sources import by_fingerprint
 from evor_eqx.envs.tasks import Task, parse_task
 from evor_eqx.errors import UserError
@@ -29,7 +30,7 @@ from evor_eqx.system.files import replacing
 from evor_eqx.training.compilation import keep_compiled
 
 STRIDE = 25  # rows between two states to choose from
-PACKED_EPISODES = 6  # held-out episodes of a packed agent
+PACKED_NUMBERS = 250_000  # in the rows of a packed agent: 6 episodes of one cube, 20 of a point maze
 ROWS = "rows.npz"
 _MOST_BYTES = 1 << 30  # of packed rows; some MB are usual
 _PHYSICS = ("qpos", "qvel", "button_states")
@@ -71,6 +72,17 @@ class Exhibit:
         states = States(thin["state_rows"], {key: thin[key] for key in _PHYSICS if key in thin})
         return cls(name, agent, task, dataset, states)
 
+    @property
+    def start(self) -> int:
+        """The state to begin with: its recorded return is complete, and near the middle of the possible ones.
+
+        The first one if no return is complete.
+        """
+        bounds = self.task.return_bounds
+        returns = recorded_returns(self.dataset, self.task.gamma, bounds).at(self.states.rows)
+        away = np.abs(returns.recorded - sum(bounds) / 2)
+        return int(np.argmin(np.where(returns.is_complete, away, np.inf)))
+
 
 def open_exhibit(folder: Path) -> Exhibit:
     """Open a folder that `pack` wrote. Raises UserError for a file that is missing or was changed."""
@@ -83,14 +95,42 @@ def pack(task: Task, config: Config, folder: Path) -> Path:
     """Write a task's agent into `folder`, with some held-out episodes; trains what is missing; returns its folder."""
     agent = ensure_agent(task, config)
     arrays = _held_out(agent, task)
-    end = np.flatnonzero(arrays["valids"] == 0)[:PACKED_EPISODES][-1] + 1
-    target = folder / task.name.replace("-singletask", "")
-    with replacing(target / ROWS) as temporary:
-        np.savez_compressed(
-            temporary, allow_pickle=False, **_thinned({key: array[:end] for key, array in arrays.items()})
-        )
+    target = packed_folder(folder, task)
+    _write_rows(target / ROWS, arrays)
     facts = {**agent.facts, "reward_timing": task.reward_timing, "versions": environment()["versions"]}
     return save_agent(replace(agent, facts=facts), target, (ROWS,))
+
+
+def packed_folder(folder: Path, task: Task) -> Path:
+    """Where `pack` writes a task's agent."""
+    return folder / task.name.replace("-singletask", "")
+
+
+def repack(folder: Path) -> Path:
+    """Write the held-out episodes of a packed agent anew, from the data that it was trained on; nothing is trained."""
+    agent = load_agent(folder)
+    task = parse_task(agent.facts["task"], agent.facts.get("reward_timing", "pre"))
+    _write_rows(folder / ROWS, _held_out(agent, task))
+    facts = {name: value for name, value in agent.facts.items() if name != "folder"}
+    return save_agent(replace(agent, facts=facts), folder, (ROWS,))
+
+
+def _write_rows(file: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write as many episodes as `PACKED_NUMBERS` allows, in their order.
+
+    They are the first ones. If the task ended in none of these, they end with the first episode in which it did.
+    """
+    ends = np.append(-1, np.flatnonzero(arrays["valids"] == 0))
+    width = sum(arrays[key][0].size for key in ("observations", "actions", "rewards", "masks", "valids"))
+    num = max(1, int(np.searchsorted(ends[1:] + 1, PACKED_NUMBERS / width, side="right")))
+    solved = np.flatnonzero((arrays["masks"] == 0) & (arrays["valids"] > 0))
+    last = num if len(solved) == 0 else max(num, int(np.searchsorted(ends[1:], solved[0])) + 1)
+    last = min(last, len(ends) - 1)
+    rows = slice(ends[max(0, last - num)] + 1, ends[last] + 1)
+    with replacing(file) as temporary:
+        np.savez_compressed(
+            temporary, allow_pickle=False, **_thinned({key: array[rows] for key, array in arrays.items()})
+        )
 
 
 def _packed_rows(file: Path) -> dict[str, np.ndarray]:

@@ -124,3 +124,11 @@ def test_the_table_tells_episodes_steps_returns_and_bounds():
     for expected in ("6", "120", "20 to 20", f"{np.median(returns):.4g}", "0 ; 6 were cut".replace(" ;", ";")):
         assert expected in text and expected in page
     assert "<table" in page and "validation" in page
+
+
+def test_the_bounds_of_returns_are_those_of_the_rewards_of_both_splits():
+    task = line_task()
+    rewards = np.concatenate([split.reward[split.transitions] for split in (task.train, task.validation)])
+    low, high = task.return_bounds
+    assert low == pytest.approx(min(0, rewards.min() / 0.1)) and high == pytest.approx(max(0, rewards.max() / 0.1))
+    assert low < high

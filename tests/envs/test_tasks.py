@@ -232,3 +232,11 @@ def test_a_task_with_its_own_discount_is_the_task_and_another_one_stays_with_all
     assert far.gamma == 0.999 and far != task and far.name == task.name
     assert {each.gamma for each in all_tasks(far)} == {0.999}
     assert far.with_discount(0.99) == task and parse_task("cube-double-play").gamma == 0.995
+
+
+@pytest.mark.parametrize(
+    ("name", "low"),
+    [("pointmaze-medium-navigate", -100), ("scene-play-task2", -500), ("scene-play-sparse-task2", -100)],
+)
+def test_the_least_return_is_that_of_meeting_no_condition_for_ever(name, low):
+    np.testing.assert_allclose(parse_task(name).return_bounds, (low, 0))  # gamma = 0.99

@@ -122,16 +122,16 @@ def test_returns_of_the_base_policy_are_those_of_the_naive_loop(module_home):
                 obs, reward, terminated, *_ = env.step(act)
                 total, step = total + task.gamma**step * reward, step + 1
                 assert not terminated
-        assert got.values[number] == pytest.approx(total, rel=1e-6)
-    assert got.lengths.tolist() == [43, 43] and got.is_cut.all()
-    assert got.weight_behind == pytest.approx(0.99**43) and "2 of 2 rollouts were cut after 43 steps" in got.text
+        assert got.recorded[number] == pytest.approx(total, rel=1e-6)
+    np.testing.assert_allclose(got.tail_weight, 0.99**43)  # both were cut off
+    np.testing.assert_allclose(got.low, -100)  # a reward of -1 for ever
+    np.testing.assert_allclose(got.high, got.recorded)  # the goal at the next step
 
 
 def test_a_rollout_that_starts_at_the_goal_ends_there_at_once(module_home):
     goal = {"qpos": maze_layout(parse_task(MAZE)).goal[None], "qvel": np.zeros((1, 2))}
     got = returns(maze_agent()[0], goal, 0, seeds=range(3))
-    assert got.values.tolist() == [0, 0, 0] and got.lengths.tolist() == [1, 1, 1] and not got.is_cut.any()
-    assert got.text == "all 3 rollouts reached the goal"
+    assert got.low.tolist() == got.high.tolist() == [0, 0, 0] and got.is_complete.all()
 
 
 def near_the_goal(*distances):
@@ -145,11 +145,11 @@ def test_with_one_candidate_the_agent_is_the_base_policy_and_with_more_it_is_not
     rows, options = near_the_goal(1.5), {"seeds": range(4), "max_steps": 60}
     base = returns(base_agent, rows, 0, **options)
     one = returns(agent.replace(num_candidates=1), rows, 0, **options)
-    np.testing.assert_array_equal(base.values, one.values)
+    np.testing.assert_array_equal(base.recorded, one.recorded)
     few = returns(base_agent, rows, 0, num_envs=2, **options)
-    np.testing.assert_array_equal(base.values, few.values)  # however many run together
-    assert len(set(base.values)) == 4
-    assert not np.array_equal(base.values, returns(agent, rows, 0, **options).values)
+    np.testing.assert_array_equal(base.recorded, few.recorded)  # however many run together
+    assert len(set(base.recorded)) == 4
+    assert not np.array_equal(base.recorded, returns(agent, rows, 0, **options).recorded)
 
 
 def test_sixteen_rollouts_in_a_maze_answer_while_one_looks(module_home):
@@ -166,12 +166,13 @@ def test_returns_from_several_states_are_those_of_each_alone(module_home):
     places = [physics(rows, index) for index in range(3)]
     sizes = {"max_steps": 60, "num_envs": 5}
     got = returns_from_each(agent, task, places, settings, num_rollouts=2, **sizes)
-    assert got.shape == (2, 3, 2) and len(np.unique(got[0])) == 6
+    assert got.recorded.shape == (2, 3, 2) and len(np.unique(got.recorded[0])) == 6
     for number, inference in enumerate(settings):
         for index, where in enumerate(places):
             seeds = [index, index + len(places)]
             alone = returns_from(agent.replace(inference=inference), task, where, seeds=seeds, max_steps=60)
-            np.testing.assert_allclose(got[number, index], alone.values)
+            np.testing.assert_allclose(got.recorded[number, index], alone.recorded)
+            np.testing.assert_allclose(got.low[number, index], alone.low)
 
 
 def test_returns_after_a_chunk_are_those_of_the_naive_loop(module_home):
@@ -179,7 +180,9 @@ def test_returns_after_a_chunk_are_those_of_the_naive_loop(module_home):
     chunks = np.random.default_rng(0).uniform(-1, 1, (2, 3, 10)).astype(np.float32)
     rows = (300, 400)
     got = returns_after(agent, task, [physics(arrays, row) for row in rows], chunks, num_rollouts=2, max_steps=12)
-    assert got.shape == (2, 3, 2) and len(np.unique(got)) == 1  # far from the goal: every step costs the same
+    assert (
+        got.recorded.shape == (2, 3, 2) and len(np.unique(got.recorded)) == 1
+    )  # far from the goal: every step costs the same
     near = near_the_goal(1.1, 1.4)
     places = [physics(near, index) for index in (0, 1)]
     got = returns_after(agent, task, places, chunks, num_rollouts=2, max_steps=40, num_envs=5)
@@ -196,7 +199,8 @@ def test_returns_after_a_chunk_are_those_of_the_naive_loop(module_home):
                 total, step = total + task.gamma**step * reward, step + 1
                 if terminated:
                     break
-        assert got[place_index, candidate, rollout] == pytest.approx(total, rel=1e-6)
+        assert got.recorded[place_index, candidate, rollout] == pytest.approx(total, rel=1e-6)
+        assert got.is_complete[place_index, candidate, rollout] == terminated
 
 
 @pytest.mark.parametrize("options", [{"max_steps": 0}, {"seeds": []}, {"num_envs": 0}, {"seeds": [-1]}])

@@ -85,14 +85,12 @@ def example(reward, success):
 def test_the_realised_return_is_the_discounted_sum_of_what_followed():
     solved, cut = example([-1.0, -1.0, -1.0, 0.0], True), example([-1.0, -2.0, -4.0, -8.0], False)
     g = solved.task.gamma
-    np.testing.assert_allclose(solved.return_to_go, [-1 - g - g**2, -1])
-    np.testing.assert_allclose(cut.return_to_go, [-1 - 2 * g - 4 * g**2 - 8 * g**3, -4 - 8 * g])
-    assert solved.weight_behind.tolist() == [0, 0]
-    np.testing.assert_allclose(cut.weight_behind, [g**4, g**2])
-    np.testing.assert_allclose(solved.realised, solved.return_to_go)
-    assert np.isnan(cut.realised).all()  # nearly all of the weight is behind the cut
-    long = example([-1.0] * 200, False)
-    np.testing.assert_allclose(long.realised, [-(1 - g**200) / (1 - g), -(1 - g**198) / (1 - g)])
+    for end in ("low", "high"):
+        np.testing.assert_allclose(getattr(solved.return_to_go, end), [-1 - g - g**2, -1])
+    recorded = np.array([-1 - 2 * g - 4 * g**2 - 8 * g**3, -4 - 8 * g])
+    np.testing.assert_allclose(cut.return_to_go.high, recorded)  # the goal at once, after the time limit
+    np.testing.assert_allclose(cut.return_to_go.low, recorded - np.array([g**4, g**2]) / (1 - g))  # never
+    assert solved.return_to_go.is_complete.all() and not cut.return_to_go.is_complete.any()
 
 
 @pytest.mark.parametrize("name", [MAZE, ARM])

@@ -15,6 +15,7 @@ from browser import CHROMIUM, HOW_TO, browser_page
 from tiny import tiny_exhibit
 
 from evor_eqx.agent.selection import candidate_weights
+from evor_eqx.censoring import CensoredReturns, ReturnBounds
 from evor_eqx.distributions import ReturnDistribution
 from evor_eqx.errors import UserError
 from evor_eqx.widgets import front
@@ -23,7 +24,7 @@ from evor_eqx.widgets.explorer.decision import TAU_GRID, Look
 from evor_eqx.widgets.explorer.export import explorer_page
 from evor_eqx.widgets.explorer.panels import PanelData
 from evor_eqx.widgets.explorer.sentence import sentence
-from evor_eqx.widgets.explorer.states import ShownState
+from evor_eqx.widgets.explorer.states import ShownState, StateFinder
 
 FOLDER = Path(front.__file__).parent
 NUM_SETS = 500
@@ -76,22 +77,23 @@ def random_sets(rng):
             float(rng.choice(EXTREMES) if rng.random() < 0.3 else spread * 10.0 ** rng.uniform(-2, 2)) for _ in range(2)
         ]
         low = rng.normal(atoms.mean(), spread, int(rng.choice([0, 5])))
-        yield atoms, weights, taus, float(rng.random()), np.float32(low)
+        high = low + spread * rng.choice([0, 1], len(low)) * rng.random()  # some were cut off
+        yield atoms, weights, taus, float(rng.random()), np.float32(low), np.float32(high)
 
 
 @with_browser
 @pytest.mark.slow
 def test_values_weights_and_the_sentence_equal_those_of_the_package_in_double_precision(numbers):
-    for atoms, weights, (tau_r, tau_q), level, low in random_sets(np.random.default_rng(0)):
+    for atoms, weights, (tau_r, tau_q), level, low, high in random_sets(np.random.default_rng(0)):
         n, num = atoms.shape
         got = numbers.evaluate(
-            """([atoms, weights, num, n, tauR, tauQ, level, low]) => {
+            """([atoms, weights, num, n, tauR, tauQ, level, low, high]) => {
                 const floats = (text) => new Float32Array(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
                 const number = (value) => (value === 'inf' ? Infinity : value);
                 const all = new numbers.Candidates({num, atoms: floats(atoms), weights: weights && floats(weights)});
                 const settings = {tau_r: number(tauR), tau_q: number(tauQ), num_candidates: n, num_returns: num};
                 const reading = new numbers.Reading(all, settings, level);
-                const recorded = {low: floats(low), high: floats(low)};
+                const recorded = {low: floats(low), high: floats(high)};
                 const text = numbers.sentence(reading, 'a state', recorded, true);
                 const {values, picked, effective, divergence} = reading;
                 return {values, weights: [...reading.weights], picked, effective, divergence, text};
@@ -105,10 +107,11 @@ def test_values_weights_and_the_sentence_equal_those_of_the_package_in_double_pr
                 word(tau_q),
                 level,
                 text(low),
+                text(high),
             ],
         )
         with jax.enable_x64(True):
-            expected, picked, said = reference(atoms, weights, tau_r, tau_q, level, low)
+            expected, picked, said = reference(atoms, weights, tau_r, tau_q, level, low, high)
         scale = max(float(np.ptp(atoms)), 1e-6)
         np.testing.assert_allclose(got["values"], expected.value, rtol=0, atol=1e-5 * scale)
         np.testing.assert_allclose(got["weights"], expected.weights, rtol=1e-6, atol=1e-6)
@@ -117,7 +120,7 @@ def test_values_weights_and_the_sentence_equal_those_of_the_package_in_double_pr
         assert got["picked"] == picked and got["text"] == said
 
 
-def reference(atoms, weights, tau_r, tau_q, level, low):
+def reference(atoms, weights, tau_r, tau_q, level, low, high):
     """By the package's own functions, in double precision on the same float32 numbers."""
     weights = np.full_like(atoms, 1 / atoms.shape[1]) if weights is None else weights
     distribution = ReturnDistribution(*(jnp.asarray(np.float64(array)[None]) for array in (atoms, weights)))
@@ -125,7 +128,9 @@ def reference(atoms, weights, tau_r, tau_q, level, low):
     settings = (jnp.asarray(value) for value in (len(atoms), 0, tau_r, tau_q))
     reading = jax.tree.map(np.asarray, decision.weigh(look, candidate_weights, *settings))
     data = PanelData(look, reading, len(atoms), 0, tau_r, False)
-    state = ShownState("a state", np.zeros(1), None, np.float64(low), None)
+    low, high = np.float64(low), np.float64(high)
+    recorded = CensoredReturns(low, high - low, ReturnBounds(0.0, 1.0))
+    state = ShownState("a state", np.zeros(1), None, recorded, None)
     return reading, int(reading.index), sentence(data, state, True)
 
 
@@ -210,6 +215,55 @@ def test_sliders_stay_in_sight_where_pictures_scroll(saved, width):
         assert sliders["y"] >= 0 and sliders["y"] + sliders["height"] < last["y"] < 844
 
 
+def state_with(own, recorded):
+    """A saved page whose states have these returns, [(low, high), ...]."""
+    bounds = ReturnBounds(-100.0, 0.0)
+
+    def returns(low, high):
+        weight = np.asarray(np.subtract(high, low) / 100)
+        return CensoredReturns(np.asarray(low + 100 * weight), weight, bounds)
+
+    def at_state(finder, index):
+        state = found(finder, index)
+        return state._replace(own=returns(*own), recorded=returns(*np.transpose(recorded)))
+
+    found = StateFinder.at_state
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StateFinder, "at_state", at_state)
+        return explorer_page(tiny_exhibit(), 2)
+
+
+@with_browser
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("own", "recorded", "words"),
+    [
+        ((-40, -40), [(-60, -60), (-50, -50)], ["recorded nearby: 2 complete", "recorded from here: complete"]),
+        (
+            (-90, -20),
+            [(-60, -60), (-80, -50)],
+            [
+                "recorded nearby: 1 complete, 1 cut off (at least to at most)",
+                "recorded from here: cut off (at least to at most)",
+            ],
+        ),
+    ],
+)
+def test_returns_that_were_cut_off_are_bands_and_the_legend_and_the_description_say_so(tmp_path, own, recorded, words):
+    path = tmp_path / "page.html"
+    path.write_text(state_with(own, recorded), encoding="utf-8")
+    with opened(path) as page:
+        legend = page.inner_text(".evor-legend")
+        description = page.get_attribute(".evor-distributions svg", "aria-label")
+        assert all(each in legend and each in description for each in words)
+        is_cut = own[0] < own[1]
+        assert bool(page.get_attribute(".evor-recorded .evor-band", "d")) == is_cut
+        left, right = (
+            page.locator(".evor-distributions svg > .evor-mark").nth(i).bounding_box()["x"] for i in range(2)
+        )
+        assert (right - left > 20) == is_cut and (left == right) != is_cut
+
+
 @with_browser
 @pytest.mark.slow
 def test_keys_move_sliders_and_what_they_change_follows(saved):
@@ -221,6 +275,7 @@ def test_keys_move_sliders_and_what_they_change_follows(saved):
         "state": (0, 1, 2),
     }
     with opened(saved) as page:
+        page.locator(".evor-state input").press("Home")
         for name, places in changes.items():
             before = shown(page)
             page.locator(f".evor-{name} input").focus()

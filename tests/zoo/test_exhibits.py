@@ -12,8 +12,16 @@ from tiny import TASK
 
 from evor_eqx.errors import UserError
 from evor_eqx.pipeline import stages
+from evor_eqx.system import paths
 from evor_eqx.system.files import sha256
+from evor_eqx.widgets.explorer.states import StateFinder
 from evor_eqx.zoo import exhibits
+from evor_eqx.zoo.catalogue import catalogue
+
+
+def shipped():
+    """The agents that come with the package."""
+    return [each for each in catalogue() if each.label == "shipped with the package"]
 
 
 def test_an_agent_of_a_run_has_the_runs_models_and_the_held_out_rows(module_home, trained, config):
@@ -117,3 +125,47 @@ def test_what_an_exhibit_compiles_is_kept_for_the_next_process(packed, monkeypat
     monkeypatch.setattr(exhibits, "keep_compiled", lambda: switched.append(True))
     exhibits.open_exhibit(packed)
     assert switched
+
+
+@pytest.mark.parametrize("listed", shipped(), ids=lambda each: each.task.environment)
+def test_the_explorer_starts_where_the_held_out_data_reach_the_goal(listed):
+    exhibit = listed.open()
+    state = StateFinder(exhibit).at_state(exhibit.start)
+    row = int(exhibit.states.rows[exhibit.start])
+    ends = np.flatnonzero(exhibit.dataset.mask[row : exhibit.dataset.last_row[row]] == 0)
+    assert len(ends) > 0  # the task ended between this row and its episode's end
+    steps, gamma = int(ends[0]), exhibit.task.gamma
+    assert exhibit.dataset.reward[row + steps] == 0 and state.own.is_complete
+    assert state.own.low == state.own.high == pytest.approx(-(1 - gamma**steps) / (1 - gamma), rel=1e-5)
+    assert -90 < state.own.low < -10  # something is at stake
+
+
+def test_the_notebooks_explorer_starts_there():
+    cells = json.loads((paths.notebooks_dir() / "explorer.ipynb").read_text())["cells"]
+    assert f"state = {shipped()[0].open().start}" in "".join("".join(cell["source"]) for cell in cells)
+
+
+def episodes(num, ended_at):
+    """Episodes of 100 rows; the task ends in one row."""
+    valids, masks = np.tile(np.r_[np.ones(99), 0], num), np.ones(100 * num)
+    masks[ended_at] = 0
+    arrays = {"observations": np.arange(100.0 * num)[:, None], "actions": np.zeros((100 * num, 1))}
+    return arrays | {"valids": valids, "masks": masks, "rewards": -np.ones(100 * num), "qpos": arrays["observations"]}
+
+
+@pytest.mark.parametrize(("ended_at", "first"), [(150, 0), (470, 200), ([], 0)])
+def test_packed_episodes_are_the_first_or_end_with_the_first_in_which_the_task_ended(
+    tmp_path, monkeypatch, ended_at, first
+):
+    monkeypatch.setattr(exhibits, "PACKED_NUMBERS", 1500)  # three episodes of 100 rows with 5 numbers each
+    exhibits._write_rows(tmp_path / "rows.npz", episodes(6, ended_at))
+    with np.load(tmp_path / "rows.npz") as rows:
+        np.testing.assert_array_equal(rows["observations"][:, 0], np.arange(first, first + 300))
+
+
+def test_rows_written_anew_are_those_that_were_packed(packed, tmp_path):
+    copy = Path(shutil.copytree(packed, tmp_path / "copy"))
+    exhibits.repack(copy)
+    before, after = (exhibits.open_exhibit(folder) for folder in (packed, copy))
+    np.testing.assert_array_equal(before.dataset.obs, after.dataset.obs)
+    assert (copy / "weights.eqx").read_bytes() == (packed / "weights.eqx").read_bytes()

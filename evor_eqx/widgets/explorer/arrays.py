@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from evor_eqx.agent.selection import candidate_weights
+from evor_eqx.censoring import CensoredReturns
 from evor_eqx.envs.ogbench import MazeLayout
 from evor_eqx.widgets.explorer.decision import NUM_RETURNS, Look
 from evor_eqx.widgets.explorer.planes import WORKSPACE
@@ -67,7 +68,8 @@ def view(finder: StateFinder, state: ShownState, look: Look, key: str, **others:
         "level": float(look.level),
         "has_data": state.data_chunk is not None,
         "recorded": _bounds(state.recorded),
-        "fresh": _bounds(np.empty(0) if fresh is None else fresh),
+        "fresh": _bounds(fresh),
+        "own": _bounds(state.own),
         "can_roll_out": state.physics is not None,
         **others,
     }
@@ -82,8 +84,11 @@ def _count(look: Look, index: int) -> dict[str, Any]:
     return {"num": num, "atoms": as_bytes(atoms), "weights": None if is_equal else as_bytes(weights)}
 
 
-def _bounds(returns: Float[np.ndarray, " n"]) -> dict[str, Any]:
-    return {"low": as_bytes(returns), "high": as_bytes(returns)}
+def _bounds(returns: CensoredReturns | None) -> dict[str, Any]:
+    """The least and the most that each return can be, and how many are complete, in words."""
+    if returns is None:
+        return {"low": b"", "high": b"", "text": ""}
+    return {"low": as_bytes(returns.low), "high": as_bytes(returns.high), "text": returns.text}
 
 
 def _plane(finder: StateFinder, index: int, state: ShownState, look: Look) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import numpy as np
 from traitlets import Dict, Enum, Float, Int, List, Unicode, observe
 
 from evor_eqx.agent.agent import Agent
+from evor_eqx.censoring import interval_text
 from evor_eqx.config import InferenceConfig
 from evor_eqx.envs.tasks import OgbenchTask, Task
 from evor_eqx.errors import UserError, check_kinds
@@ -30,14 +31,14 @@ from evor_eqx.zoo.catalogue import Listed, catalogue
 from evor_eqx.zoo.exhibits import Exhibit
 
 
-def explore(agent: Agent, task: Task, state: int = 0) -> "Explorer":
+def explore(agent: Agent, task: Task, state: int | None = None) -> "Explorer":
     """Open the explorer on an agent.
 
     **Arguments:**
 
     - `agent`: the agent. It must know its data: one that was trained here, or a saved one (`fit`, `load_agent`).
     - `task`: the agent's task.
-    - `state`: the held-out state to begin with, an index from 0.
+    - `state`: the held-out state to begin with, an index from 0; `Exhibit.start` if not given.
 
     **Returns:**
 
@@ -50,7 +51,7 @@ def explore(agent: Agent, task: Task, state: int = 0) -> "Explorer":
     check_kinds(agent=(agent, Agent), task=(task, Task))
     exhibit = Exhibit.of(agent, task)
     num_states = len(exhibit.states.rows)
-    if not 0 <= state < num_states:
+    if state is not None and not 0 <= state < num_states:
         raise UserError(f"state: got {state}, expected 0 to {num_states - 1}, the held-out states of the data")
     return Explorer([Listed(task, exhibit.name, lambda: exhibit)], state)
 
@@ -61,7 +62,7 @@ class Explorer(anywidget.AnyWidget):
     **Arguments:**
 
     - `listed`: the agents to choose from; by default all that `zoo.catalogue` finds. The first one is opened.
-    - `state`: the held-out state to begin with, an index from 0.
+    - `state`: the held-out state to begin with, an index from 0; `Exhibit.start` of each agent if not given.
     """
 
     _esm = front.SCRIPT
@@ -87,13 +88,13 @@ class Explorer(anywidget.AnyWidget):
     last = Int(0).tag(sync=True)  # the largest `state`
     message = Unicode("").tag(sync=True)  # what went wrong
 
-    def __init__(self, listed: Sequence[Listed] | None = None, state: int = 0):
+    def __init__(self, listed: Sequence[Listed] | None = None, state: int | None = None):
         self.listed = list(catalogue() if listed is None else listed)
         self._acting, self._busy, self._count = threading.RLock(), True, 0
-        self._held_out, self.recording = state, None
+        self._begin, self._held_out, self.recording = state, 0, None
         self._seen: Any = None  # the state that is shown, and its Look
         super().__init__(
-            state=state,
+            state=state or 0,
             agents=[
                 {"label": f"task {each.task.task_id}, {each.label}", "group": each.task.group} for each in self.listed
             ],
@@ -130,7 +131,8 @@ class Explorer(anywidget.AnyWidget):
             self._count += 1
             with self.hold_sync():
                 self.source, self.plane, self.last = DATA, 0, len(exhibit.states.rows) - 1
-                self.state = min(self._held_out, self.last)
+                begin = exhibit.start if self._begin is None else self._begin
+                self.state, self._begin = min(begin, self.last), None
                 settings = drawn(exhibit.agent.inference)
                 for name, value in settings.items():
                     setattr(self, name, value)
@@ -202,12 +204,10 @@ class Explorer(anywidget.AnyWidget):
 
     def roll_out(self) -> None:
         """Add the returns of the base policy's rollouts from the state, as the button does."""
-        physics = self._seen[0].physics
-        if physics is None:
+        if (physics := self._seen[0].physics) is None:
             raise UserError("no rollout from this state: its physics are not known; choose a held-out state")
         returns = returns_from(self._agent.base_policy_agent(), self.exhibit.task, physics)
-        note = f"Fresh rollouts: {returns.values.mean():.1f} on average; {returns.text}."
-        self._look(fresh=returns.values, note=note)
+        self._look(fresh=returns, note=f"Fresh rollouts: {interval_text(returns.mean())} on average; {returns.text}.")
 
     def follow(self) -> None:
         """Send the way that the agent would take from the state with these settings."""

@@ -26,7 +26,7 @@ def explorer_page(exhibit: Exhibit, num_states: int = 24) -> str:
     **Arguments:**
 
     - `exhibit`: the agent and its held-out states.
-    - `num_states`: how many of them the page holds, evenly spread.
+    - `num_states`: how many of them the page holds, evenly spread; it begins with `Exhibit.start`, one of them.
 
     **Returns:**
 
@@ -48,6 +48,8 @@ def explorer_page(exhibit: Exhibit, num_states: int = 24) -> str:
             "look at it in JupyterLab"
         )
     chosen = np.unique(np.linspace(0, explorer.last, num_states).round().astype(int))
+    start = int(np.argmin(np.abs(chosen - exhibit.start)))
+    chosen[start] = exhibit.start
     states = []
     with bar(len(chosen), "states", "state") as progress:
         for index in chosen:
@@ -61,5 +63,5 @@ def explorer_page(exhibit: Exhibit, num_states: int = 24) -> str:
     scene["states"] = {"count": len(chosen), "places": kept}
     traits = {name: getattr(explorer, name) for name in _KEPT}
     traits |= as_json({"tau_r": explorer.tau_r, "tau_q": explorer.tau_q})
-    traits |= {"scene": scene, "state": 0, "last": len(states) - 1, "message": "", "weights": [], "agents": []}
+    traits |= {"scene": scene, "state": start, "last": len(states) - 1, "message": "", "weights": [], "agents": []}
     return page("explorer", f"EVOR explorer: {exhibit.task.name}", {"traits": traits, "states": states})

@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FormatStrFormatter, MaxNLocator
 
 from evor_eqx import plotting
+from evor_eqx.censoring import CensoredReturns, cdf_band
 from evor_eqx.envs.ogbench import MazeLayout
 from evor_eqx.widgets.drawing import limits
 from evor_eqx.widgets.explorer.decision import TAU_GRID, Look, Reading, ranked
@@ -96,21 +97,40 @@ def draw_candidates(
     return ax
 
 
-def draw_distributions(ax: Axes, data: PanelData, recorded: Float[np.ndarray, " n"]) -> Axes:
-    """The return distributions of best, median and worst candidate, beside recorded returns."""
+def draw_distributions(ax: Axes, data: PanelData, recorded: CensoredReturns, own: CensoredReturns | None) -> Axes:
+    """The return distributions of best, median and worst candidate, beside recorded returns.
+
+    Of returns that were cut off only bounds are known, so their distribution function is a band. What followed this
+    very state in the data, `own`, stands at the bottom: a mark, or a bar between its bounds.
+    """
     for name, row in data.roles.items():
         atoms, weights = data.distribution(row)
         corners = plotting.cdf_corners(atoms[weights > 0], weights[weights > 0])
         ax.step(*corners, where="post", color=ROLES[name].color, linestyle=ROLES[name].linestyle)
-    if len(recorded):
-        corners = plotting.cdf_corners(recorded, np.full(len(recorded), 1 / len(recorded)))
-        (line,) = ax.step(*corners, where="post", **plotting.TRUTH)
-        ax.legend([line], ["recorded nearby"], loc="lower right", fontsize=8, frameon=False)
-    ax.set_xlim(*limits(np.asarray(data.look.distributions.atoms[-1]), recorded))
+    known = [recorded] if own is None else [recorded, own]
+    bounds = [end for returns in known for end in (returns.low, returns.high)]
+    ax.set_xlim(*limits(np.asarray(data.look.distributions.atoms[-1]), *bounds))
+    _draw_truth(ax, recorded, own)
     ax.set(title="Distributions of the reward-to-go", xlabel="reward-to-go (return)", ylim=(-0.02, 1.02))
     ax.set_ylabel("probability of at most this")
     ax.xaxis.set_major_locator(MaxNLocator(5))  # long numbers must not run into each other
     return ax
+
+
+def _draw_truth(ax: Axes, recorded: CensoredReturns, own: CensoredReturns | None) -> None:
+    """What was recorded; the legend says how many of the returns are complete."""
+    named: dict[str, Any] = {}
+    corners, edges = cdf_band(recorded)
+    if recorded.num:
+        named[f"recorded nearby: {recorded.text}"] = ax.plot(*edges.T, **plotting.TRUTH)[0]
+    if recorded.num_cut:
+        named[plotting.CUT] = ax.fill(*corners.T, **plotting.CENSORED)[0]
+    if own is not None:
+        looks: dict[str, Any] = {"color": ROLES["data"].color, "mec": "white", "ms": 7, "clip_on": False}
+        (mark,) = ax.plot([own.low, own.high], [0.0, 0.0], "D-", linewidth=2, **looks)
+        named[f"recorded from here: {own.text}"] = mark
+    above: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1.0, 0.06)}  # of the mark at the bottom
+    ax.legend(named.values(), named.keys(), fontsize=7, frameon=False, **above)
 
 
 def draw_values(ax: Axes, data: PanelData) -> Axes:

@@ -26,7 +26,7 @@ def sentence(data: PanelData, state: ShownState, is_softmax: bool) -> str:
     parts += [_the_mean(data, best)] if data.num_candidates > 1 else []
     if picked != best:
         parts.append("This draw picks another one.")
-    if not len(state.recorded):
+    if not state.recorded.num:
         parts.append("No return recorded nearby is known: the recordings end too soon.")
     return " ".join(parts)
 
@@ -57,9 +57,9 @@ def _promise(data: PanelData, best: int, state: ShownState) -> str:
         text = f"Its Q* is {value:.1f}, near the mean return that the critic expects (large τ_R)"
     else:
         text = f"Its Q* is {value:.1f}, between the mean and the best return that the critic expects"
-    if not len(state.recorded):
+    if not state.recorded.num:
         return text
-    return f"{text}; {_beside(value, state.recorded, state.recorded)}"
+    return f"{text}; {_beside(value, state.recorded.low, state.recorded.high)}"
 
 
 def _beside(value: float, low: np.ndarray, high: np.ndarray) -> str:

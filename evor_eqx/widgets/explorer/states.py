@@ -5,10 +5,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from evor_eqx.censoring import CensoredReturns
+from evor_eqx.data.returns import known_rows, recorded_returns
 from evor_eqx.envs.arms import ARMS, ArmLayout, arm_layout
 from evor_eqx.envs.ogbench import MazeLayout, maze_layout
 from evor_eqx.errors import UserError
-from evor_eqx.evaluation.held_out import known_rows, nearest_rows
+from evor_eqx.evaluation.held_out import nearest_rows
 from evor_eqx.widgets.explorer.planes import Plane, planes
 from evor_eqx.zoo.exhibits import Exhibit
 
@@ -21,8 +23,9 @@ class ShownState(NamedTuple):
     name: str
     obs: Float[np.ndarray, " obs"]
     data_chunk: Float[np.ndarray, " chunk"] | None  # what the data did there; None if it is no row of the data
-    recorded: Float[np.ndarray, " near"]  # discounted returns of the nearest held-out rows whose returns are known
+    recorded: CensoredReturns  # [near], of the nearest held-out rows that were recorded for long enough
     physics: dict[str, np.ndarray] | None  # from which rollouts can start; None if it is not known
+    own: CensoredReturns | None = None  # [], what followed this very state in the data; None if it is no row of them
 
 
 class StateFinder:
@@ -33,7 +36,7 @@ class StateFinder:
         self.layout: MazeLayout | None = maze_layout(exhibit.task) if exhibit.task.is_maze else None
         self.arm: ArmLayout | None = arm_layout(exhibit.task) if exhibit.task.family in ARMS else None
         dataset, gamma = exhibit.dataset, exhibit.task.gamma
-        self._returns = dataset.mc_returns(gamma)[0]
+        self._returns = recorded_returns(dataset, gamma, exhibit.task.return_bounds)
         self._known = known_rows(dataset, gamma, 0.01)
         self.planes = planes(exhibit)
 
@@ -58,7 +61,8 @@ class StateFinder:
         chunk = exhibit.dataset.chunks(np.array([row]), h)[0] if inside else None
         obs = exhibit.dataset.obs[row]
         physics = {name: array[index] for name, array in exhibit.states.physics.items()} or None
-        return ShownState(f"held-out state {index}", obs, chunk, self.recorded_near(obs), physics)
+        own = self._returns.at(row)
+        return ShownState(f"held-out state {index}", obs, chunk, self.recorded_near(obs), physics, own)
 
     def at_obs(self, obs: Float[np.ndarray, " obs"], name: str) -> ShownState:
         """The state with this observation, of a rollout or elsewhere; `name` appears below the controls."""
@@ -78,10 +82,13 @@ class StateFinder:
             raise UserError(f"({x:g}, {y:g}) is inside a wall or outside the maze: choose a place in a corridor")
         return self.at_obs(np.array([x, y], np.float32), f"place ({x:g}, {y:g})")
 
-    def recorded_near(self, obs: Float[np.ndarray, " obs"]) -> Float[np.ndarray, " near"]:
-        """Recorded returns of the nearest held-out rows; rows near an episode's end are left out, see `known_rows`."""
+    def recorded_near(self, obs: Float[np.ndarray, " obs"]) -> CensoredReturns:
+        """Recorded returns [near] of the nearest held-out rows: each complete, or an interval that is hardly wide.
+
+        Rows near an episode's end are left out, whatever came of them, see `known_rows`.
+        """
         near: Int[np.ndarray, " near"] = nearest_rows(self.exhibit.dataset, obs, self._known, NUM_NEIGHBOURS)
-        return self._returns[near]
+        return self._returns.at(near)
 
     def points(
         self, plane: Plane, obs: Float[np.ndarray, " obs"], chunks: Float[np.ndarray, "num chunk"]

@@ -44,7 +44,7 @@ def explorer_figure(finder: StateFinder, state: ShownState, inference: Inference
         candidates, distributions, values, selection = figure.subplots(2, 2).ravel()
         points = finder.points(plane, state.obs, np.asarray(data.look.chunks))
         draw_candidates(candidates, data, plane, finder.layout, *points)
-        draw_distributions(distributions, data, state.recorded)
+        draw_distributions(distributions, data, state.recorded, state.own)
         draw_values(values, data)
         draw_selection(selection, data)
     return figure, sentence(data, state, finder.exhibit.agent.selection is candidate_weights)

@@ -77,48 +77,56 @@ class PathPanel:
 
 
 class DistributionPanel:
-    """The return distribution of the chosen candidate, its Q*, and the return that followed."""
+    """The return distribution of the chosen candidate, its Q*, and the return that followed.
+
+    A return that the time limit cut off is a band from the least to the most that it can be.
+    """
 
     def __init__(self, ax: Axes, recording: Recording, color: str):
         self.recording = recording
-        self.value, self.realised_return = recording.picked_value, recording.realised
+        self.value, self.returns = recording.picked_value, recording.return_to_go
         (self.distribution,) = ax.step([], [], where="post", color=color, label="distribution")
         (self.soft,) = ax.plot([], [], color=color, linestyle=":", label="$Q^*$")
-        (self.realised,) = ax.plot([], [], label="realised", **plotting.TRUTH)
-        ax.set(xlim=limits(recording.atoms, self.realised_return), ylim=(-0.02, 1.02))
+        (self.realised,) = ax.plot([], [], label="realised,\ncomplete", **plotting.TRUTH)
+        (self.interval,) = ax.fill([0, 0, 0, 0], [0, 0, 1, 1], label=plotting.CUT, **plotting.CENSORED)
+        ax.set(xlim=limits(recording.atoms, self.returns.low, self.returns.high), ylim=(-0.02, 1.02))
         ax.set(xlabel="reward-to-go (return)", ylabel="probability of at most this")
-        _legend_above(ax)
-        self.moving: list[Artist] = [self.distribution, self.soft, self.realised]
+        _legend_above(ax, [self.distribution, self.soft, self.interval if self.returns.num_cut else self.realised])
+        self.moving: list[Artist] = [self.interval, self.distribution, self.soft, self.realised]
 
     def show(self, decision: int) -> None:
         """Go to a decision."""
         distribution = self.recording.atoms[decision], self.recording.distribution_weights[decision]
         self.distribution.set_data(*plotting.cdf_corners(*distribution))
-        for line, value in ((self.soft, self.value), (self.realised, self.realised_return)):
-            line.set_data([value[decision]] * 2, [0, 1])
+        self.soft.set_data([self.value[decision]] * 2, [0, 1])
+        low, high = self.returns.low[decision], self.returns.high[decision]
+        self.interval.set_xy([(low, 0), (high, 0), (high, 1), (low, 1)])  # of no width if the return is complete
+        self.realised.set_data(([low, low], [0, 1]) if self.returns.is_complete[decision] else ([], []))
 
 
 class ValuePanel:
-    """Q* and mean of what was chosen, and the realised return-to-go, along the episode."""
+    """Q* and mean of what was chosen, and the realised return-to-go or its bounds, along the episode."""
 
     def __init__(self, ax: Axes, recording: Recording, color: str):
-        self.step, self.value, self.returns = recording.step, recording.picked_value, recording.realised
-        ax.plot(self.step, self.value, color=color, label="$Q^*$")
-        ax.plot(self.step, recording.mean, color=color, linewidth=1, linestyle=":", label="mean")
-        ax.plot(self.step, recording.return_to_go, color="0.6", linewidth=1)  # goes on where the cut decides it
-        ax.plot(self.step, self.returns, label="realised", **plotting.TRUTH)
+        self.step, self.value, returns = recording.step, recording.picked_value, recording.return_to_go
+        (q_star,) = ax.plot(self.step, self.value, color=color, label="$Q^*$")
+        (mean,) = ax.plot(self.step, recording.mean, color=color, linewidth=1, linestyle=":", label="mean")
+        if returns.num_cut:
+            realised = ax.fill_between(self.step, returns.low, returns.high, label=plotting.CUT, **plotting.CENSORED)
+        else:
+            (realised,) = ax.plot(self.step, returns.low, label="realised,\ncomplete", **plotting.TRUTH)
         (self.dots,) = ax.plot([], [], "o", color=color, markeredgecolor="white", markersize=8, zorder=4)
         self.now = ax.axvline(0, color="0.5", linewidth=1, zorder=1)
         ax.set(xlabel="environment step", ylabel="reward-to-go (return)")
-        ax.set_ylim(limits(self.value, recording.mean, self.returns))
-        _legend_above(ax)
+        ax.set_ylim(limits(self.value, recording.mean, returns.low, returns.high))
+        _legend_above(ax, [q_star, mean, realised])
         self.moving: list[Artist] = [self.now, self.dots]
 
     def show(self, decision: int) -> None:
         """Go to a decision."""
         step = self.step[decision]
         self.now.set_xdata([step, step])
-        self.dots.set_data([step, step], [self.value[decision], self.returns[decision]])
+        self.dots.set_data([step], [self.value[decision]])
 
 
 def describe(recording: Recording) -> str:
@@ -129,10 +137,9 @@ def describe(recording: Recording) -> str:
     )
 
 
-def _legend_above(ax: Axes) -> None:
-    ax.legend(
-        loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize="small", columnspacing=0.8, handlelength=1.4
-    )
+def _legend_above(ax: Axes, handles: list[Artist]) -> None:
+    place: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 3}
+    ax.legend(handles=handles, fontsize="small", columnspacing=0.8, handlelength=1.2, **place)
 
 
 def _table(ax: Axes, recording: Recording) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import ipywidgets as w
 
+from evor_eqx.censoring import interval_text
 from evor_eqx.config import InferenceConfig
 from evor_eqx.envs import rendering
 from evor_eqx.errors import UserError
@@ -162,13 +163,13 @@ def sentence(recordings: dict[str, Recording]) -> str:
     """What happened in recordings (by name), and why there are no pictures if there are none."""
     parts = [_outcome(name, recording) for name, recording in recordings.items()]
     starts = [recording.picked_value[0] for recording in recordings.values()]
-    gaps = [recording.return_to_go[0] for recording in recordings.values()]
+    followed = [interval_text(recording.return_to_go.at(0)) for recording in recordings.values()]
     expected = ", ".join(
-        f"{name}: {start:.1f} against {gap:.1f}" for name, start, gap in zip(recordings, starts, gaps, strict=True)
+        f"{name}: {start:.1f} against {text}" for name, start, text in zip(recordings, starts, followed, strict=True)
     )
     text = f"{'; '.join(parts)}. At the start, Q* against the return that followed: {expected}."
     if any(not recording.terminated for recording in recordings.values()):
-        text += " A return that the time limit cut leaves out what would have followed: the later, the more."
+        text += " A return that the time limit cut off is known between bounds: the later, the less."
     has_pictures = all(recording.frames is not None for recording in recordings.values())
     return text if has_pictures else f"{text} {rendering.prepare() or 'Recorded without pictures.'}"
 

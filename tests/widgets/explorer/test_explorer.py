@@ -52,6 +52,31 @@ def test_a_view_holds_the_distributions_and_ways_of_the_state_as_a_decision_draw
     assert plane["things"][0]["kind"] == "goal" and len(plane["ends"]) == 8 * (decision.NUM_CANDIDATES[-1] + 1)
 
 
+def test_a_view_holds_the_bounds_of_recorded_returns_and_of_what_followed_this_very_state(explorer):
+    for index in range(0, 80, 7):
+        explorer.state = index
+        state = StateFinder(tiny_exhibit("first")).at_state(index)
+        for name, returns in {"recorded": state.recorded, "own": state.own}.items():
+            sent = explorer.view[name]
+            np.testing.assert_array_equal(floats(sent["low"])[:, 0], np.ravel(returns.low).astype(np.float32))
+            np.testing.assert_array_equal(floats(sent["high"])[:, 0], np.ravel(returns.high).astype(np.float32))
+            assert sent["text"] == returns.text
+    assert (floats(explorer.view["recorded"]["low"]) <= floats(explorer.view["recorded"]["high"])).all()
+
+
+def test_it_begins_where_the_exhibit_says_unless_a_state_is_given(monkeypatch):
+    starts = {"first": 5, "second": 11}
+    monkeypatch.setattr(Exhibit, "start", property(lambda exhibit: starts[exhibit.name]))
+    explorer = Explorer([tiny_listed("first"), tiny_listed("second")])
+    assert explorer.view["name"] == "held-out state 5"
+    explorer.agent = 1
+    assert explorer.view["name"] == "held-out state 11"
+    given = Explorer([tiny_listed("first"), tiny_listed("second")], state=0)
+    assert given.view["name"] == "held-out state 0"
+    given.agent = 1
+    assert given.view["name"] == "held-out state 11"
+
+
 def test_settings_send_no_arrays_and_another_number_of_flow_steps_draws_anew(explorer):
     before = explorer.view
     for name, value in {"tau_r": 30.0, "tau_q": float("inf"), "num_candidates": 100, "num_returns": 4}.items():
@@ -108,7 +133,10 @@ def test_a_rollout_that_fails_is_a_message_and_never_another_rollout(explorer):
 def test_fresh_rollouts_belong_to_the_state_from_which_they_were_run(explorer):
     explorer.state = 3
     ask(explorer, "roll_out")
-    assert len(floats(explorer.view["fresh"]["low"])) == 16 and "Fresh rollouts" in explorer.view["note"]
+    fresh = explorer.view["fresh"]
+    low, high = floats(fresh["low"]), floats(fresh["high"])
+    assert len(low) == 16 and "Fresh rollouts" in explorer.view["note"] and fresh["text"] in explorer.view["note"]
+    assert ((low < high).sum() > 0) == ("cut off" in fresh["text"])
     explorer.state = 4
     assert explorer.view["fresh"]["low"] == b"" and "note" not in explorer.view
 

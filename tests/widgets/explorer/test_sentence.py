@@ -5,19 +5,27 @@ import re
 import numpy as np
 import pytest
 
+from evor_eqx.censoring import CensoredReturns, ReturnBounds
 from evor_eqx.widgets.explorer.decision import Reading
 from evor_eqx.widgets.explorer.panels import PanelData
 from evor_eqx.widgets.explorer.sentence import sentence
 from evor_eqx.widgets.explorer.states import ShownState
 
 
-def said(weights, value=-20.0, recorded=(-30.0, -28.0), picked=0, is_softmax=True, mean=-40.0, largest=-10.0):
+def known(returns, missing=0.0):
+    """Returns of which a weight of what would have followed is missing."""
+    return CensoredReturns(np.array(returns, float), np.full(len(returns), missing), ReturnBounds(-100.0, 0.0))
+
+
+def said(
+    weights, value=-20.0, recorded=(-30.0, -28.0), picked=0, is_softmax=True, mean=-40.0, largest=-10.0, missing=0.0
+):
     n = len(weights)
     values = np.array([value, *np.full(n - 1, value - 1)])
     low, high, curves, number = np.full(n, mean), np.full(n, largest), np.tile(values, (46, 1)), np.array(1.0)
     reading = Reading(values, np.array(weights), np.array(picked), curves, low, high, number, number)
     data = PanelData(None, reading, n, 0, 3.0, False)
-    return sentence(data, ShownState("held-out state 3", None, None, np.array(recorded), None), is_softmax)
+    return sentence(data, ShownState("held-out state 3", None, None, known(recorded, missing), None), is_softmax)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +61,7 @@ def test_it_says_what_the_mean_would_have_preferred_and_where_that_changes():
     lowest, highest = np.array([-60.0, -30.0]), np.array([-10.0, -30.0])
     reading = Reading(values, np.array([0.6, 0.4]), np.array(0), curves, lowest, highest, number, number)
     data = PanelData(None, reading, 2, 0, 0.05, False)
-    text = sentence(data, ShownState("here", None, None, np.array([]), None), True)
+    text = sentence(data, ShownState("here", None, None, known([]), None), True)
     assert "The mean would have preferred another one, which is number 2 by Q*" in text
     assert f"changes at τ_R = {10 ** (-2 + 5 * 20 / 46):.2g}" in text or "changes at τ_R = 1.5." in text
 
@@ -69,6 +77,16 @@ def test_it_says_what_the_mean_would_have_preferred_and_where_that_changes():
 )
 def test_it_compares_with_what_was_recorded(recorded, words):
     assert words in said([0.6, 0.4], recorded=recorded)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(-40.0, "less than"), (-30.0, "about as much as"), (-19.0, "about as much as"), (-5.0, "more than")],
+)
+def test_between_the_bounds_of_returns_that_were_cut_off_nothing_is_more_or_less(value, words):
+    # 0.2 of what would have followed is missing: a return is 0 to 20 less than what was recorded.
+    text = said([0.6, 0.4], value=value, recorded=(-16.0, -14.0), missing=0.2, mean=-50.0, largest=0.0)
+    assert f"that is {words} was recorded nearby (-35.0 to -15.0 on average)" in text
 
 
 def test_numbers_are_few_and_a_draw_of_another_candidate_is_told():

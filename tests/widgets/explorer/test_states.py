@@ -24,7 +24,14 @@ def test_a_held_out_state_comes_with_its_own_chunk_and_the_returns_of_its_neighb
     early = [r for r in range(2402) if TASK.gamma ** (exhibit.dataset.last_row[r] - r) <= 0.01]
     nearest = sorted(early, key=lambda r: np.linalg.norm((exhibit.dataset.obs[r] - state.obs) / std))
     returns = [sum(TASK.gamma**k * exhibit.dataset.reward[r + k] for k in range(_steps(exhibit, r))) for r in nearest]
-    np.testing.assert_allclose(state.recorded, returns[:NUM_NEIGHBOURS], rtol=1e-4)
+    np.testing.assert_allclose(state.recorded.recorded, returns[:NUM_NEIGHBOURS], rtol=1e-4)
+    assert (state.recorded.high - state.recorded.low).max() <= 1.001  # 1 % of the range of 100
+    steps = _steps(exhibit, row)
+    assert state.own.recorded == pytest.approx(
+        sum(TASK.gamma**k * exhibit.dataset.reward[row + k] for k in range(steps))
+    )
+    ended = exhibit.dataset.mask[row + steps - 1] == 0
+    assert state.own.is_complete == ended and (state.own.low < state.own.high) == (not ended)
 
 
 def _steps(exhibit, row):

@@ -5,7 +5,7 @@ import { html, resize, set } from "./dom.js";
 import { parseScene, parseTrack, parseView, number, plain } from "./model.js";
 import { ROLES } from "./marks.js";
 import { ChoicesPicture } from "./pictures/choices.js";
-import { DistributionsPicture } from "./pictures/distributions.js";
+import { DistributionsPicture, truths } from "./pictures/distributions.js";
 import { MapPicture } from "./pictures/map.js";
 import { SelectionPicture } from "./pictures/selection.js";
 import { ValuesPicture } from "./pictures/values.js";
@@ -26,6 +26,7 @@ export class Explorer {
     this.spoken = html("p", { class: "evor-spoken", role: "status", "aria-live": "polite" });
     this.message = html("p", { class: "evor-message", role: "alert" });
     this.table = html("tbody");
+    this.truths = html("span", { class: "evor-truths" });
     this.maps = html("div", { class: "evor-maps" });
     this.pictures = {
       values: new ValuesPicture(),
@@ -113,7 +114,7 @@ export class Explorer {
       html(
         "div",
         { class: "evor-words" },
-        html("div", {}, this.message, this.text, this.spoken, legend()),
+        html("div", {}, this.message, this.text, this.spoken, legend(this.truths)),
         html("table", { class: "evor-table" }, html("thead", {}, html("tr", {}, ...head)), this.table),
       ),
       html("div", { class: "evor-pictures" }, this.maps, values.element, distributions.element, selection.element, choices.element),
@@ -145,6 +146,8 @@ export class Explorer {
     this.computed = new Map();
     [this.a, this.b, this.focus] = [null, null, null];
     this.fresh.hidden = !this.model.send || !this.view.can_roll_out;
+    const entry = (/** @type {any} */ { name, words }) => html("span", { class: `evor-entry evor-key-${name}` }, words);
+    this.truths.replaceChildren(...truths(this.view).map(entry));
     for (const picture of this.all) picture.see(this.view);
     this.read();
     this.later();
@@ -264,10 +267,9 @@ export class Explorer {
   }
 }
 
-/** What colours and symbols mean. */
-function legend() {
+/** What colours and symbols mean. @param {Node} truths entries that belong to the state */
+function legend(truths) {
   const shown = /** @type {const} */ (["best", "median", "worst", "data", "a", "b"]);
   const entries = shown.map((role) => html("span", { class: `evor-entry evor-${role}` }, ROLES[role].label));
-  const others = [["evor-truth", "recorded nearby (a band where returns were cut off)"], ["evor-follows", "track by these settings"]];
-  return html("p", { class: "evor-legend" }, ...entries, ...others.map(([name, label]) => html("span", { class: `evor-entry ${name}` }, label)));
+  return html("p", { class: "evor-legend" }, ...entries, truths, html("span", { class: "evor-entry evor-follows" }, "track by these settings"));
 }

@@ -23,7 +23,7 @@ export const plain = (value) => (value === Infinity ? "inf" : value);
 
 /** A state with its arrays. @param {any} sent */
 export function parseView(sent) {
-  const bounds = (/** @type {any} */ { low, high }) => ({ low: floats(low), high: floats(high) });
+  const bounds = (/** @type {any} */ { low, high, text }) => ({ low: floats(low), high: floats(high), text });
   return {
     ...sent,
     counts: sent.counts.map((/** @type {any} */ { num, atoms, weights }) => ({
@@ -34,6 +34,7 @@ export function parseView(sent) {
     planes: sent.planes.map((/** @type {any} */ plane) => ({ ...plane, ends: floats(plane.ends) })),
     recorded: bounds(sent.recorded),
     fresh: bounds(sent.fresh),
+    own: bounds(sent.own),
   };
 }
 

@@ -40,7 +40,7 @@ export class ValuesPicture {
 
   /** @param {any} view */
   see(view) {
-    const { low, high } = extent(view), margin = 0.04 * Math.max(high - low, 1);
+    const { low, high } = extent(view, []), margin = 0.04 * Math.max(high - low, 1);
     this.plot.change({ y: { domain: [low - margin, high + margin] } });
   }
 
