@@ -16,6 +16,7 @@ from evor_eqx.cli.course import Course
 from evor_eqx.cli.data import Data
 from evor_eqx.cli.doctor import Doctor
 from evor_eqx.cli.evaluate import Evaluate
+from evor_eqx.cli.expert import Expert
 from evor_eqx.cli.explore import Explore
 from evor_eqx.cli.figures import Figures
 from evor_eqx.cli.pack import Pack
@@ -37,6 +38,7 @@ COMMANDS = {
     "evaluate": Evaluate,
     "suite": Suite,
     "study": Study,
+    "expert": Expert,
     "explore": Explore,
     "figures": Figures,
     "course": Course,
@@ -48,7 +50,7 @@ COMMANDS = {
 _EXTRAS: dict[object, str] = {Figures: "notebooks", Course: "docs", Bench: "bench", Study: "workflow"}
 _DRAWING = {"", "egl", "osmesa", "glfw", "glx", "wgl", "cgl"}  # and switches, as MuJoCo reads them
 _DRAWING |= {"disable", "disabled", "off", "false", "no", "0", "enable", "enabled", "on", "true", "yes", "1"}
-_COMPUTING = (Train, Evaluate, Suite, Pack, Bench)  # these compile programs in this process
+_COMPUTING = (Train, Evaluate, Suite, Expert, Pack, Bench)  # these compile programs in this process
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -20,6 +20,7 @@ class Trainable(Protocol):
 
 
 Model = TypeVar("Model", bound=Trainable)
+Tree = TypeVar("Tree")
 _CHOICE_KEY = 2**31 - 1  # folded into the key of a batch's loss for the choice among draws
 
 
@@ -92,7 +93,7 @@ def update(state: TrainState, batch: Batch, config: TrainConfig, *, key: PRNGKey
     return TrainState(model, target, opt_state, state.step + 1), metrics
 
 
-def ema(target: Model, model: Model, rate: float) -> Model:
+def ema(target: Tree, model: Tree, rate: float) -> Tree:
     """target + rate (model - target), leaf by leaf."""
 
     def mix(old, new):

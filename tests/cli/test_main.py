@@ -133,9 +133,10 @@ def test_only_commands_that_compute_switch_on_the_store_of_compiled_programs(mon
     for name, command in COMMANDS.items():
         switched.clear()
         monkeypatch.setattr(command, "run", lambda self: 0)
-        needed = dict.fromkeys(("data", "train", "evaluate", "pack"), "cube-single-play") | {"study": "small"}
+        needed = dict.fromkeys(("data", "train", "evaluate", "pack"), "cube-single-play")
+        needed |= {"study": "small", "expert": "ant"}
         assert main([name, needed[name]] if name in needed else [name]) == 0
-        assert bool(switched) == (name in ("train", "evaluate", "suite", "pack", "bench"))
+        assert bool(switched) == (name in ("train", "evaluate", "suite", "expert", "pack", "bench"))
 
 
 def shell(line: str, home: Path, **variables: str) -> tuple[int, str]:

@@ -1,0 +1,1 @@
+"""Experts: policies trained here by online RL, which then collect data."""
