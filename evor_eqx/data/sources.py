@@ -94,7 +94,7 @@ def find_or_make(
 def find(dataset: str, *, num_episodes: int | None = None, seed: int = 0, folder: Path | None = None) -> Source | None:
     """What `find_or_make` returns for the same arguments if the files are there, else None.
 
-    **Raises:** UserError for damaged files, and for a dataset that can only be downloaded and is not there.
+    **Raises:** UserError for damaged files.
     """
     name = dataset_name(dataset)
     if folder is not None:

@@ -10,25 +10,19 @@ ARM_ENVIRONMENTS = ("cube-single", "cube-double", "cube-triple", "scene", "puzzl
 # `slippery` is this project's: the same maze, but every action is executed with noise that the data do not show.
 SLIPPERY = "-slippery"
 SLIP = 1.0  # standard deviation of that noise, in units of the action
-# What can be collected here: OGBench ships these controllers. The controller of the ants is a trained network that it
-# does not ship, so those datasets can only be downloaded.
-GENERATED = tuple(
+# All can be collected here: OGBench ships the controllers of points and arms; the ant's was trained here.
+DATASETS = tuple(
     f"{env}-{kind}-v0"
     for envs, kinds in (
         ([f"pointmaze-{maze}" for maze in _MAZES], ("navigate", "stitch")),
         ([f"pointmaze-medium{SLIPPERY}"], ("navigate",)),
         (ARM_ENVIRONMENTS, ("play", "noisy")),
+        ([f"antmaze-{maze}" for maze in _MAZES], ("navigate", "stitch", "explore")),
     )
     for env in envs
     for kind in kinds
+    if (env, kind) != ("antmaze-giant", "explore")  # not published
 )
-PUBLISHED_ONLY = tuple(
-    f"antmaze-{maze}-{kind}-v0"
-    for maze in _MAZES
-    for kind in ("navigate", "stitch", "explore")
-    if (maze, kind) != ("giant", "explore")
-)
-DATASETS = GENERATED + PUBLISHED_ONLY
 
 
 class DatasetName(NamedTuple):

@@ -7,7 +7,6 @@ from typing import Any
 from evor_eqx.config import Config
 from evor_eqx.data.custom import CustomTask, OwnRows
 from evor_eqx.data.sources import Source, find, find_or_make
-from evor_eqx.envs.dataset_names import GENERATED
 from evor_eqx.envs.tasks import Task
 from evor_eqx.errors import UserError
 from evor_eqx.runs.records import to_record
@@ -20,7 +19,7 @@ def find_source(task: Task, config: Config) -> Source | None:
 
 
 def ensure_source(task: Task, config: Config) -> Source:
-    """The data of a task: found, or generated; what cannot be generated has the published number of episodes.
+    """The data of a task: found, or generated.
 
     Raises UserError for an own task whose episodes are too short for the chunks, before anything is written.
     """
@@ -81,8 +80,7 @@ def _critic_identity(source: Source, config: Config) -> dict[str, Any]:
 def _data_arguments(task: Task, config: Config) -> dict[str, Any]:
     if config.data.folder is not None:
         return {"folder": Path(config.data.folder).expanduser()}
-    num_episodes = config.data.num_episodes if task.dataset in GENERATED else None
-    return {"num_episodes": num_episodes, "seed": config.data.seed}
+    return {"num_episodes": config.data.num_episodes, "seed": config.data.seed}
 
 
 def _data_identity(source: Source) -> dict[str, Any]:

@@ -202,11 +202,6 @@ def test_a_number_of_episodes_means_generated_data(folders):
     sources.verify(made)
 
 
-def test_what_can_only_be_downloaded_and_is_not_there_is_named():
-    with pytest.raises(UserError, match=r"cannot be generated.*download it"):
-        sources.find("antmaze-medium-navigate")
-
-
 def test_half_a_published_pair_is_not_mixed_with_generated_data(folders):
     put_in_ogbench_folder(folders, [f"{MAZE}.npz"])
     made = sources.find_or_make(MAZE)
@@ -234,8 +229,6 @@ def test_contradictions_are_refused():
         sources.find_or_make(MAZE, num_episodes=3, download=True)
     with pytest.raises(UserError, match="no published files"):
         sources.find_or_make(MAZE, published=True)
-    with pytest.raises(UserError, match=r"cannot be generated"):
-        sources.find_or_make("antmaze-medium-navigate")
 
 
 # Arrays.

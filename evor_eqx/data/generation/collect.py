@@ -109,8 +109,6 @@ def _path(folder: Path, dataset: str, num_episodes: int, seed: int) -> Path:
 
 
 def _checked_recipe(dataset: str, num_episodes: int | None, seed: int, num_workers: int | None = None) -> Recipe:
-    if dataset not in RECIPES:
-        raise UserError(f"{dataset} cannot be generated (OGBench does not ship its controller): download it instead")
     for name, value, lowest in (("num_episodes", num_episodes, 1), ("seed", seed, 0), ("num_workers", num_workers, 1)):
         if value is not None and value < lowest:
             raise UserError(f"{name} is {value}, expected at least {lowest}")
@@ -185,7 +183,7 @@ def _raise_worker_error(job: Future, part: Part) -> None:
 
 def make_collector(recipe: Recipe) -> MazeCollector | ArmCollector:
     """The collector of a recipe. It makes the environment, so keep it (the arms take a second)."""
-    return MazeCollector(recipe) if recipe.family == "pointmaze" else ArmCollector(recipe)
+    return MazeCollector(recipe) if recipe.family in ("pointmaze", "antmaze") else ArmCollector(recipe)
 
 
 @lru_cache(maxsize=1)

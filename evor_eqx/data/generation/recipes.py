@@ -1,9 +1,9 @@
 """The recipes of OGBench's datasets: which environment, who acts, with which noise, for how long.
 
-All numbers are OGBench's. In mazes, a point goes along the shortest path to random goals with Gaussian noise
-(`navigate`: a new goal at each success; `stitch`: one goal, four cells away). Arms are moved by OGBench's own
-controllers: `play` follows a noisy plan fixed in advance, `noisy` works in closed loop, with a noise level per episode
-and some uniform actions.
+All numbers are OGBench's. In mazes, a point or an ant goes along the shortest path to random goals, with Gaussian noise
+(`navigate`: a new goal at each success; `stitch`: one goal, four cells away). An ant that explores goes in random
+directions. Arms are moved by OGBench's own controllers: `play` follows a noisy plan fixed in advance, `noisy` works in
+closed loop, with a noise level per episode and some uniform actions.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from evor_eqx.envs.dataset_names import GENERATED, family, parse_dataset
+from evor_eqx.data.generation.ant_actor import ACTOR_SHA256
+from evor_eqx.envs.dataset_names import DATASETS, DatasetName, family, parse_dataset
 
 Arrays = dict[str, np.ndarray]
 
@@ -21,7 +22,7 @@ class Recipe:
     """What makes a dataset, with the published numbers as defaults."""
 
     env_id: str  # the environment without a task
-    kind: str  # navigate, stitch, play or noisy
+    kind: str  # navigate, stitch, explore, play or noisy
     noise: float  # standard deviation of the noise, in units of the action (play, noisy: see `ArmCollector`)
     num_episodes: int = 1000  # training episodes; a tenth as many for validation
     episode_steps: int = 1001  # rows of an episode: one state and action each; the last row ends it
@@ -29,26 +30,40 @@ class Recipe:
 
     @property
     def family(self) -> str:
-        """The family of the environment: pointmaze, cube, scene or puzzle."""
+        """The family of the environment: pointmaze, antmaze, cube, scene or puzzle."""
         return family(self.env_id)
+
+
+@dataclass(frozen=True)
+class AntRecipe(Recipe):
+    """A recipe whose body is moved by a trained actor; another actor makes other data."""
+
+    actor: str = ACTOR_SHA256
 
 
 def _recipe(dataset: str) -> Recipe:
     name = parse_dataset(dataset)
     env_id = f"{name.environment}-v0"
-    match name.kind:
-        case "stitch":
-            return Recipe(env_id, "stitch", noise=0.5, num_episodes=5000, episode_steps=201)
-        case "navigate" if name.environment == "pointmaze-giant":
-            return Recipe(env_id, "navigate", noise=0.5, num_episodes=500, episode_steps=2001)
-        case "navigate":
-            return Recipe(env_id, "navigate", noise=0.5)
+    if name.family in ("pointmaze", "antmaze"):
+        return _maze_recipe(env_id, name)
     p_random_action = {"play": 0.0, "noisy": 0.2 if name.family == "puzzle" else 0.1}[name.kind]
     num_episodes = 3000 if name.environment == "cube-triple" else 1000
     return Recipe(env_id, name.kind, 0.1, num_episodes, p_random_action=p_random_action)
 
 
-RECIPES = {dataset: _recipe(dataset) for dataset in GENERATED}
+def _maze_recipe(env_id: str, name: DatasetName) -> Recipe:
+    kind, (recipe, noise) = name.kind, (AntRecipe, 0.2) if name.family == "antmaze" else (Recipe, 0.5)
+    match kind:
+        case "stitch":
+            return recipe(env_id, kind, noise, num_episodes=5000, episode_steps=201)
+        case "explore":
+            return recipe(env_id, kind, noise=1.0, num_episodes=10_000, episode_steps=501)
+        case "navigate" if name.environment.endswith("-giant"):
+            return recipe(env_id, kind, noise, num_episodes=500, episode_steps=2001)
+    return recipe(env_id, kind, noise)
+
+
+RECIPES = {dataset: _recipe(dataset) for dataset in DATASETS}
 
 
 def empty_rows(recipe: Recipe, obs: np.ndarray, env: Any) -> Arrays:

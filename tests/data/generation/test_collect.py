@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import itertools
 import platform
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import scipy.stats
 
 from evor_eqx.data.generation import collect
+from evor_eqx.data.generation.ant_actor import shipped_actor
 from evor_eqx.data.generation.arm import ArmCollector, is_healthy
 from evor_eqx.data.generation.plan import compute_plan
 from evor_eqx.data.generation.recipes import RECIPES
@@ -48,12 +50,18 @@ def test_recipes_have_the_published_sizes():
     assert sizes["pointmaze-giant-navigate-v0"] == (500, 2001)
     assert sizes["pointmaze-giant-stitch-v0"] == (5000, 201)
     assert sizes["cube-triple-noisy-v0"] == (3000, 1001)
+    assert sizes["antmaze-medium-navigate-v0"] == (1000, 1001)
+    assert sizes["antmaze-giant-navigate-v0"] == (500, 2001)
+    assert sizes["antmaze-giant-stitch-v0"] == (5000, 201)
+    assert sizes["antmaze-teleport-explore-v0"] == (10_000, 501)
 
 
 def test_recipes_have_the_published_noise():
     noise = {name: (r.noise, r.p_random_action) for name, r in RECIPES.items()}
     assert noise[MAZE] == (0.5, 0.0)
     assert noise[CUBE] == (0.1, 0.0)
+    assert noise["antmaze-large-stitch-v0"] == (0.2, 0.0)
+    assert noise["antmaze-large-explore-v0"] == (1.0, 0.0)
     assert noise["scene-noisy-v0"] == (0.1, 0.1)
     assert noise["puzzle-4x4-noisy-v0"] == (0.1, 0.2)
 
@@ -61,7 +69,9 @@ def test_recipes_have_the_published_noise():
 # Episodes.
 
 
-@pytest.mark.parametrize("dataset", ["pointmaze-teleport-stitch-v0", CUBE, "scene-noisy-v0"])
+@pytest.mark.parametrize(
+    "dataset", ["pointmaze-teleport-stitch-v0", "antmaze-teleport-navigate-v0", CUBE, "scene-noisy-v0"]
+)
 def test_an_episode_does_not_depend_on_those_before_it(short, dataset):
     recipe = short(dataset, 150)
     used, new = collect.make_collector(recipe), collect.make_collector(recipe)
@@ -75,11 +85,11 @@ def test_maze_actions_are_clipped_gaussians_around_ogbenchs_direction(short):
     collector = collect.make_collector(short(MAZE, 3001))
     maze, directions, act = collector.maze, [], collector._action
 
-    def act_and_ask(noise):
+    def act_and_ask(*arguments):
         subgoal, _ = maze.get_oracle_subgoal(maze.get_xy(), maze.cur_goal_xy)
         offset = subgoal - maze.get_xy()
         directions.append(offset / (np.linalg.norm(offset) + 1e-6))
-        return act(noise)
+        return act(*arguments)
 
     collector._action = act_and_ask
     actions, directions = collector.episode(sequence(0))["actions"], np.array(directions)
@@ -89,6 +99,46 @@ def test_maze_actions_are_clipped_gaussians_around_ogbenchs_direction(short):
     assert scipy.stats.kstest(level, "uniform").pvalue > 0.01
     np.testing.assert_allclose((actions == 1).mean(), (1 - high).mean(), atol=0.02)  # three deviations of the mean
     np.testing.assert_allclose((actions == -1).mean(), low.mean(), atol=0.02)
+
+
+def test_ant_actions_are_clipped_gaussians_around_the_actors_action(short):
+    collector = collect.make_collector(short("antmaze-medium-navigate-v0", 501))
+    rows = collector.episode(sequence(0))
+    maze, actor = collector.maze, shipped_actor()
+    errors = []
+    for obs, action in zip(rows["observations"], rows["actions"], strict=True):
+        # The goal is not in the data: one of the four neighbouring cells, or the cell itself, is the next.
+        i, j = maze.xy_to_ij(obs[:2])
+        offsets = [
+            np.array(maze.ij_to_xy((i + di, j + dj))) - obs[:2] for di, dj in [(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)]
+        ]
+        means = [actor.mean_action(np.r_[obs[2:], offset / (np.linalg.norm(offset) + 1e-6)]) for offset in offsets]
+        nearest = min((action - mean for mean in means), key=np.linalg.norm)
+        errors.append(nearest[np.abs(action) < 0.5])  # far from where noise is clipped
+    assert 0.15 < np.concatenate(errors).std() < 0.22  # below 0.2: the nearest of five was taken
+
+
+def test_an_exploring_ant_keeps_a_random_direction_for_ten_steps(short):
+    collector = collect.make_collector(short("antmaze-medium-explore-v0", 25))
+    directions, act = [], collector._action
+
+    def act_and_note(obs, direction, noise):
+        directions.append(tuple(direction))
+        return act(obs, direction, noise)
+
+    collector._action = act_and_note
+    collector.episode(sequence(0))
+    assert [directions.count(each) for each in dict.fromkeys(directions)] == [10, 10, 5]
+    np.testing.assert_allclose(np.linalg.norm(directions, axis=1), 1)
+
+
+def test_an_ant_reaches_cell_after_cell(short):
+    collector = collect.make_collector(short("antmaze-medium-navigate-v0", 1001))
+    places = collector.episode(sequence(0))["observations"][:, :2]
+    cells = [collector.maze.xy_to_ij(place) for place in places.tolist()]
+    moves = sum(first != second for first, second in itertools.pairwise(cells))
+    assert moves >= 10  # of 4 m each, in 100 s
+    assert set(cells) <= set(collector.cells)
 
 
 @pytest.mark.parametrize("env_id", ["medium", "large", "giant", "teleport"])
@@ -240,7 +290,7 @@ def test_a_workers_error_is_one_clear_error(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(
     ("dataset", "options"),
-    [("antmaze-medium-navigate", {}), (MAZE, {"num_episodes": 0}), (MAZE, {"seed": -1}), (MAZE, {"num_workers": 0})],
+    [(MAZE, {"num_episodes": 0}), (MAZE, {"seed": -1}), (MAZE, {"num_workers": 0})],
 )
 def test_what_cannot_be_made_is_refused(dataset, options, tmp_path):
     with pytest.raises(UserError):
