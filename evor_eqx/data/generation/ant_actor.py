@@ -13,7 +13,7 @@ from evor_eqx.errors import UserError
 from evor_eqx.system.files import sha256
 
 ACTOR_FILE = Path(__file__).with_name("ant_actor.npz")  # what made it stands in `ant_actor.json`
-ACTOR_SHA256 = "05a33014a263807f5479661c35549f395879928166cc26207d3acfa0cead17e6"
+ACTOR_SHA256 = "1a9879e5fea49925f2800adeab2f18891f4cc8e5f0d541cbad2b0645f9e0a884"
 _GELU = np.float32(np.sqrt(2 / np.pi))
 
 

@@ -23,7 +23,7 @@ def test_the_shipped_actor_is_the_one_that_its_record_describes():
 
 
 def test_the_shipped_actor_walks_along_its_direction():
-    assert walking_speed(ant_actor.shipped_actor(), seed=3, num_directions=8) > 0.5  # m/s
+    assert walking_speed(ant_actor.shipped_actor(), seed=3, num_directions=8) > 1.2  # m/s
 
 
 def test_a_damaged_actor_is_refused(monkeypatch, tmp_path):
