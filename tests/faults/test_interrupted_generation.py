@@ -16,33 +16,36 @@ from evor_eqx.data.generation.recipes import RECIPES
 from evor_eqx.data.manifests import val_path
 from evor_eqx.system import progress
 
-MAZE = "pointmaze-medium-navigate-v0"
-
+# The steps of an episode make parts of some tenths of a second.
+EPISODE_STEPS = {"pointmaze-medium-navigate-v0": 1500, "antmaze-medium-navigate-v0": 100}
 
 # No guard of `__main__`: workers do not run the script again.
-SCRIPT = f"""
+SCRIPT = """
 import dataclasses, sys
 from pathlib import Path
 from evor_eqx.data.generation.collect import generate
 from evor_eqx.data.generation.recipes import RECIPES
-RECIPES["{MAZE}"] = dataclasses.replace(RECIPES["{MAZE}"], episode_steps=1500)
-generate("{MAZE}", num_episodes=30, num_workers=2, folder=Path(sys.argv[1]))
+folder, dataset, episode_steps = sys.argv[1:]
+RECIPES[dataset] = dataclasses.replace(RECIPES[dataset], episode_steps=int(episode_steps))
+generate(dataset, num_episodes=30, num_workers=2, folder=Path(folder))
 """
 
 
 @pytest.mark.fault
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_killed_generation_is_taken_up_again_and_ends_the_same(monkeypatch, tmp_path, how):
-    monkeypatch.setitem(RECIPES, MAZE, dataclasses.replace(RECIPES[MAZE], episode_steps=1500))
+@pytest.mark.parametrize("dataset", EPISODE_STEPS)
+def test_a_killed_generation_is_taken_up_again_and_ends_the_same(monkeypatch, tmp_path, dataset, how):
+    episode_steps = EPISODE_STEPS[dataset]
+    monkeypatch.setitem(RECIPES, dataset, dataclasses.replace(RECIPES[dataset], episode_steps=episode_steps))
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     process = subprocess.Popen(
-        [sys.executable, str(script), str(tmp_path)],
+        [sys.executable, str(script), str(tmp_path), dataset, str(episode_steps)],
         env=os.environ | {"PYTHONPATH": os.getcwd()},
         stderr=subprocess.DEVNULL,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore Ctrl-C
     )
-    parts = tmp_path / f"{MAZE}_e30_s0.parts"
+    parts = tmp_path / f"{dataset}_e30_s0.parts"
     while len(list(parts.glob("[!.]*.npz"))) < 4:
         assert process.poll() is None
         time.sleep(0.02)
@@ -50,7 +53,7 @@ def test_a_killed_generation_is_taken_up_again_and_ends_the_same(monkeypatch, tm
     assert process.wait(timeout=30) != 0
     kept = sorted(parts.glob("[!.]*.npz"))
     assert len(kept) >= 4
-    assert not (tmp_path / f"{MAZE}_e30_s0.json").exists()
+    assert not (tmp_path / f"{dataset}_e30_s0.json").exists()
     kept[0].write_bytes(kept[0].read_bytes()[:1000])  # a damaged part is made again
     (parts / "train-00000-1-stale000.npz").write_bytes(b"of another recipe")
     untouched = kept[1].stat().st_mtime_ns
@@ -62,10 +65,10 @@ def test_a_killed_generation_is_taken_up_again_and_ends_the_same(monkeypatch, tm
 
     with monkeypatch.context() as patch:
         patch.setattr(collect, "bar", spy)
-        resumed = collect.generate(MAZE, num_episodes=30, num_workers=2, folder=tmp_path)
-    assert seen[0][0] >= 3 * 1500
+        resumed = collect.generate(dataset, num_episodes=30, num_workers=2, folder=tmp_path)
+    assert seen[0][0] >= 3 * episode_steps
     assert seen[0][1] == untouched
-    assert digests(resumed) == digests(collect.generate(MAZE, num_episodes=30, folder=tmp_path / "undisturbed"))
+    assert digests(resumed) == digests(collect.generate(dataset, num_episodes=30, folder=tmp_path / "undisturbed"))
 
 
 def digests(path: Path) -> list[str]:

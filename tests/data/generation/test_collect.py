@@ -18,7 +18,7 @@ from evor_eqx.data.generation.recipes import RECIPES
 from evor_eqx.data.manifests import val_path
 from evor_eqx.errors import UserError
 
-MAZE, CUBE = "pointmaze-medium-navigate-v0", "cube-single-play-v0"
+MAZE, ANT, CUBE = "pointmaze-medium-navigate-v0", "antmaze-medium-navigate-v0", "cube-single-play-v0"
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_recipes_have_the_published_sizes():
     assert sizes["pointmaze-giant-navigate-v0"] == (500, 2001)
     assert sizes["pointmaze-giant-stitch-v0"] == (5000, 201)
     assert sizes["cube-triple-noisy-v0"] == (3000, 1001)
-    assert sizes["antmaze-medium-navigate-v0"] == (1000, 1001)
+    assert sizes[ANT] == (1000, 1001)
     assert sizes["antmaze-giant-navigate-v0"] == (500, 2001)
     assert sizes["antmaze-giant-stitch-v0"] == (5000, 201)
     assert sizes["antmaze-teleport-explore-v0"] == (10_000, 501)
@@ -102,7 +102,7 @@ def test_maze_actions_are_clipped_gaussians_around_ogbenchs_direction(short):
 
 
 def test_ant_actions_are_clipped_gaussians_around_the_actors_action(short):
-    collector = collect.make_collector(short("antmaze-medium-navigate-v0", 501))
+    collector = collect.make_collector(short(ANT, 501))
     rows = collector.episode(sequence(0))
     maze, actor = collector.maze, shipped_actor()
     errors = []
@@ -133,7 +133,7 @@ def test_an_exploring_ant_keeps_a_random_direction_for_ten_steps(short):
 
 
 def test_an_ant_reaches_cell_after_cell(short):
-    collector = collect.make_collector(short("antmaze-medium-navigate-v0", 1001))
+    collector = collect.make_collector(short(ANT, 1001))
     places = collector.episode(sequence(0))["observations"][:, :2]
     cells = [collector.maze.xy_to_ij(place) for place in places.tolist()]
     moves = sum(first != second for first, second in itertools.pairwise(cells))
@@ -234,20 +234,23 @@ def test_the_files_have_the_published_keys_and_types(short, tmp_path):
         assert np.flatnonzero(file["terminals"]).tolist() == [11]
 
 
-def test_ogbench_loads_and_rewards_what_was_generated(short, tmp_path):
+@pytest.mark.parametrize("dataset", [ANT, CUBE])
+def test_ogbench_loads_and_rewards_what_was_generated(short, tmp_path, dataset):
     import ogbench
 
-    short(CUBE)
-    path = collect.generate(CUBE, num_episodes=2, folder=tmp_path)
-    _, train, val = ogbench.make_env_and_datasets("cube-single-play-singletask-task2-v0", dataset_path=str(path))
+    short(dataset)
+    path = collect.generate(dataset, num_episodes=2, folder=tmp_path)
+    name = dataset.replace("-v0", "-singletask-task2-v0")
+    _, train, val = ogbench.make_env_and_datasets(name, dataset_path=str(path))
     assert len(train["rewards"]) == len(train["next_observations"]) == 2 * 39
     assert len(val["masks"]) == 39
 
 
-def test_the_number_of_workers_changes_no_byte_and_few_episodes_are_the_first_of_many(short, tmp_path):
-    short(MAZE)
+@pytest.mark.parametrize("dataset", [MAZE, ANT])
+def test_the_number_of_workers_changes_no_byte_and_few_episodes_are_the_first_of_many(short, tmp_path, dataset):
+    short(dataset)
     one, two, many = (
-        collect.generate(MAZE, num_episodes=n, num_workers=w, folder=tmp_path / name, seed=5)
+        collect.generate(dataset, num_episodes=n, num_workers=w, folder=tmp_path / name, seed=5)
         for name, n, w in (("one", 3, 1), ("two", 3, 2), ("many", 5, 2))
     )
     assert digests(one) == digests(two)
