@@ -9,6 +9,7 @@ import numpy as np
 from evor_eqx.data.dataset import OfflineDataset
 from evor_eqx.data.pieces import first_rows
 from evor_eqx.data.returns import known_rows, steps_to_know
+from evor_eqx.envs.ogbench import MazeLayout
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,11 @@ class Description:
 
 
 def describe_splits(
-    splits: Mapping[str, OfflineDataset], title: str, facts: Mapping[str, str], gamma: float | None = None
+    splits: Mapping[str, OfflineDataset],
+    title: str,
+    facts: Mapping[str, str],
+    gamma: float | None = None,
+    layout: MazeLayout | None = None,
 ) -> Description:
     """The table of some splits of one dataset.
 
@@ -52,8 +57,9 @@ def describe_splits(
     - `title`: stands above the names of the rows.
     - `facts`: what holds for all splits.
     - `gamma`: the discount per step. With it, the table also says how many returns are known.
+    - `layout`: the maze of the data, if there is one. With it, the table also says how fast they go, and where.
     """
-    columns = [_facts_of(dataset) for dataset in splits.values()]
+    columns = [_facts_of(each) | (_maze_facts(each, layout) if layout else {}) for each in splits.values()]
     rows = {name: tuple(column[name] for column in columns) for name in columns[0]}
     common = {name: (text,) for name, text in facts.items()}
     if gamma is not None:
@@ -81,6 +87,16 @@ def _facts_of(dataset: OfflineDataset) -> dict[str, str]:
         "return of an episode, undiscounted": "{:.4g} to {:.4g}, quartiles {:.4g}, {:.4g}, {:.4g}".format(
             *(quartiles[place] for place in (0, 4, 1, 2, 3))
         ),
+    }
+
+
+def _maze_facts(dataset: OfflineDataset, layout: MazeLayout) -> dict[str, str]:
+    places = dataset.obs[:, :2]
+    ways = np.linalg.norm(np.diff(places, axis=0), axis=1)[_starts(dataset)[:-1]]
+    visited, num_free = len(np.unique(layout.cells_of(places), axis=0)), int((layout.walls == 0).sum())
+    return {
+        "speed": f"median {np.median(ways) / layout.seconds:.2f} m/s",
+        "free cells of the maze that are visited": f"{visited} of {num_free}",
     }
 
 

@@ -13,7 +13,7 @@ from evor_eqx.data.description import Description, describe_splits
 from evor_eqx.data.file_checks import check_file
 from evor_eqx.data.mapped import mapped
 from evor_eqx.data.sources import Source, Split, check_size, find_or_make
-from evor_eqx.envs.ogbench import sparse_reward
+from evor_eqx.envs.ogbench import maze_layout, sparse_reward
 from evor_eqx.envs.tasks import OgbenchTask, Task, is_task, parse_task
 from evor_eqx.errors import UserError
 from evor_eqx.system import own_files, paths
@@ -49,7 +49,7 @@ def load_dataset(source: Source, task: Task | None, split: Split) -> OfflineData
 def describe(
     data: Task | OfflineDataset | str | Path, *, num_episodes: int | None = None, seed: int = 0
 ) -> Description:
-    """What data hold, as a table: episodes, steps, ends, returns, and the ranges of actions and rewards.
+    """What data hold, as a table: episodes, steps, ends, returns, the ranges of actions and rewards; speed in a maze.
 
     `print` shows it as text, and a notebook as HTML. With a discount, which a task has, the table also says how many
     steps have a known return. Only these can be compared with a critic's predictions.
@@ -73,9 +73,10 @@ def describe(
     rewarded = task if is_task(name) else None
     source = find_or_make(task.dataset, num_episodes=num_episodes, seed=seed)
     splits = {"training": load_dataset(source, rewarded, "train"), "validation": load_dataset(source, rewarded, "val")}
+    layout = maze_layout(task) if task.is_maze else None
     if rewarded is None:
-        return describe_splits(splits, source.dataset, {})
-    return describe_splits(splits, task.short_name, {}, task.gamma)
+        return describe_splits(splits, source.dataset, {}, layout=layout)
+    return describe_splits(splits, task.short_name, {}, task.gamma, layout)
 
 
 _KEYS = ("observations", "actions", "terminals", "valids", "rewards", "masks", "qpos", "qvel", "button_states")

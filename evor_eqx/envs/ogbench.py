@@ -13,7 +13,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium.envs.registration import EnvSpec, load_env_creator
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from evor_eqx.envs.dataset_names import SLIP, SLIPPERY
 from evor_eqx.envs.generator import global_generator_kept, global_generator_lent
@@ -54,6 +54,11 @@ class MazeLayout:
     unit: float
     offset: float
     goal: np.ndarray  # [2]
+    seconds: float = 0.1  # of a step
+
+    def cells_of(self, places: Float[np.ndarray, "rows 2"]) -> Int[np.ndarray, "rows 2"]:
+        """The cells (i, j) that places lie in."""
+        return np.floor((places[:, ::-1] + self.offset) / self.unit + 0.5).astype(int)
 
     @property
     def free_cells(self) -> Float[np.ndarray, "cells 2"]:
@@ -70,7 +75,8 @@ def maze_layout(task: Task) -> MazeLayout:
     if not task.is_maze:
         raise UserError(f"{task.name} has no maze: expected a task of a pointmaze or antmaze dataset")
     with reset_world(task) as maze:
-        return MazeLayout(maze.maze_map, float(maze._maze_unit), float(maze._offset_x), np.array(maze.cur_goal_xy))
+        unit, offset = float(maze._maze_unit), float(maze._offset_x)
+        return MazeLayout(maze.maze_map, unit, offset, np.array(maze.cur_goal_xy), float(maze.dt))
 
 
 @contextlib.contextmanager

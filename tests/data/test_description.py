@@ -1,5 +1,7 @@
 """`describe`: what data hold, from whatever names them."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -27,6 +29,22 @@ def test_a_task_of_ogbench_is_described_by_its_own_rewards():
 def test_a_dataset_of_ogbench_has_no_rewards_and_no_discount():
     table = evor.describe("pointmaze-medium-navigate", num_episodes=2)
     assert table.rows["rewards"] == ("0 to 0", "0 to 0") and "discount" not in table.rows
+    assert "speed" in table.rows
+
+
+def test_a_maze_is_described_by_speed_and_visited_cells_too():
+    """A naive loop over the rows, with OGBench's own cells."""
+    task = evor.parse_task(TASK)
+    rows = load_arrays(find_or_make(task.dataset, num_episodes=2), task, "train")
+    env = task.make_env()
+    world, places = env.unwrapped, rows["observations"].tolist()
+    ways = [math.dist(places[row], places[row + 1]) for row in range(len(places) - 1) if rows["valids"][row]]
+    described = evor.describe(task, num_episodes=2).rows
+    assert described["speed"][0] == f"median {np.median(ways) / world.dt:.2f} m/s"
+    visited, free = {world.xy_to_ij(place) for place in places}, int((world.maze_map == 0).sum())
+    assert described["free cells of the maze that are visited"][0] == f"{len(visited)} of {free}"
+    assert 0 < len(visited) < free
+    env.close()
 
 
 def test_rows_are_described_as_their_file_is(tmp_path):
