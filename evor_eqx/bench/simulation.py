@@ -24,7 +24,8 @@ from evor_eqx.policy import make_policy
 from evor_eqx.presets import preset
 from evor_eqx.system.processes import num_cores
 
-EPISODES = {"pointmaze-medium-navigate": 100, "cube-single-play": 20}  # some ten seconds of generation each
+# Some ten seconds of generation each.
+EPISODES = {"pointmaze-medium-navigate": 100, "antmaze-medium-navigate": 40, "cube-single-play": 20}
 CONFIG = preset("laptop")
 NUM_CANDIDATES, HORIZON = 8, CONFIG.policy.chunk_length
 

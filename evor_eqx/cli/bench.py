@@ -30,7 +30,7 @@ class Bench(Checked):
     num_rounds: int = within(1, 1000, 5)
     """Rounds of all updates, 1 to 10; decisions take eight times as many."""
     physics: bool = True
-    """Also time data generation and evaluation, two minutes."""
+    """Also time data generation and evaluation, three minutes."""
 
     def check(self) -> None:
         """Raise UserError for an unknown method, and for a file that cannot be written."""
