@@ -10,6 +10,7 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell
 
+from evor_eqx.reports.alternatives import with_alternatives
 from evor_eqx.reports.notebooks import executed_copy, run_all
 from evor_eqx.system import paths
 
@@ -44,6 +45,18 @@ def write_with_solutions(folder: Path) -> None:
         nbformat.write(notebook, copy)
 
 
+def check_alternatives(executed: str) -> None:
+    """All pictures of an executed notebook have a text of their own for those who do not see them."""
+    cells = nbformat.reads(with_alternatives(executed), as_version=4).cells
+    told = [
+        cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
+        for cell in cells
+        if cell.cell_type == "code" and any("image/png" in output.get("data", {}) for output in cell.outputs)
+    ]
+    assert [text for text in told if len(text) < 40 or "$" in text or "\\" in text] == []
+    assert sorted({text for text in told if told.count(text) > 1}) == []
+
+
 def check_headless_run(name: str, home: Path) -> None:
     """Run a notebook and look at all that it leaves behind."""
     before = set(home.glob("figures/smoke/*"))
@@ -63,6 +76,9 @@ def check_headless_run(name: str, home: Path) -> None:
     assert sum("image/png" in data for data in shown) >= len(stems)
     unseen = [data["text/plain"] for data in shown if set(data) == {"text/plain"} and "Figure" in data["text/plain"]]
     assert unseen == []  # a figure as text, where a picture should be
+    printed = [output.text for cell in cells if cell.cell_type == "code" for output in cell.outputs if "text" in output]
+    assert [text for text in printed if re.search(r"\$[^$\n]+\$", text)] == []  # TeX that nobody typesets
+    check_alternatives(executed_copy(name, {"preset": "smoke"}).read_text())
     lines = [cells[index].outputs[0].text.splitlines()[0] for index in tagged(cells, "check")]
     assert [line.split(": ")[1] for line in lines] == ["not tried yet", "right"][: len(lines)]
     assert len(lines) == 2 * (name < "10" or name == "bring_your_own")

@@ -45,7 +45,7 @@ def test_pages_hold_pictures_and_maths_and_load_nothing(folder, home, capsys):
     assert sorted(pages) == ["00_lesson.html", "genindex.html", "index.html", "search.html"]
     lesson, index = pages["00_lesson.html"], pages["index.html"]
     (picture,) = re.findall(r'<img[^>]* src="([^"]*)"', lesson)
-    assert re.findall(r'<img[^>]* alt="([^"]*)"', lesson) == ["A lesson. What is E e^z / tau_R?"]
+    assert re.findall(r'<img[^>]* alt="([^"]*)"', lesson) == ["A lesson. What is E e^z / tau_R? Figure: line."]
     assert (home / "course" / picture).read_bytes().startswith(b"\x89PNG") and "<summary>Solution</summary>" in lesson
     assert "<mi>𝔼</mi>" in lesson and "$\\mathbb" not in lesson and "twice" in lesson
     assert re.search(r'<a [^>]*href="00_lesson.html"[^>]*>A lesson', index) and re.search(r"What is\s+<math", index)
