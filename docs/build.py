@@ -13,6 +13,7 @@ import io
 import os
 import re
 import sys
+import tempfile
 from pathlib import Path
 
 import nbformat
@@ -56,6 +57,7 @@ def sources(names: list[str], preset: str) -> dict[str, Path | str]:
     for name in ("README.md", "docs/contents.md"):
         del found[name]
     found["docs/command_line.md"] = command_line()
+    found |= {f"pages/live/{page}.html": exported(page) for page in ("explorer", "rollout")}
     found["notebooks/course/index.md"] = contents(list(lessons())) + AFTERWORD
     for name in names:
         place = find_notebook(name).relative_to(ROOT)
@@ -75,6 +77,15 @@ def with_links(notebook: str, root: str) -> str:
         if cell.cell_type == "markdown":
             cell.source = DOCS_PAGE.sub(rf"[\g<0>]({root}\1)", cell.source)
     return nbformat.writes(cells)
+
+
+def exported(page: str) -> str:
+    """A page that `evor export` writes."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, f"{page}.html")
+        if evor(["export", page, "--to", str(file)]):
+            raise SystemExit(1)
+        return file.read_text(encoding="utf-8")
 
 
 def command_line() -> str:

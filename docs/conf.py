@@ -6,6 +6,7 @@ from evor_eqx.reports.site import SETTINGS
 
 globals().update(SETTINGS)
 extensions = [*SETTINGS["extensions"], "sphinx.ext.autodoc"]
+html_extra_path = ["pages"]  # they are as they are: pages/live/explorer.html becomes live/explorer.html
 html_title = "evor_eqx"
 html_theme_options = {
     "show_toc_level": 2,

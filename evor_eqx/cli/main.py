@@ -18,6 +18,7 @@ from evor_eqx.cli.doctor import Doctor
 from evor_eqx.cli.evaluate import Evaluate
 from evor_eqx.cli.expert import Expert
 from evor_eqx.cli.explore import Explore
+from evor_eqx.cli.export import Export
 from evor_eqx.cli.figures import Figures
 from evor_eqx.cli.pack import Pack
 from evor_eqx.cli.parsing import check, parse
@@ -40,6 +41,7 @@ COMMANDS = {
     "study": Study,
     "expert": Expert,
     "explore": Explore,
+    "export": Export,
     "figures": Figures,
     "course": Course,
     "pack": Pack,

@@ -134,7 +134,7 @@ def test_only_commands_that_compute_switch_on_the_store_of_compiled_programs(mon
         switched.clear()
         monkeypatch.setattr(command, "run", lambda self: 0)
         needed = dict.fromkeys(("data", "train", "evaluate", "pack"), "cube-single-play")
-        needed |= {"study": "small", "expert": "ant"}
+        needed |= {"study": "small", "expert": "ant", "export": "explorer"}
         assert main([name, needed[name]] if name in needed else [name]) == 0
         assert bool(switched) == (name in ("train", "evaluate", "suite", "expert", "pack", "bench"))
 

@@ -10,7 +10,8 @@ from evor_eqx.cli.main import COMMANDS, main
 NONSENSE = ["", "  ", "nan", "inf", "-1", "1e30", "0.5.5", "None", "abc", "/no/such/path", "ünï☃", "1;2"]
 TASK = "pointmaze-medium-navigate-task1"
 # What a command needs beside the option.
-BESIDE = {"data": [TASK], "train": [TASK], "evaluate": [TASK], "pack": [TASK], "study": ["small"], "expert": ["ant"]}
+BESIDE = {name: [TASK] for name in ("data", "train", "evaluate", "pack")}
+BESIDE |= {"study": ["small"], "expert": ["ant"], "export": ["rollout"]}
 # What has a meaning after all: the name of a file may be strange, a temperature infinite.
 MEANINGFUL = {"--to": NONSENSE, "--json": NONSENSE, "--minutes": ["inf", "1e30", "None"]}
 TEMPERATURES = (
@@ -63,7 +64,7 @@ def test_nonsense_is_refused_in_one_line_that_names_the_help(name, home, monkeyp
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize("name", ["data", "train", "evaluate", "pack", "study", "expert"])
+@pytest.mark.parametrize("name", BESIDE)
 @pytest.mark.parametrize("value", NONSENSE)
 def test_a_nonsensical_name_is_refused_in_one_line_that_names_the_help(name, value, home, monkeypatch, capsys):
     monkeypatch.setattr(COMMANDS[name], "run", lambda self: pytest.fail("it was accepted"))

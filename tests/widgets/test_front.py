@@ -166,15 +166,15 @@ def test_a_selection_rule_of_ones_own_cannot_be_saved_on_a_page():
 
 
 @contextlib.contextmanager
-def opened(path, width=1280, height=800, **options):
-    """The saved page in a browser that has no network."""
+def opened(path, width=1280, height=800, *, shows=".evor-ranks circle", **options):
+    """A saved page in a browser that has no network, when there is what it `shows`."""
     with browser_page(width, height, **options) as page:
         page.context.set_offline(True)
         wrong = []
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
         page.goto(path.as_uri())
-        page.wait_for_selector(".evor-ranks circle", state="attached")
+        page.wait_for_selector(shows, state="attached")
         yield page
         assert wrong == []  # neither errors nor what the content policy refuses
 
@@ -307,6 +307,25 @@ def test_a_click_compares_two_candidates_and_one_in_the_maze_goes_to_the_nearest
 
 @with_browser
 @pytest.mark.slow
+def test_keys_point_at_candidates_and_keep_two_to_compare(saved):
+    with opened(saved) as page:
+        ranks = page.locator(".evor-selection svg")
+        for key, row in (("ArrowRight", "pointed at (rank 1)"), ("ArrowRight", "pointed at (rank 2)")):
+            ranks.press(key)
+            page.wait_for_function(
+                "(row) => document.querySelector('.evor-table tbody').innerText.includes(row)", arg=row
+            )
+        ranks.press("Enter")
+        for key in ("End", "Enter"):
+            ranks.press(key)
+        page.wait_for_timeout(100)
+        rows = page.locator(".evor-table tbody th").all_inner_texts()
+        assert {"A (rank 2)", "B (rank 8)"} < set(rows)
+        assert ranks.get_attribute("aria-valuetext").startswith("rank 8 of 8: probability ")
+
+
+@with_browser
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_barrier(saved, scheme):
     from axe_playwright_python.sync_playwright import Axe
@@ -351,3 +370,24 @@ def test_moves_are_painted_and_their_times_are_told(saved):
             p95 = statistics.quantiles(times, n=20)[-1]
             print(f"{names} to painted frame: median {statistics.median(times):.1f} ms, p95 {p95:.1f} ms")
             assert len(times) == 300 and p95 < 1000  # a number to read, not to test: pytest -s
+
+
+@with_browser
+@pytest.mark.slow
+def test_a_thousand_moves_and_fifty_states_leave_nothing_behind(saved):
+    with opened(saved) as page:
+        devtools = page.context.new_cdp_session(page)
+
+        def held():
+            devtools.send("HeapProfiler.collectGarbage")
+            return devtools.send("Runtime.getHeapUsage")["usedSize"], page.locator("*").count()
+
+        page.evaluate(MOVES, [["state"], 12])  # each state once or twice
+        page.evaluate(MOVES, [["tau-r", "tau-q", "num-candidates", "num-returns"], 40])
+        before, elements = held()
+        page.evaluate(MOVES, [["state"], 50])
+        page.evaluate(MOVES, [["tau-r", "tau-q", "num-candidates", "num-returns"], 1000])
+        after, elements_after = held()
+        print(f"the page's heap: {before / 1e6:.2f} MB, then {after / 1e6:.2f} MB")
+        assert after < before + 500_000
+        assert elements_after < elements + 400  # dots of candidates and areas of choices come and go

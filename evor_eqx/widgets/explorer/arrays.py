@@ -39,7 +39,7 @@ def scene(finder: StateFinder, name: str) -> dict[str, Any]:
         "id": name,
         "maps": [[each for plane in group for each in _maps(finder, plane)] for group in groups],
         "choices": [finder.planes[group[0]].name for group in groups],
-        **_walls(layout),
+        **walls(layout),
         "states": {"count": len(exhibit.states.rows), "places": None if places is None else as_bytes(places)},
         "sources": [source for source, is_there in sources.items() if is_there],
         "num_returns": list(NUM_RETURNS),
@@ -107,7 +107,8 @@ def _things(finder: StateFinder, plane: Any, obs: Float[np.ndarray, " obs"]) -> 
     return [{"kind": kind, "at": [float(place[i]) for i in plane.axes], "size": 0.04} for kind, place in cubes]
 
 
-def _walls(layout: MazeLayout | None) -> dict[str, Any]:
+def walls(layout: MazeLayout | None) -> dict[str, Any]:
+    """A maze's walls and its range, left, bottom, right, top (m); {"walls": None} without a maze."""
     if layout is None:
         return {"walls": None}
     height, width = (float(size * layout.unit - layout.offset) for size in layout.walls.shape)
@@ -132,7 +133,7 @@ def _maps(finder: StateFinder, index: int) -> list[dict[str, Any]]:
     }
     if finder.layout is None:
         return [near]
-    left, bottom, right, top = _walls(finder.layout)["range"]
+    left, bottom, right, top = walls(finder.layout)["range"]
     unit = finder.layout.unit
     extent = [left + unit / 2, bottom + unit / 2, right - unit / 2, top - unit / 2]
     return [near | {"name": "maze", "caption": "The maze, and where this leads", "extent": extent}, near]

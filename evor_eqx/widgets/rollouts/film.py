@@ -34,11 +34,11 @@ def rollout_figure(recordings: Sequence[Recording]) -> Figure:
 
     UserError for another number of recordings.
     """
-    names = _names(recordings)
+    by_name = named(recordings)
     with house_style():
         figure = PageFigure(figsize=(12, 5.4 * len(recordings)), layout="constrained")
         rows: Any = figure.subfigures(len(recordings), 1, squeeze=False)
-        for name, recording, part in zip(names, recordings, rows.flat, strict=True):
+        for (name, recording), part in zip(by_name.items(), rows.flat, strict=True):
             _three_decisions(part, name, recording)
     return figure
 
@@ -92,10 +92,10 @@ def save_gif(
 
     UserError for another number of recordings.
     """
-    names = _names(recordings)
+    by_name = named(recordings)
     num_decisions = max(len(recording.step) for recording in recordings)
     decisions = np.unique(np.linspace(0, num_decisions - 1, num_frames).astype(int))
-    pixels = _film(names, recordings, decisions.tolist())
+    pixels = _film(by_name, decisions.tolist())
     while len(film := _encode(pixels, seconds)) > max_bytes and len(pixels) > 1:
         pixels = pixels[::2]
     with replacing(path) as temporary:
@@ -107,7 +107,7 @@ def _encode(pixels: np.ndarray, seconds: float) -> bytes:
     return imageio.imwrite("<bytes>", pixels, extension=".gif", duration=1000 * seconds / len(pixels), loop=0)
 
 
-def _film(names: Sequence[str], recordings: Sequence[Recording], decisions: list[int]) -> np.ndarray:
+def _film(recordings: dict[str, Recording], decisions: list[int]) -> np.ndarray:
     """[frames, height, width, 3], with few colours."""
     canvas = Canvas(320 * len(recordings), 190, "film")
     small = dict.fromkeys(("font.size", "axes.labelsize"), 6) | dict.fromkeys(("xtick.labelsize", "ytick.labelsize"), 5)
@@ -115,7 +115,7 @@ def _film(names: Sequence[str], recordings: Sequence[Recording], decisions: list
     with house_style(small | {"lines.linewidth": 1.2, "lines.markersize": 3}):
         parts: Any = canvas.figure.subfigures(1, len(recordings), squeeze=False)
         panels = []
-        for name, recording, part in zip(names, recordings, parts.flat, strict=True):
+        for (name, recording), part in zip(recordings.items(), parts.flat, strict=True):
             left, right = part.subplots(1, 2)
             part.suptitle(f"{name}: {describe(recording)}", fontsize=7)
             has_pictures = recording.frames is not None
@@ -134,7 +134,8 @@ def _picture(canvas: Canvas, panels, decision: int) -> np.ndarray:
     return np.asarray(image.quantize(_NUM_COLORS, dither=Image.Dither.NONE).convert("RGB"))
 
 
-def _names(recordings: Sequence[Recording]) -> list[str]:
+def named(recordings: Sequence[Recording]) -> dict[str, Recording]:
+    """Recordings by their names, A and B. Raises UserError if there is none, or one too many."""
     if not 1 <= len(recordings) <= len(COLORS):
         raise UserError(f"{len(recordings)} recordings: expected one or two, A and B; record an episode first")
-    return list(COLORS)[: len(recordings)]
+    return dict(zip(COLORS, recordings, strict=False))

@@ -7,6 +7,7 @@ the figure for print and the GIF use the same four panels.
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
@@ -48,7 +49,7 @@ class PathPanel:
 
     def __init__(self, ax: Axes, recording: Recording, color: str):
         self.recording, self.path = recording, recording.path[:, :2]
-        self.ends = _candidate_ends(recording)
+        self.ends = candidate_ends(recording)
         if recording.layout is not None:
             plotting.maze(ax, recording.layout)
         elif recording.task.family:
@@ -150,8 +151,8 @@ def _table(ax: Axes, recording: Recording) -> None:
     ax.set(xlabel="x (m), away from the arm", ylabel="y (m)", aspect="equal")
 
 
-def _candidate_ends(recording: Recording) -> np.ndarray:
-    """[decisions, cand, 2]: where each candidate leads, from the present place; nowhere for torques and the like."""
+def candidate_ends(recording: Recording) -> Float[np.ndarray, "decisions cand 2"]:
+    """Where each candidate leads, from the present place; nowhere for torques and the like."""
     candidates: Any = recording.candidates
     if recording.task.family in ("", "antmaze"):
         return np.zeros((*candidates.shape[:2], 2))

@@ -161,7 +161,7 @@ class RolloutViewer:
 
 def sentence(recordings: dict[str, Recording]) -> str:
     """What happened in recordings (by name), and why there are no pictures if there are none."""
-    parts = [_outcome(name, recording) for name, recording in recordings.items()]
+    parts = [outcome(name, recording) for name, recording in recordings.items()]
     starts = [recording.picked_value[0] for recording in recordings.values()]
     followed = [interval_text(recording.return_to_go.at(0)) for recording in recordings.values()]
     expected = ", ".join(
@@ -174,7 +174,8 @@ def sentence(recordings: dict[str, Recording]) -> str:
     return text if has_pictures else f"{text} {rendering.prepare() or 'Recorded without pictures.'}"
 
 
-def _outcome(name: str, recording: Recording) -> str:
+def outcome(name: str, recording: Recording) -> str:
+    """What came of an episode, e.g. "A reached the goal after 120 steps"."""
     episode = recording.episode
     if episode.success is None:
         return f"{name} has the return {episode.ret:.1f} after {episode.length} steps"

@@ -107,7 +107,7 @@ export function truths(view) {
  * @param {number} right
  * @returns {[number, number][]}
  */
-function steps(atoms, left, right) {
+export function steps(atoms, left, right) {
   let sum = 0;
   /** @type {[number, number][]} */
   const corners = [[left, 0]];

@@ -3,6 +3,7 @@
 import { resize, set, svg } from "../dom.js";
 import { marks, move, NAMES, viridis } from "../marks.js";
 import { Plot } from "../plot.js";
+import { STAR, wallPath } from "./around.js";
 
 const NEAR = 14; // pixels within which a candidate is pointed at
 
@@ -79,7 +80,7 @@ export class MapPicture {
   still() {
     if (!this.plane || !this.plot.box) return;
     const { x, y } = this.plot;
-    set(this.walls, { d: this.wallPath() });
+    set(this.walls, { d: wallPath(this.scene, this.plot) });
     const places = this.map.extent && this.scene.states.places;
     resize(this.states, places ? places.length / 2 : 0, () => svg("circle", { r: 1.2 })).forEach((dot, i) =>
       set(dot, { cx: x(places[2 * i]), cy: y(places[2 * i + 1]) }),
@@ -117,20 +118,6 @@ export class MapPicture {
     set(this.track, { d: this.plot.line(line), class: `evor-track${track?.isOld ? " evor-old" : ""}` });
   }
 
-  /** The walls near the drawing area, as one path. */
-  wallPath() {
-    const { walls, unit, offset } = this.scene, { x, y } = this.plot;
-    let path = "";
-    for (const [i, row] of (walls ?? []).entries())
-      for (const [j, isWall] of row.entries()) {
-        if (!isWall) continue;
-        const [left, right] = [j - 0.5, j + 0.5].map((k) => x(k * unit - offset));
-        const [bottom, top] = [i - 0.5, i + 0.5].map((k) => y(k * unit - offset));
-        path += `M${left} ${bottom}H${right}V${top}H${left}Z`;
-      }
-    return path;
-  }
-
   /** The candidate near the pointer, or null. @param {MouseEvent} event */
   at(event) {
     if (!this.shown || !this.plane) return null;
@@ -157,8 +144,3 @@ function limits(values) {
   const low = Math.min(...values), high = Math.max(...values);
   return { low, high, middle: (low + high) / 2 };
 }
-
-const STAR = Array.from({ length: 10 }, (_, k) => {
-  const angle = (k * Math.PI) / 5, radius = k % 2 ? 3.4 : 8;
-  return `${k ? "L" : "M"}${(radius * Math.sin(angle)).toFixed(2)} ${(-radius * Math.cos(angle)).toFixed(2)}`;
-}).join("") + "Z";

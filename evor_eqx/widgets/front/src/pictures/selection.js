@@ -5,6 +5,8 @@ import { marks, move, NAMES } from "../marks.js";
 import { Plot } from "../plot.js";
 
 const FLOOR = 1e-4; // smaller probabilities are drawn here
+/** @type {Record<string, number>} what keys add to the rank; 0 keeps the candidate to compare */
+const STEPS = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, Home: -Infinity, End: Infinity, Enter: 0, " ": 0 };
 
 export class SelectionPicture {
   constructor() {
@@ -29,6 +31,12 @@ export class SelectionPicture {
     page.addEventListener("pointermove", (event) => this.onCandidate(this.at(event), false));
     page.addEventListener("pointerleave", () => this.onCandidate(null, false));
     page.addEventListener("click", (event) => this.onCandidate(this.at(event), true));
+    // By keyboard it is a slider over ranks. JupyterLab leaves the keys of such an element alone.
+    this.rank = 0;
+    const label = "Point at a candidate by its rank; Enter keeps it to compare";
+    set(page, { role: "slider", tabindex: 0, "aria-label": label, "aria-valuemin": 1, "data-lm-suppress-shortcuts": "true" });
+    page.addEventListener("keydown", (event) => this.press(event));
+    page.addEventListener("blur", () => this.onCandidate(null, false));
   }
 
   see() {}
@@ -49,10 +57,22 @@ export class SelectionPicture {
       move(this.marks[role], i === undefined || role === "data" ? null : place(i));
     }
     move(this.picked, place(reading.picked));
+    const at = reading.order[Math.min(Math.max(this.rank, 1), reading.n) - 1];
+    const said = `rank ${reading.rank(at)} of ${reading.n}: probability ${(100 * reading.weights[at]).toFixed(1)}%, Q* ${reading.values[at].toFixed(1)}`;
+    set(this.plot.svg, { "aria-valuemax": reading.n, "aria-valuenow": reading.rank(at), "aria-valuetext": said });
     const base = y(1 / reading.n);
     set(this.base, { x1: this.plot.box.left, x2: this.plot.box.right, y1: base, y2: base });
     set(this.text, { x: this.plot.box.right - 6, y: this.plot.box.top + 14 }).textContent =
       `effective ${reading.effective.toFixed(1)} of ${reading.n}, KL ${Math.abs(reading.divergence).toFixed(2)} nats`;
+  }
+
+  /** Point at another candidate, or keep this one. @param {KeyboardEvent} event */
+  press(event) {
+    if (!this.shown || !(event.key in STEPS)) return;
+    event.preventDefault();
+    const { order, n } = this.shown.reading;
+    this.rank = Math.min(n, Math.max(1, this.rank + STEPS[event.key]));
+    this.onCandidate(order[this.rank - 1], STEPS[event.key] === 0);
   }
 
   /** The candidate whose rank is nearest to the pointer. @param {MouseEvent} event */
