@@ -46,12 +46,29 @@ def claims():
     mean_error = 100 * np.median(numbers("targets-distributions")["velocity"]["mean_error"])
     yield lesson, f"the mean is off by {mean_error:.1f} % of the range with our $z_t$"
 
+    teaching, at_end = "notebooks/TEACHING.md", numbers("targets-distributions")
+    yield teaching, f"The maze 0 %, the arm {arm} %"
+    yield teaching, f"`coupled` is there in {first['coupled']:.0f} updates, `bootstrap` in {first['bootstrap']:.0f}"
+    w1, soft = ({name: 100 * np.median(row[key]) for name, row in at_end.items()} for key in ("w1", "soft_error"))
+    others = [name for name in at_end if name != "velocity"]
+    found = [w1[name] for name in others]
+    yield teaching, f"{min(found):.1f} to {max(found):.1f} % of the range for all but `velocity`"
+    worst = max(soft[name] for name in others)
+    yield teaching, f"off by {soft['velocity']:.1f} % of the range, of the others by at most {worst:.1f} %"
+    worth = 10 * round(numbers("flow-quantiles")["worth_of_8_mid_quantiles"] / 10)
+    yield teaching, f"8 stratified atoms are worth some {worth} random draws"
+    yield teaching, f"{numbers('decision')['effective_candidates']:.1f} of 32 at the held-out state"
+    sweeps = numbers("success-vs-temperatures")
+    maze, arm = (percent(sweeps[f"{name} tau_r"]["inf"]["estimate"]) for name in ("maze", "arm"))
+    yield teaching, f"(`success-vs-temperatures`): maze {maze} %, arm {arm} %"
+
     flags, lesson = numbers("data-flags"), f"{LESSONS}/09_results.ipynb"
     yield lesson, f"has its goal in {flags['solved_transitions']:,} of {flags['transitions']:,} rows"
     counts = numbers("distribution-counts")
     lost = [100 * (seed["cube-double"]["4.0"][0] - seed["cube-double"]["inf"][0]) for seed in counts["tau_r"]]
     assert len(lost) == 3
     yield lesson, f"the mean costs every seed more than {10 * (min(lost) // 10):.0f} points"
+    yield teaching, f"each of three seeds loses more than {10 * (min(lost) // 10):.0f} points"
     slower = counts["cost"]["cube-double evor_best4"][1] / counts["cost"]["cube-double evor"][1]
     yield lesson, f"Backups of the best of four draws take {slower:.1f} times as long"
 
