@@ -1,5 +1,6 @@
-"""Links of pages that lead nowhere, and what pages would load from a server."""
+"""Links of pages that lead nowhere, and what pages and their styles would load from a server."""
 
+import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -7,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 LINKS = {"a": "href", "link": "href", "img": "src", "script": "src", "iframe": "src", "source": "src"}
 LOADED = set(LINKS) - {"a"}
+STYLED = re.compile(r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')\s]+)""")
 
 
 class _Page(HTMLParser):
@@ -40,3 +42,6 @@ def faults(folder: Path) -> Iterator[str]:
             goal = (path.parent / unquote(parts.path)).resolve() if parts.path else path
             if not goal.exists() or (goal in pages and unquote(parts.fragment) not in pages[goal].names):
                 yield f"{path.relative_to(folder.resolve())}: {target} is not there"
+    for style in folder.rglob("*.css"):
+        for target in STYLED.findall(style.read_text(errors="replace")):
+            yield f"{style.relative_to(folder)}: style loads {target}"

@@ -9,6 +9,7 @@ from latex2mathml.converter import convert
 
 _ALPHABETS = {"double-struck": "DOUBLE-STRUCK", "script": "SCRIPT"}
 _LETTER = re.compile(rf'<mi mathvariant="({"|".join(_ALPHABETS)})">([A-Z])</mi>')
+_NORM = "<mo>&#x02016;</mo>"  # would stretch over the whole formula on the left, and over its power on the right
 _FUNCTION = re.compile(r'(<mi>[a-z]{2,}</mi>)(?!<mo stretchy="false">&#x00028;)')  # log, exp, ... unless ( follows
 
 
@@ -22,9 +23,10 @@ def mathml(tex: str, display: str = "inline") -> str:
     """Convert TeX to MathML, `display` inline or block.
 
     Double-struck and script letters become Unicode characters, because browsers ignore `mathvariant` for them (MathML
-    Core). A thin space is added after a function's name.
+    Core). A thin space is added after a function's name. The bars of a norm keep their size.
     """
-    return _FUNCTION.sub(r'\1<mspace width="0.167em"/>', _LETTER.sub(_character, convert(tex, display=display)))
+    shown = convert(tex, display=display).replace(_NORM, _NORM.replace("<mo>", '<mo stretchy="false">'))
+    return _FUNCTION.sub(r'\1<mspace width="0.167em"/>', _LETTER.sub(_character, shown))
 
 
 def _inline(translator: Any, node: Any) -> None:

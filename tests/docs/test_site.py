@@ -57,10 +57,13 @@ def test_the_checker_finds_what_is_broken(tmp_path, links):
         '<script src="https://example.org/a.js"></script><img src="data:image/png;base64,"><a href="https://a.b"></a>'
     )
     (tmp_path / "b.html").write_text("<p>text</p>")
+    (tmp_path / "c.css").write_text('@import "https://a.b/c.css"; a { src: url(//a.b/d.woff), url("e.woff") }')
     assert list(links.faults(tmp_path)) == [
         "a.html: b.html#there is not there",
         "a.html: c.html is not there",
         "a.html: script loads https://example.org/a.js",
+        "c.css: style loads https://a.b/c.css",
+        "c.css: style loads //a.b/d.woff",
     ]
 
 

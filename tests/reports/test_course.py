@@ -1,12 +1,16 @@
 """The course as pages: what is in them, that they need no network, and that nothing is executed twice."""
 
+import html
 import re
+from pathlib import Path
 
 import nbformat
 import pytest
+from fontTools.ttLib import TTFont
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from evor_eqx.errors import UserError
+from evor_eqx.reports import site
 from evor_eqx.reports.course import write_course
 from evor_eqx.reports.mathml import mathml
 from evor_eqx.system import paths
@@ -93,6 +97,7 @@ def test_a_folder_without_lessons_is_refused(folder):
         (r"\mathcal L", "<mi>ℒ</mi>"),
         (r"\log z", '<mi>log</mi><mspace width="0.167em"/><mi>z</mi>'),
         (r"\log(z)", "<mi>log</mi><mo"),
+        (r"\lVert v \rVert^2", '<msup><mo stretchy="false">&#x02016;</mo><mn>2</mn></msup>'),
         (r"\tau_R", "<msub><mi>&#x003C4;</mi><mi>R</mi></msub>"),
     ],
 )
@@ -101,9 +106,15 @@ def test_tex_becomes_what_browsers_typeset(tex, part):
     assert 'display="block"' in mathml(tex, "block")
 
 
-def test_all_maths_of_the_notebooks_can_be_typeset():
+def test_all_maths_of_the_notebooks_can_be_typeset_in_the_font_that_the_pages_bring_along():
+    font = TTFont(Path(site.__file__).parent / "static" / "noto-sans-math.woff")
+    known = {*font.getBestCmap(), ord("¯")}  # the bar over a letter, which every font for text has
+    assert "MATH" in font  # what browsers need to place and stretch
     for path in paths.notebooks_dir().rglob("*.ipynb"):
         for cell in nbformat.read(path, as_version=4).cells:
             if cell.cell_type == "markdown":
                 for display, inline in re.findall(r"\$\$(.+?)\$\$|\$([^$]+)\$", cell.source, re.DOTALL):
-                    assert "\\" not in mathml(display or inline), (path, display or inline)
+                    shown = mathml(display or inline)
+                    assert "\\" not in shown, (path, display or inline)
+                    letters = html.unescape(re.sub(r"<[^>]*>", "", shown))
+                    assert {letter for letter in letters if ord(letter) not in known and not letter.isspace()} == set()
