@@ -30,7 +30,7 @@ def test_each_lesson_is_in_every_part_of_it():
 
 
 def test_the_minutes_of_a_plan_add_up():
-    for title, end in (("One session of 90 minutes", 90), ("Lesson 04 in 40 minutes", 40)):
+    for title, end in (("One session of 90 minutes", 90), ("Lesson 04 in 45 minutes", 45)):
         spans = [(int(a), int(b)) for a, b in re.findall(r"^\| (\d+)–(\d+) \|", section(title), re.MULTILINE)]
         assert spans[0][0] == 0 and spans[-1][1] == end
         assert [start for start, _ in spans[1:]] == [stop for _, stop in spans[:-1]]
