@@ -33,6 +33,13 @@ def return_bounds(least: float, largest: float, gamma: float) -> ReturnBounds:
     return ReturnBounds(min(0.0, least) / (1 - gamma), max(0.0, largest) / (1 - gamma))
 
 
+class ScoreBounds(NamedTuple):
+    """The least and the most that a score can be, whatever followed the returns that were cut off."""
+
+    low: float
+    high: float
+
+
 @dataclass(frozen=True)
 class CensoredReturns:
     """Discounted returns, some of which were cut off; each lies in [`low`, `high`].
@@ -89,9 +96,9 @@ class CensoredReturns:
         return CensoredReturns(means[0], means[1], self.bounds)
 
 
-def interval_text(returns: CensoredReturns) -> str:
-    """One return in words: `-63.2`, or `-99.9 to -97.5` if it was cut off."""
-    low, high = f"{float(returns.low):.1f}", f"{float(returns.high):.1f}"
+def interval_text(known: CensoredReturns | ScoreBounds, digits: str = ".1f") -> str:
+    """One return or score in words: `-63.2`, or `-99.9 to -97.5` if it is known between bounds only."""
+    low, high = f"{float(known.low):{digits}}", f"{float(known.high):{digits}}"
     return low if low == high else f"{low} to {high}"
 
 

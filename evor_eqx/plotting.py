@@ -76,11 +76,19 @@ def training_curve(
 
 
 def held_out_curve(
-    ax: Axes, steps: Int[np.ndarray, " rows"], w1: Float[np.ndarray, " rows"], crps: Float[np.ndarray, " rows"]
+    ax: Axes,
+    steps: Int[np.ndarray, " rows"],
+    w1: Float[np.ndarray, " rows"],
+    crps: Float[np.ndarray, " rows"],
+    unknown: Float[np.ndarray, " rows"],
 ) -> Axes:
-    """Plot the distances between a critic's distributions and held-out returns, in units of return, against updates."""
+    """Plot the distances between a critic's distributions and held-out returns, in units of return, against updates.
+
+    `unknown` is by how much both could differ from these numbers, because of returns that were cut off (`HeldOut`).
+    """
     ax.plot(steps, w1, color="#009E73", label="W₁ of all distributions together")
     ax.plot(steps, crps, color="#E69F00", linestyle=(0, (5, 1)), label="CRPS, distribution by distribution")
+    ax.plot(steps, unknown, color="0.45", linestyle=":", label="both are known up to this: returns were cut off")
     ax.set(xlabel="updates", ylabel="distance to held-out returns")
     ax.legend()
     return ax

@@ -12,10 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from evor_eqx.censoring import ReturnBounds
 from evor_eqx.critics.base import AbstractCritic
 from evor_eqx.data.dataset import OfflineDataset
-from evor_eqx.data.returns import known_rows
-from evor_eqx.distributions import ReturnDistribution, crps, mean, pit, quantile_distances
+from evor_eqx.data.returns import known_rows, recorded_returns
+from evor_eqx.distributions import ReturnDistribution, crps, mean, mid_quantiles, pit, quantile_distances
 
 
 def nearest_rows(
@@ -121,14 +122,27 @@ class Probes:
 
 
 class HeldOut(eqx.Module):
-    """Held-out rows with known returns, on the device, to compare a critic with while it trains."""
+    """Held-out rows with known returns, on the device, to compare a critic with.
+
+    What followed a recording that was cut off weighs at most `KNOWN_WEIGHT` in these returns, but nobody knows it. So
+    each of them lies in [`low`, `high`], see `evor_eqx.censoring`.
+    """
 
     obs: Float[Array, "rows obs"]
     chunks: Float[Array, "rows chunk"]
-    returns: Float[Array, " rows"]
+    returns: Float[Array, " rows"]  # what was recorded
+    low: Float[Array, " rows"]
+    high: Float[Array, " rows"]
 
     @classmethod
-    def of(cls, dataset: OfflineDataset, gamma: float, chunk_length: int = 1, num_rows: int = 512) -> "HeldOut":
+    def of(
+        cls,
+        dataset: OfflineDataset,
+        gamma: float,
+        chunk_length: int = 1,
+        num_rows: int = 512,
+        bounds: ReturnBounds | None = None,
+    ) -> "HeldOut":
         """Rows of a dataset, evenly spread over those with a known return; there may be none.
 
         **Arguments:**
@@ -137,17 +151,24 @@ class HeldOut(eqx.Module):
         - `gamma`: the discount per step.
         - `chunk_length`: h, the actions in a chunk.
         - `num_rows`: the largest number of rows.
+        - `bounds`: as in `recorded_returns`.
         """
         rows = _with_chunk(dataset, known_rows(dataset, gamma), chunk_length)
         rows = rows[:: max(1, -(-len(rows) // num_rows))]
-        arrays = (dataset.obs[rows], dataset.chunks(rows, chunk_length), dataset.mc_returns(gamma)[0][rows])
+        returns = recorded_returns(dataset, gamma, bounds).at(rows)
+        arrays = dataset.obs[rows], dataset.chunks(rows, chunk_length), returns.recorded, returns.low, returns.high
         return cls(*(jnp.asarray(array, jnp.float32) for array in arrays))
+
+    @property
+    def num_cut(self) -> int:
+        """How many of the returns were cut off so early that it shows in float32."""
+        return int(jnp.sum(self.low < self.high))
 
     @eqx.filter_jit
     def __call__(
         self, critic: AbstractCritic, num_returns: int = 32, num_steps: int | Int[Array, ""] = 10
     ) -> dict[str, Float[Array, ""]]:
-        """Errors of a critic at the held-out rows.
+        """Errors of a critic at the held-out rows, by what was recorded; quick, to follow a training.
 
         **Arguments:**
 
@@ -156,24 +177,65 @@ class HeldOut(eqx.Module):
 
         **Returns:**
 
-        Numbers by name; none without rows. All but the last are in units of return.
+        Numbers by name; none without rows. All but the coverage are in units of return.
 
         - `held_out_w1`: W_1 between all distributions together and all returns. It tells whether the distributions are
           right on average.
         - `held_out_crps`: the mean CRPS, which compares every distribution with its own return.
         - `held_out_error`: the mean predicted return minus the mean return.
         - `held_out_coverage`: the share of returns in the central 90 % of their distributions.
+        - `held_out_unknown`: the mean of `high` - `low`. With complete returns, each of the first three could differ
+          from its number here by this much, but not by more: they move by at most 1 if every return moves by 1.
         """
         if len(self.returns) == 0:
             return {}
-        distribution = distributions(critic, self.obs, self.chunks, num_returns, num_steps)
-        pooled = ReturnDistribution(distribution.atoms.ravel(), distribution.weights.ravel() / len(self.returns))
+        distribution, pooled = self._distributions(critic, num_returns, num_steps)
         return {
             "held_out_w1": jnp.mean(quantile_distances(pooled, jnp.sort(self.returns))),
             "held_out_crps": jnp.mean(jax.vmap(crps)(distribution, self.returns)),
             "held_out_error": jnp.mean(mean(distribution) - self.returns),
             "held_out_coverage": jnp.mean(jnp.abs(pit(distribution, self.returns) - 0.5) <= 0.45),
+            "held_out_unknown": jnp.mean(self.high - self.low),
         }
+
+    @eqx.filter_jit
+    def bounds(
+        self, critic: AbstractCritic, num_returns: int = 32, num_steps: int | Int[Array, ""] = 10
+    ) -> dict[str, tuple[Float[Array, ""], Float[Array, ""]]]:
+        """The least and the most that each error can be, whatever followed the returns that were cut off.
+
+        - W_1: the k-th smallest return lies between the k-th smallest `low` and the k-th smallest `high`. W_1 is least
+          for those nearest to the pooled quantiles, and most at one of the ends. Not all of them may be possible
+          together, so the true bounds can be closer.
+        - CRPS: it is convex in the return. It is least at the median clipped into [`low`, `high`], most at an end.
+        - Mean error and coverage are monotone: the PIT grows with the return.
+
+        **Arguments:** those of a call. **Returns:** (low, high) by name, none without rows; equal if no return was cut
+        off.
+        """
+        if len(self.returns) == 0:
+            return {}
+        distribution, pooled = self._distributions(critic, num_returns, num_steps)
+        ends = jnp.stack([self.low, self.high])
+        rising = jnp.sort(ends, axis=1)
+        quantiles, medians = mid_quantiles(pooled, len(self.returns)), mid_quantiles(distribution, 1)[:, 0]
+        scores = jax.vmap(jax.vmap(crps), in_axes=(None, 0))(distribution, ends)
+        gaps = mean(distribution) - ends
+        levels = jnp.stack([pit(distribution, self.low), pit(distribution, self.high)]) - 0.5
+        both_ends = {
+            "held_out_w1": (jnp.abs(quantiles - jnp.clip(quantiles, *rising)), jnp.abs(quantiles - rising).max(axis=0)),
+            "held_out_crps": (jax.vmap(crps)(distribution, jnp.clip(medians, *ends)), scores.max(axis=0)),
+            "held_out_error": (gaps[1], gaps[0]),
+            "held_out_coverage": ((jnp.abs(levels) <= 0.45).all(axis=0), (levels[0] <= 0.45) & (levels[1] >= -0.45)),
+        }
+        return {name: (jnp.mean(least), jnp.mean(most)) for name, (least, most) in both_ends.items()}
+
+    def _distributions(
+        self, critic: AbstractCritic, num_returns: int, num_steps: int | Int[Array, ""]
+    ) -> tuple[ReturnDistribution, ReturnDistribution]:
+        """The critic's distributions at the rows, and all of them together."""
+        each = distributions(critic, self.obs, self.chunks, num_returns, num_steps)
+        return each, ReturnDistribution(each.atoms.ravel(), each.weights.ravel() / len(self.returns))
 
 
 def _with_chunk(

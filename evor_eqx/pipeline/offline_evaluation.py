@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Key
 
 from evor_eqx.agent.agent import Agent, models_digest
 from evor_eqx.agent.selection import candidate_weights
+from evor_eqx.censoring import ScoreBounds, interval_text
 from evor_eqx.config import Config
 from evor_eqx.critics.base import AbstractCritic
 from evor_eqx.data.dataset import OfflineDataset
@@ -53,8 +54,10 @@ class OfflineEvaluation:
       over these states.
     - `num_known`: the held-out rows that the critic is compared at, at most 512. Their recorded return is known: what
       follows the recording weighs at most 5 %.
+    - `num_cut`: how many of these returns are known between bounds only, because their recording was cut off.
     - `gamma`: the discount per step.
-    - `errors`: the critic's errors at these rows, by name. It is empty if no return is known.
+    - `errors`: the critic's errors at these rows, by name: the least and the most that each can be, whatever followed
+      the returns that were cut off (`HeldOut.bounds`). Both are equal if none was. It is empty if no return is known.
 
       - `held_out_w1`: W_1 between all predicted distributions together and all recorded returns.
       - `held_out_crps`: the mean CRPS of a distribution at its own recorded return; lower is better.
@@ -66,8 +69,9 @@ class OfflineEvaluation:
     num_episodes: int
     value: Interval
     num_known: int
+    num_cut: int
     gamma: float
-    errors: dict[str, float]
+    errors: dict[str, ScoreBounds]
 
     def __str__(self) -> str:
         """What was found, and what it assumes."""
@@ -91,12 +95,17 @@ class OfflineEvaluation:
                 f"recorded steps at gamma {self.gamma:g}. Record longer episodes, or choose a smaller gamma.",
             ]
         names = {"held_out_crps": "CRPS", "held_out_w1": "W_1", "held_out_error": "mean error"}
-        found = ", ".join(f"{label} {self.errors[name]:.3g}" for name, label in names.items())
-        coverage = self.errors["held_out_coverage"]
-        return [
+        found = ", ".join(f"{label} {interval_text(self.errors[name], '.3g')}" for name, label in names.items())
+        coverage = interval_text(self.errors["held_out_coverage"], ".0%")
+        lines = [
             f"critic: {found} at {self.num_known} held-out rows",
-            f"critic: {coverage:.0%} of the returns are in the central 90 % of their distributions",
+            f"critic: {coverage} of the returns are in the central 90 % of their distributions",
         ]
+        if self.num_cut:
+            lines.append(
+                f"{self.num_cut} of these returns are known between bounds only: their recordings were cut off"
+            )
+        return lines
 
 
 def evaluate_offline(agent: Agent, task: Task, config: Config) -> OfflineEvaluation:
@@ -131,15 +140,17 @@ def evaluate_offline(agent: Agent, task: Task, config: Config) -> OfflineEvaluat
             "the agent has no critic: expected one, because its distributions are compared; use one that `fit` made"
         )
     check_fits(agent, task, train.obs.shape[1], train.act.shape[1], on_data=True)
-    held_out = HeldOut.of(validation, task.gamma, agent.chunk_length)
-    errors = {name: float(value) for name, value in held_out(agent.critic, agent.inference.num_returns).items()}
+    held_out = HeldOut.of(validation, task.gamma, agent.chunk_length, bounds=task.return_bounds)
+    found = held_out.bounds(agent.critic, agent.inference.num_returns)
+    errors = {name: ScoreBounds(float(low), float(high)) for name, (low, high) in found.items()}
     critic = _fitted(agent, task, config, {"train": train, "val": validation}, source.fingerprint)
     starts = first_rows(validation)
     chunks = _choices(agent, validation.obs[starts], phase_key(6, config.critic.seed))
-    found = distributions(critic, jnp.asarray(validation.obs[starts]), jnp.asarray(chunks), 1, 1)
-    values = np.asarray(jnp.sum(found.atoms * found.weights, axis=-1), np.float64)
+    valued = distributions(critic, jnp.asarray(validation.obs[starts]), jnp.asarray(chunks), 1, 1)
+    values = np.asarray(jnp.sum(valued.atoms * valued.weights, axis=-1), np.float64)
     value = bootstrap_interval(values, seed=0)
-    return OfflineEvaluation(len(starts), value, len(held_out.returns), task.gamma, errors)
+    known = len(held_out.returns), held_out.num_cut
+    return OfflineEvaluation(len(starts), value, *known, task.gamma, errors)
 
 
 def _fitted(

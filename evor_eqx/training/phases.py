@@ -76,7 +76,8 @@ class CriticTraining:
         dataset, gamma = splits["train"], task.gamma
         sizes = {"obs_size": dataset.obs.shape[1], "chunk_size": policy.model.chunk_size}
         make = untrained_critic(dataset, gamma, config.critic, sizes)
-        return cls(splits, sizes, make, HeldOut.of(splits["val"], gamma, config.policy.chunk_length))
+        held_out = HeldOut.of(splits["val"], gamma, config.policy.chunk_length, bounds=task.return_bounds)
+        return cls(splits, sizes, make, held_out)
 
 
 def untrained_critic(
@@ -109,7 +110,10 @@ def fit_multitask(run: Run, source: Source, tasks: Sequence[Task], policy: Train
     units = {"statistics": observation_statistics(datasets[0]), "scales": scales}
     model = initialised(lambda key: make_multitask_flow(config.critic, **sizes, key=key, **units), init_key)
     both = tuple(_critic_windows(of_tasks(group), name, gamma, policy, config) for name, group in splits.items())
-    held_out = [HeldOut.of(validation, gamma, h) for validation in splits["val"]]
+    held_out = [
+        HeldOut.of(validation, gamma, h, bounds=task.return_bounds)
+        for task, validation in zip(tasks, splits["val"], strict=True)
+    ]
 
     def measure(critic):
         rows = [each(critic.task(index)) for index, each in enumerate(held_out)]

@@ -1,11 +1,13 @@
 """Distributions beside recorded returns: which rows count as known, and which are near, against naive loops."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.stats import wasserstein_distance
 
+from evor_eqx.censoring import ReturnBounds
 from evor_eqx.config import FieldConfig
 from evor_eqx.critics.base import AbstractCritic
 from evor_eqx.critics.factory import make_critic
@@ -84,6 +86,44 @@ def test_held_out_measures_are_those_of_scipy_and_of_naive_loops():
     assert float(errors["held_out_crps"]) == pytest.approx(np.mean(naive), rel=1e-4)
     levels = np.array([(a < z).mean() for a, z in zip(atoms, returns, strict=True)])
     assert float(errors["held_out_coverage"]) == pytest.approx(np.mean(np.abs(levels - 0.5) <= 0.45), abs=1e-6)
+
+
+def completed(rows, returns):
+    """The held-out rows as if these had been their complete returns."""
+    returns = jnp.asarray(returns, jnp.float32)
+    return eqx.tree_at(lambda each: (each.returns, each.low, each.high), rows, (returns, returns, returns))
+
+
+def test_every_completion_of_the_returns_scores_between_the_bounds_and_single_rows_reach_them():
+    random, gamma = np.random.default_rng(0), 0.95
+    rows = held_out.HeldOut.of(dataset(), gamma, num_rows=24, bounds=ReturnBounds(-100.0, 200.0))  # wide: 15 at most
+    low, high = np.asarray(rows.low), np.asarray(rows.high)
+    bounds = {name: [float(end) for end in ends] for name, ends in rows.bounds(Spread(), 16).items()}
+    recorded = rows(Spread(), 16)
+    assert 0 < rows.num_cut < len(low) and float(recorded["held_out_unknown"]) == pytest.approx(np.mean(high - low))
+    for _ in range(50):
+        share = random.choice([0.0, 0.5, 1.0], len(low)) if random.random() < 0.5 else random.random(len(low))
+        errors = completed(rows, low + share * (high - low))(Spread(), 16)
+        for name, (least, most) in bounds.items():
+            assert least - 1e-4 <= float(errors[name]) <= most + 1e-4, name
+        for name in ("held_out_w1", "held_out_crps", "held_out_error"):
+            assert abs(float(errors[name] - recorded[name])) <= float(recorded["held_out_unknown"]) + 1e-4
+    # One row alone: by trying many returns between its ends.
+    (index,) = np.flatnonzero(low == low[np.argmax(high - low)])[:1]
+    one = jax.tree.map(lambda leaf: leaf[index : index + 1], rows)
+    tried = [completed(one, [z])(Spread(), 16) for z in np.linspace(low[index], high[index], 61)]
+    for name, (least, most) in one.bounds(Spread(), 16).items():
+        found = [float(errors[name]) for errors in tried]
+        assert (min(found), max(found)) == pytest.approx((float(least), float(most)), abs=0.3), name
+
+
+def test_bounds_of_complete_returns_are_the_scores():
+    rows = held_out.HeldOut.of(dataset(), 0.95)
+    rows = completed(rows, rows.returns)
+    errors = rows(Spread(), 16)
+    for name, (least, most) in rows.bounds(Spread(), 16).items():
+        assert float(least) == pytest.approx(float(errors[name]), rel=1e-5) == pytest.approx(float(most), rel=1e-5)
+    assert rows.num_cut == 0 and float(errors["held_out_unknown"]) == 0
 
 
 def test_held_out_rows_are_thinned_evenly_and_may_be_none():

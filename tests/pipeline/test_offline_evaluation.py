@@ -57,11 +57,17 @@ def test_the_value_is_that_of_what_the_agent_chooses(home, ended):
     assert found.value.estimate == pytest.approx(expected, rel=0.1)
     assert found.num_episodes == (400 if ended else 1)
     assert ("CRPS" in str(found)) == (found.num_known > 0) and "assumes" in str(found)
+    assert (
+        (found.num_cut > 0) == (not ended)
+        and found.num_cut <= found.num_known
+        and ("cut off" in str(found)) == (not ended)
+    )
+    assert all((low == high) == ended or name == "held_out_coverage" for name, (low, high) in found.errors.items())
     assert max(map(len, str(found).splitlines())) <= 120
 
 
 def test_it_says_why_no_return_is_known():
-    found = OfflineEvaluation(2, Interval(-3.0, -4.0, -2.0), 0, 0.98, {})
+    found = OfflineEvaluation(2, Interval(-3.0, -4.0, -2.0), 0, 0, 0.98, {})
     assert "at most 5%, which takes 149 more" in str(found) and "smaller gamma" in str(found)
 
 

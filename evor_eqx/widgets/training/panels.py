@@ -44,7 +44,8 @@ class Curves:
     def show(self, columns: dict[str, np.ndarray]) -> bool:
         """Draw the columns of `Run.metrics`; returns True if the axes had to grow for them."""
         for name, line in self._lines.items():
-            line.set_data(columns.get("step", _NOTHING), columns.get(name, _NOTHING))
+            values = columns.get(name, _NOTHING)
+            line.set_data(columns.get("step", _NOTHING)[: len(values)], values)
         drawn = np.concatenate([columns.get(name, _NOTHING) for name in self._lines])
         if not len(drawn) or (self._low <= drawn.min() and drawn.max() <= self._high):
             return False
@@ -96,7 +97,8 @@ def loss_curves(ax: Axes) -> Curves:
 
 def held_out_curves(ax: Axes) -> Curves:
     """A critic's distance to held-out returns."""
-    return Curves(plotting.held_out_curve(ax, _NO_STEPS, _NOTHING, _NOTHING), ("held_out_w1", "held_out_crps"))
+    names = "held_out_w1", "held_out_crps", "held_out_unknown"
+    return Curves(plotting.held_out_curve(ax, _NO_STEPS, _NOTHING, _NOTHING, _NOTHING), names)
 
 
 def training_figure(run: Run, probes: Probes | None = None) -> Figure:

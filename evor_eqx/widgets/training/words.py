@@ -24,4 +24,6 @@ def describe(columns: dict[str, np.ndarray], num_updates: int, updates_per_secon
     for name, label in (("loss", "loss"), ("held_out_w1", "W₁"), ("held_out_crps", "CRPS")):
         if name in columns:
             words.append(f"{label} {columns[name][-1]:.3g}")
+    if "held_out_unknown" in columns and columns["held_out_unknown"][-1] > 0:
+        words.append(f"both known up to {columns['held_out_unknown'][-1]:.2g}, because returns were cut off")
     return f"{', '.join(words)}."

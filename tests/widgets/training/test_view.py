@@ -104,6 +104,11 @@ def test_distributions_are_drawn_as_distribution_functions_beside_the_recorded_o
             20.0,
             "300 of 600 updates, 20 updates/s, 15 s left, loss 0.51, W₁ 3.14.",
         ),
+        (
+            {"step": [600], "held_out_w1": [3.14159], "held_out_crps": [2], "held_out_unknown": [0.66]},
+            None,
+            "600 of 600 updates, W₁ 3.14, CRPS 2, both known up to 0.66, because returns were cut off.",
+        ),
         ({"step": [300], "loss": [0.5]}, 1.0, "300 of 600 updates, 1 updates/s, 5 min left, loss 0.5."),
         ({"step": [600], "loss": [0.5]}, 20.0, "600 of 600 updates, loss 0.5."),
     ],
