@@ -107,7 +107,8 @@ def cdf_band(returns: CensoredReturns) -> tuple[Float[np.ndarray, "corners 2"], 
 
     **Returns:**
 
-    The corners of the area between the two, and both as one line, with nan between them. Without returns, none.
+    The corners of the area between the two, and both as one line, with nan between them; one of them if all returns are
+    complete. Without returns, none.
     """
     num = returns.num
     if num == 0:
@@ -117,4 +118,5 @@ def cdf_band(returns: CensoredReturns) -> tuple[Float[np.ndarray, "corners 2"], 
         np.stack([np.r_[ends[0], np.repeat(np.sort(each.ravel()), 2), ends[1]], steps], axis=1)
         for each in (returns.low, returns.high)
     )
-    return np.concatenate([upper, lower[::-1]]), np.concatenate([upper, [[np.nan, np.nan]], lower])
+    edges = [upper, [[np.nan, np.nan]], lower] if returns.num_cut else [upper]
+    return np.concatenate([upper, lower[::-1]]), np.concatenate(edges)

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from evor_eqx.censoring import CensoredReturns, ReturnBounds, interval_text, return_bounds
+from evor_eqx.censoring import CensoredReturns, ReturnBounds, cdf_band, interval_text, return_bounds
 
 GAMMA = 0.9
 
@@ -45,3 +45,16 @@ def test_the_mean_lies_between_the_means_of_the_ends():
     np.testing.assert_allclose(returns.mean(axis=1).low, returns.low.mean(axis=1))
     np.testing.assert_allclose(returns.mean().high, returns.high.mean())
     assert not returns.mean().is_complete and returns.at(np.array([0])).mean(axis=1).num_cut == 1
+
+
+@pytest.mark.parametrize("weights", [(0.0, 0.0, 0.0), (0.5, 0.0, 0.1)])
+def test_the_band_lies_between_the_distribution_functions_of_both_ends(weights):
+    returns = CensoredReturns(np.array([-3.0, -1.0, -2.0]), np.array(weights), ReturnBounds(-10.0, 4.0))
+    corners, edges = cdf_band(returns)
+    parts = np.split(edges, np.flatnonzero(np.isnan(edges[:, 0])))
+    assert len(parts) == (2 if returns.num_cut else 1) and len(corners)
+    for part, returns_at_end in zip(parts, (returns.low, returns.high), strict=False):
+        part = part[~np.isnan(part[:, 0])]
+        for at in np.linspace(-9.05, 3.95, 40):
+            inside = part[part[:, 0] <= at]
+            assert (inside[-1, 1] if len(inside) else 0) == pytest.approx(np.mean(returns_at_end <= at))

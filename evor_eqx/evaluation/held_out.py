@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from evor_eqx.censoring import ReturnBounds
+from evor_eqx.censoring import CensoredReturns, ReturnBounds
 from evor_eqx.critics.base import AbstractCritic
 from evor_eqx.data.dataset import OfflineDataset
 from evor_eqx.data.returns import known_rows, recorded_returns
@@ -87,11 +87,18 @@ class Probes:
 
     obs: Float[np.ndarray, "probes obs"]
     chunks: Float[np.ndarray, "probes chunk"]
-    recorded: list[np.ndarray]  # for each, the known returns at the rows nearest to it, its own first; may be none
-    limits: tuple[float, float]  # lowest and highest return among the rows that the probes were chosen from
+    recorded: list[CensoredReturns]  # for each, the known returns at the rows nearest to it, its own first; may be none
+    limits: tuple[float, float]  # lowest and highest recorded return of the rows that the probes were chosen from
 
     @classmethod
-    def of(cls, dataset: OfflineDataset, gamma: float, chunk_length: int = 1, num_nearby: int = 32) -> "Probes":
+    def of(
+        cls,
+        dataset: OfflineDataset,
+        gamma: float,
+        chunk_length: int = 1,
+        num_nearby: int = 32,
+        bounds: ReturnBounds | None = None,
+    ) -> "Probes":
         """The first, middle and last row with a known return, of the middle one of the episodes that have any.
 
         If no return is known (episodes shorter than the discount's horizon), any row may be a probe, and nothing is
@@ -103,16 +110,17 @@ class Probes:
         - `gamma`: the discount per step.
         - `chunk_length`: h, the actions in a chunk.
         - `num_nearby`: rows near each probe whose returns are `recorded`.
+        - `bounds`: as in `recorded_returns`.
         """
         known = _with_chunk(dataset, known_rows(dataset, gamma), chunk_length)
         rows = known if len(known) else _with_chunk(dataset, dataset.transitions, chunk_length)
         ends = np.unique(dataset.last_row[rows])
         episode = rows[dataset.last_row[rows] == ends[len(ends) // 2]]
-        probes, returns = episode[[0, len(episode) // 2, -1]], dataset.mc_returns(gamma)[0]
+        probes, returns = episode[[0, len(episode) // 2, -1]], recorded_returns(dataset, gamma, bounds)
         nearby = [nearest_rows(dataset, dataset.obs[row], known, num_nearby) for row in probes]
-        limits = float(returns[rows].min()), float(returns[rows].max())
+        limits = float(returns.recorded[rows].min()), float(returns.recorded[rows].max())
         arrays = dataset.obs[probes], dataset.chunks(probes, chunk_length)
-        return cls(*arrays, [returns[rows] for rows in nearby], limits)
+        return cls(*arrays, [returns.at(rows) for rows in nearby], limits)
 
     def distributions(self, critic: AbstractCritic, num_returns: int = 64, num_steps: int = 10) -> ReturnDistribution:
         """The critic's return distributions at the probes, for the chunks taken there; atoms are [probes, atoms]."""

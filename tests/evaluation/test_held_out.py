@@ -147,7 +147,9 @@ def test_probes_are_early_middle_and_late_among_the_known_rows_of_one_episode():
     np.testing.assert_array_equal(probes.obs[:, 0], [100, 160, 220])
     np.testing.assert_allclose(probes.chunks[1], np.arange(160, 165) / 1000)
     returns = data.mc_returns(gamma)[0]
-    assert probes.recorded[1].tolist() == returns[[160, 159, 161, 158]].tolist()
+    assert probes.recorded[1].recorded.tolist() == returns[[160, 159, 161, 158]].tolist()
+    assert probes.recorded[1].num_cut == 4
+    np.testing.assert_allclose(probes.recorded[1].low, -10, rtol=1e-6)  # a reward of -1 for ever
     known = held_out.known_rows(data, gamma, 0.05)
     assert probes.limits == (returns[known].min(), returns[known].max())
     distribution = probes.distributions(Spread(), 8)
@@ -156,4 +158,4 @@ def test_probes_are_early_middle_and_late_among_the_known_rows_of_one_episode():
 
 def test_probes_of_episodes_too_short_to_know_a_return_have_nothing_recorded():
     probes = held_out.Probes.of(episodes(20, 20), 0.99, chunk_length=2)
-    assert probes.obs[:, 0].tolist() == [20, 29, 37] and [len(returns) for returns in probes.recorded] == [0, 0, 0]
+    assert probes.obs[:, 0].tolist() == [20, 29, 37] and [returns.num for returns in probes.recorded] == [0, 0, 0]

@@ -6,12 +6,12 @@ Axes are drawn once, and the artists are given new data. The live view and the f
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from jaxtyping import Float
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from evor_eqx import plotting
+from evor_eqx.censoring import CensoredReturns, cdf_band
 from evor_eqx.distributions import ReturnDistribution
 from evor_eqx.evaluation.held_out import Probes
 from evor_eqx.pipeline import loading
@@ -56,17 +56,20 @@ class Curves:
 
 
 class DistributionPanel:
-    """The distributions of a critic at three held-out states, beside what was recorded there."""
+    """The distributions of a critic at three held-out states, beside what was recorded there.
+
+    Of recorded returns that were cut off only bounds are known, so their distribution function is a band.
+    """
 
     def __init__(self, axes: Iterable[Axes]):
         self._axes = list(axes)
         for ax, place in zip(self._axes, _PLACES, strict=True):
-            plotting.cdf(ax, _NOTHING, _NOTHING, label="recorded near it", **plotting.TRUTH)
+            ax.plot([], [], **plotting.TRUTH)
             plotting.cdf(ax, _NOTHING, _NOTHING, label="critic", color="#0072B2")
             ax.set_title(f"{place} in an episode")
+        self._bands = [ax.fill([], [], **plotting.CENSORED)[0] for ax in self._axes]
         for ax in self._axes[1:]:
             ax.set(ylabel="")
-        self._axes[0].legend(loc="lower right")  # early in an episode returns are low
 
     @property
     def moving(self) -> list[Artist]:
@@ -77,9 +80,19 @@ class DistributionPanel:
         """Draw what was recorded at the probes; the axes show all known returns and half as much on each side."""
         low, high = probes.limits
         margin = 0.5 * ((high - low) or 1.0)
-        for ax, returns in zip(self._axes, probes.recorded, strict=True):
-            ax.lines[0].set_data(*plotting.cdf_corners(returns, _equal_weights(returns)))
+        for ax, band, returns in zip(self._axes, self._bands, probes.recorded, strict=True):
+            corners, edges = cdf_band(returns)
+            ax.lines[0].set_data(*edges.T)
+            band.set_xy(corners)
             ax.set_xlim(low - margin, high + margin)
+            self._name(ax, band, returns)
+
+    def _name(self, ax: Axes, band: Artist, returns: CensoredReturns) -> None:
+        """The legend: how many of the recorded returns are complete."""
+        named: dict[str, Artist] = {f"recorded near it:\n{returns.text}": ax.lines[0], "critic": ax.lines[1]}
+        if returns.num_cut:
+            named[plotting.CUT] = band
+        ax.legend(list(named.values()), list(named), loc="lower right", fontsize=7)
 
     def show(self, distributions: ReturnDistribution) -> None:
         """Draw the distributions at the three probes."""
@@ -125,7 +138,3 @@ def training_figure(run: Run, probes: Probes | None = None) -> Figure:
             each.expect(int(columns["step"][-1]))
             each.show(columns)
     return figure
-
-
-def _equal_weights(returns: Float[np.ndarray, " rows"]) -> Float[np.ndarray, " rows"]:
-    return np.full(len(returns), 1 / max(1, len(returns)))

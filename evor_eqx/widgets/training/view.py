@@ -227,6 +227,6 @@ def _find(task: str | Task, preset: str, phase: str, config: Config | None) -> _
         ensure = partial(stages.ensure_policy, task, config)
         return _Job(identity.policy_run(source, config), config.policy.train.num_updates, None, ensure)
     validation = loading.load_dataset(source, task, "val")
-    probes = Probes.of(validation, task.gamma, config.policy.chunk_length)
+    probes = Probes.of(validation, task.gamma, config.policy.chunk_length, bounds=task.return_bounds)
     ensure = partial(stages.ensure_critic, task, config)
     return _Job(identity.critic_run(task, source, config), config.critic.train.num_updates, probes, ensure)

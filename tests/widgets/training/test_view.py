@@ -15,6 +15,8 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
 from matplotlib.figure import Figure
 
+from evor_eqx import plotting
+from evor_eqx.censoring import CensoredReturns, ReturnBounds
 from evor_eqx.config import TrainConfig
 from evor_eqx.data import loading
 from evor_eqx.distributions import ReturnDistribution
@@ -77,7 +79,9 @@ def test_curves_show_the_metrics_and_grow_only_when_they_must():
 
 def test_distributions_are_drawn_as_distribution_functions_beside_the_recorded_ones():
     panel = DistributionPanel(Figure().subplots(1, 3))
-    returns = [np.array([-3.0, -1.0, -2.0, -1.0]), np.array([-5.0]), np.empty(0)]
+    bounds = ReturnBounds(-10.0, 0.0)
+    complete = np.array([-3.0, -1.0, -2.0, -1.0]), np.array([-5.0]), np.empty(0)
+    returns = [CensoredReturns(each, np.zeros(len(each)), bounds) for each in complete]
     panel.expect(Probes(np.zeros((3, 2)), np.zeros((3, 1)), returns, (-10.0, 0.0)))
     rng = np.random.default_rng(0)
     atoms, weights = rng.normal(size=(3, 5)), rng.dirichlet(np.ones(5), 3)
@@ -88,10 +92,21 @@ def test_distributions_are_drawn_as_distribution_functions_beside_the_recorded_o
             step = y[np.searchsorted(x, at, side="right") - 1] if at >= x[0] else 0.0
             assert step == pytest.approx(w[z <= at].sum(), abs=1e-5)
     x, y = panel._axes[0].lines[0].get_data()
-    np.testing.assert_allclose(x, [-3, -3, -2, -1, -1])
-    np.testing.assert_allclose(y, [0, 0.25, 0.5, 0.75, 1])
-    assert panel._axes[1].lines[0].get_data()[0].tolist() == [-5, -5]  # one return: a vertical line
+    np.testing.assert_allclose(x, [-3, -3, -3, -2, -2, -1, -1, -1, -1, -1])
+    np.testing.assert_allclose(y, np.repeat([0, 0.25, 0.5, 0.75, 1], 2))
+    assert set(panel._axes[1].lines[0].get_data()[0]) == {-5}  # one return: a vertical line
     assert len(panel._axes[2].lines[0].get_data()[0]) == 0
+
+
+def test_recorded_returns_that_were_cut_off_are_a_band_and_the_legend_says_how_many():
+    panel = DistributionPanel(Figure().subplots(1, 3))
+    returns = CensoredReturns(np.array([-3.0, -1.0]), np.array([0.5, 0.0]), ReturnBounds(-10.0, 0.0))
+    panel.expect(Probes(np.zeros((3, 2)), np.zeros((3, 1)), [returns] * 3, (-10.0, 0.0)))
+    for ax, band in zip(panel._axes, panel._bands, strict=True):
+        corners = band.get_xy()
+        assert (corners[:, 0].min(), corners[:, 0].max()) == (-8, -1)  # -3 - 0.5 * 10, and the complete one
+        words = [text.get_text() for text in ax.get_legend().get_texts()]
+        assert words == ["recorded near it:\n1 complete, 1 cut off", "critic", plotting.CUT]
 
 
 @pytest.mark.parametrize(
