@@ -14,6 +14,7 @@ from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from evor_eqx.censoring import CensoredReturns
 from evor_eqx.envs.ogbench import MazeLayout
 
 
@@ -170,16 +171,22 @@ def cdf_corners(
 def calibration(
     ax: Axes,
     predicted: Float[np.ndarray, " rows"],
-    recorded: Float[np.ndarray, " rows"],
+    returns: CensoredReturns,
     num_bins: int = 10,
 ) -> Axes:
-    """Plot the mean recorded return in bins of the predicted mean. The rows of an episode are not independent."""
-    ax.plot(predicted, recorded, ".", color="0.8", markersize=2, rasterized=True, label="held-out rows")
-    ax.plot(*binned_means(predicted, recorded, num_bins), "o", color="#0072B2", label="mean of a bin")
-    ends = [min(predicted.min(), recorded.min()), max(predicted.max(), recorded.max())]
+    """Plot the mean return in bins of the predicted mean. The rows of an episode are not independent.
+
+    A bar goes from the least to the most that the mean can be, because of returns that were cut off.
+    """
+    ax.plot(predicted, returns.recorded, ".", color="0.8", markersize=2, rasterized=True, label="held-out rows")
+    (x, low), (_, high) = (binned_means(predicted, end, num_bins) for end in (returns.low, returns.high))
+    label = "mean of a bin" + (",\nat least to at most" if returns.num_cut else "")
+    looks = {"capsize": 3, "linewidth": 2, "markersize": 4, "color": "#0072B2"}
+    ax.errorbar(x, (low + high) / 2, (high - low) / 2, fmt="o", label=label, **looks)
+    ends = [min(predicted.min(), returns.recorded.min()), max(predicted.max(), returns.recorded.max())]
     ax.plot(ends, ends, label="perfect", **TRUTH)
-    ax.set(xlabel="predicted mean return", ylabel="recorded return")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3)  # below, because points may be anywhere
+    ax.set(xlabel="predicted mean return", ylabel=f"recorded return\n({returns.text})")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, fontsize="small")  # below points
     return ax
 
 

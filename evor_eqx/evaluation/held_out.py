@@ -16,7 +16,8 @@ from evor_eqx.censoring import CensoredReturns, ReturnBounds
 from evor_eqx.critics.base import AbstractCritic
 from evor_eqx.data.dataset import OfflineDataset
 from evor_eqx.data.returns import known_rows, recorded_returns
-from evor_eqx.distributions import ReturnDistribution, crps, mean, mid_quantiles, pit, quantile_distances
+from evor_eqx.distributions import ReturnDistribution, crps, mean, pit, quantile_distances
+from evor_eqx.evaluation.scores import Bounds, score_bounds
 
 
 def nearest_rows(
@@ -209,34 +210,15 @@ class HeldOut(eqx.Module):
     @eqx.filter_jit
     def bounds(
         self, critic: AbstractCritic, num_returns: int = 32, num_steps: int | Int[Array, ""] = 10
-    ) -> dict[str, tuple[Float[Array, ""], Float[Array, ""]]]:
+    ) -> dict[str, Bounds]:
         """The least and the most that each error can be, whatever followed the returns that were cut off.
 
-        - W_1: the k-th smallest return lies between the k-th smallest `low` and the k-th smallest `high`. W_1 is least
-          for those nearest to the pooled quantiles, and most at one of the ends. Not all of them may be possible
-          together, so the true bounds can be closer.
-        - CRPS: it is convex in the return. It is least at the median clipped into [`low`, `high`], most at an end.
-        - Mean error and coverage are monotone: the PIT grows with the return.
-
-        **Arguments:** those of a call. **Returns:** (low, high) by name, none without rows; equal if no return was cut
-        off.
+        **Arguments:** those of a call. **Returns:** (low, high) by name, as `score_bounds` finds them; equal if no
+        return was cut off, none without rows.
         """
         if len(self.returns) == 0:
             return {}
-        distribution, pooled = self._distributions(critic, num_returns, num_steps)
-        ends = jnp.stack([self.low, self.high])
-        rising = jnp.sort(ends, axis=1)
-        quantiles, medians = mid_quantiles(pooled, len(self.returns)), mid_quantiles(distribution, 1)[:, 0]
-        scores = jax.vmap(jax.vmap(crps), in_axes=(None, 0))(distribution, ends)
-        gaps = mean(distribution) - ends
-        levels = jnp.stack([pit(distribution, self.low), pit(distribution, self.high)]) - 0.5
-        both_ends = {
-            "held_out_w1": (jnp.abs(quantiles - jnp.clip(quantiles, *rising)), jnp.abs(quantiles - rising).max(axis=0)),
-            "held_out_crps": (jax.vmap(crps)(distribution, jnp.clip(medians, *ends)), scores.max(axis=0)),
-            "held_out_error": (gaps[1], gaps[0]),
-            "held_out_coverage": ((jnp.abs(levels) <= 0.45).all(axis=0), (levels[0] <= 0.45) & (levels[1] >= -0.45)),
-        }
-        return {name: (jnp.mean(least), jnp.mean(most)) for name, (least, most) in both_ends.items()}
+        return score_bounds(*self._distributions(critic, num_returns, num_steps), self.low, self.high)
 
     def _distributions(
         self, critic: AbstractCritic, num_returns: int, num_steps: int | Int[Array, ""]

@@ -1,0 +1,37 @@
+"""Bounds of scores, against scipy and against many completions of what was cut off."""
+
+import numpy as np
+import pytest
+from scipy.stats import wasserstein_distance
+
+from evor_eqx.censoring import CensoredReturns, ReturnBounds
+from evor_eqx.evaluation.scores import wasserstein_bounds
+
+
+def drawn(random, num, is_cut):
+    weights = random.uniform(0, 0.5, num) * (random.random(num) < 0.5) * is_cut
+    return CensoredReturns(random.normal(size=num), weights, ReturnBounds(-4.0, 2.0))
+
+
+@pytest.mark.parametrize("num", [1, 3, 20])
+def test_bounds_at_complete_returns_are_scipys_distance(num):
+    random = np.random.default_rng(num)
+    for _ in range(10):
+        atoms, weights, returns = random.normal(size=7), random.dirichlet(np.ones(7)), drawn(random, num, False)
+        expected = wasserstein_distance(atoms, returns.recorded, weights)
+        assert wasserstein_bounds(atoms, weights, returns) == pytest.approx((expected, expected))
+
+
+@pytest.mark.parametrize("num", [1, 3, 20])
+def test_every_completion_lies_between_the_bounds_and_one_return_reaches_them(num):
+    random = np.random.default_rng(num)
+    for _ in range(10):
+        atoms, weights, returns = random.normal(size=7), random.dirichlet(np.ones(7)), drawn(random, num, True)
+        low, high = wasserstein_bounds(atoms, weights, returns)
+        shares = [*random.random((50, num)), *random.integers(0, 2, (50, num)), *np.linspace(0, 1, 201)[:, None]]
+        found = [
+            wasserstein_distance(atoms, returns.low + share * (returns.high - returns.low), weights) for share in shares
+        ]
+        assert low <= min(found) + 1e-9 and max(found) <= high + 1e-9
+        if num == 1:
+            assert (min(found), max(found)) == pytest.approx((low, high), abs=0.01)
