@@ -14,7 +14,6 @@ from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from evor_eqx.censoring import CensoredReturns
 from evor_eqx.envs.ogbench import MazeLayout
 
 
@@ -83,10 +82,7 @@ def held_out_curve(
     crps: Float[np.ndarray, " rows"],
     unknown: Float[np.ndarray, " rows"],
 ) -> Axes:
-    """Plot the distances between a critic's distributions and held-out returns, in units of return, against updates.
-
-    `unknown` is by how much both could differ from these numbers, because of returns that were cut off (`HeldOut`).
-    """
+    """Plot distances to held-out returns against updates, and up to what they are known (in units of return)."""
     ax.plot(steps, w1, color="#009E73", label="W₁ of all distributions together")
     ax.plot(steps, crps, color="#E69F00", linestyle=(0, (5, 1)), label="CRPS, distribution by distribution")
     ax.plot(steps, unknown, color="0.45", linestyle=":", label="both are known up to this: returns were cut off")
@@ -168,24 +164,14 @@ def cdf_corners(
     return np.r_[atoms[order][:1], atoms[order]], np.r_[np.zeros(min(len(atoms), 1)), np.cumsum(weights[order])]
 
 
-def calibration(
-    ax: Axes,
-    predicted: Float[np.ndarray, " rows"],
-    returns: CensoredReturns,
-    num_bins: int = 10,
-) -> Axes:
-    """Plot the mean return in bins of the predicted mean. The rows of an episode are not independent.
-
-    A bar goes from the least to the most that the mean can be, because of returns that were cut off.
-    """
-    ax.plot(predicted, returns.recorded, ".", color="0.8", markersize=2, rasterized=True, label="held-out rows")
-    (x, low), (_, high) = (binned_means(predicted, end, num_bins) for end in (returns.low, returns.high))
-    label = "mean of a bin" + (",\nat least to at most" if returns.num_cut else "")
-    looks = {"capsize": 3, "linewidth": 2, "markersize": 4, "color": "#0072B2"}
-    ax.errorbar(x, (low + high) / 2, (high - low) / 2, fmt="o", label=label, **looks)
-    ends = [min(predicted.min(), returns.recorded.min()), max(predicted.max(), returns.recorded.max())]
-    ax.plot(ends, ends, label="perfect", **TRUTH)
-    ax.set(xlabel="predicted mean return", ylabel=f"recorded return\n({returns.text})")
+def calibration(ax: Axes, predicted: Float[np.ndarray, " rows"], ends: Float[np.ndarray, "2 rows"]) -> Axes:
+    """Plot the least and the most that mean returns can be, in bins of the predicted mean; an episode's rows depend."""
+    ax.plot(predicted, ends[1], ".", color="0.8", markersize=2, rasterized=True, label="held-out rows (at most)")
+    (x, low), (_, high) = (binned_means(predicted, end, 10) for end in ends)
+    ax.errorbar(x, (low + high) / 2, (high - low) / 2, fmt="o", color="#0072B2", capsize=3, label="mean of a bin")
+    corners = [min(predicted.min(), ends.min()), max(predicted.max(), ends.max())]
+    ax.plot(corners, corners, label="perfect", **TRUTH)
+    ax.set(xlabel="predicted mean return", ylabel="recorded return")
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, fontsize="small")  # below points
     return ax
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int
 
-from evor_eqx.censoring import CensoredReturns, ReturnBounds, return_bounds
+from evor_eqx.data.censoring import CensoredReturns
+from evor_eqx.envs.return_bounds import ReturnBounds, return_bounds
 
 if TYPE_CHECKING:
     from evor_eqx.data.dataset import OfflineDataset

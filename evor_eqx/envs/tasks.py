@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
-from evor_eqx.censoring import ReturnBounds, return_bounds
 from evor_eqx.envs.dataset_names import DatasetName, dataset_name, parse_dataset
+from evor_eqx.envs.return_bounds import ReturnBounds, return_bounds
 from evor_eqx.errors import UserError
 from evor_eqx.system import own_files
 

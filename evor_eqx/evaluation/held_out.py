@@ -12,11 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from evor_eqx.censoring import CensoredReturns, ReturnBounds
 from evor_eqx.critics.base import AbstractCritic
+from evor_eqx.data.censoring import CensoredReturns
 from evor_eqx.data.dataset import OfflineDataset
 from evor_eqx.data.returns import known_rows, recorded_returns
 from evor_eqx.distributions import ReturnDistribution, crps, mean, pit, quantile_distances
+from evor_eqx.envs.return_bounds import ReturnBounds
 from evor_eqx.evaluation.scores import Bounds, score_bounds
 
 
@@ -134,7 +135,7 @@ class HeldOut(eqx.Module):
     """Held-out rows with known returns, on the device, to compare a critic with.
 
     What followed a recording that was cut off weighs at most `KNOWN_WEIGHT` in these returns, but nobody knows it. So
-    each of them lies in [`low`, `high`], see `evor_eqx.censoring`.
+    each of them lies in [`low`, `high`], see `evor_eqx.data.censoring`.
     """
 
     obs: Float[Array, "rows obs"]

@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Float
 
 from evor_eqx.agent.agent import Agent
-from evor_eqx.censoring import CensoredReturns
 from evor_eqx.config import InferenceConfig
+from evor_eqx.data.censoring import CensoredReturns
 from evor_eqx.envs.generator import global_generator_kept
 from evor_eqx.envs.physics import place
 from evor_eqx.envs.tasks import Task

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from evor_eqx.agent.agent import Agent
-from evor_eqx.censoring import CensoredReturns
+from evor_eqx.data.censoring import CensoredReturns
 from evor_eqx.data.returns import discounted_returns
 from evor_eqx.envs import rendering
 from evor_eqx.envs.generator import global_generator_kept

@@ -1,6 +1,7 @@
 """Scores of return distributions at returns some of which were cut off: the least and the most that each can be.
 
-A return that was cut off lies in [low, high], see `evor_eqx.censoring`. Bounds are over all that can have followed.
+A return that was cut off lies in [low, high], see `evor_eqx.data.censoring`. Bounds are over all that may have followed
+it.
 """
 
 import jax
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from evor_eqx.censoring import CensoredReturns, ScoreBounds
+from evor_eqx.data.censoring import CensoredReturns, ScoreBounds
 from evor_eqx.distributions import ReturnDistribution, crps, mean, mid_quantiles, pit
 
 Bounds = tuple[Float[Array, ""], Float[Array, ""]]

@@ -17,9 +17,9 @@ from jaxtyping import Array, Float, Key
 
 from evor_eqx.agent.agent import Agent, models_digest
 from evor_eqx.agent.selection import candidate_weights
-from evor_eqx.censoring import ScoreBounds, interval_text
 from evor_eqx.config import Config
 from evor_eqx.critics.base import AbstractCritic
+from evor_eqx.data.censoring import ScoreBounds, interval_text
 from evor_eqx.data.dataset import OfflineDataset
 from evor_eqx.data.loading import load_dataset
 from evor_eqx.data.pieces import first_rows

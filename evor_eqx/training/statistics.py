@@ -3,10 +3,10 @@
 import jax.numpy as jnp
 import numpy as np
 
-from evor_eqx.censoring import return_bounds
 from evor_eqx.critics.base import ReturnScale
 from evor_eqx.data.dataset import OfflineDataset
 from evor_eqx.data.returns import reward_range
+from evor_eqx.envs.return_bounds import return_bounds
 from evor_eqx.nn.factory import Statistics
 
 

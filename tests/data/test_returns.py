@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from evor_eqx.censoring import ReturnBounds
 from evor_eqx.data.dataset import OfflineDataset
 from evor_eqx.data.returns import KNOWN_WEIGHT, known_rows, recorded_returns, reward_range, steps_to_know
+from evor_eqx.envs.return_bounds import ReturnBounds
 
 
 def dataset(num_rows=200, ended_at=50):

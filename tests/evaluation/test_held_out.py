@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from scipy.stats import wasserstein_distance
 
-from evor_eqx.censoring import ReturnBounds
 from evor_eqx.config import FieldConfig
 from evor_eqx.critics.base import AbstractCritic
 from evor_eqx.critics.factory import make_critic
 from evor_eqx.critics.flow import FlowConfig
 from evor_eqx.data.dataset import OfflineDataset
 from evor_eqx.distributions import ReturnDistribution
+from evor_eqx.envs.return_bounds import ReturnBounds
 from evor_eqx.evaluation import held_out
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import wasserstein_distance
 
-from evor_eqx.censoring import CensoredReturns, ReturnBounds
+from evor_eqx.data.censoring import CensoredReturns
+from evor_eqx.envs.return_bounds import ReturnBounds
 from evor_eqx.evaluation.scores import wasserstein_bounds
 
 

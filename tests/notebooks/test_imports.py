@@ -14,7 +14,7 @@ DEEPER = {
     "bench.timing": "times updates, case by case",
     "bench.updates": "makes the updates that are timed",
     "runs.records.to_record": "names a run folder of the notebook's own",
-    "censoring": "draws and names returns some of which were cut off",
+    "data.censoring": "draws and names returns some of which were cut off",
     "critics.factory.make_critic": "makes untrained critics",
     "critics.flow_targets.TARGETS": "goes through all targets, and compares one with a derivation by hand",
     "critics.registry.critic_config": "asks which critics evaluate the base policy",

@@ -15,8 +15,9 @@ from browser import CHROMIUM, HOW_TO, browser_page
 from tiny import tiny_exhibit
 
 from evor_eqx.agent.selection import candidate_weights
-from evor_eqx.censoring import CensoredReturns, ReturnBounds
+from evor_eqx.data.censoring import CensoredReturns
 from evor_eqx.distributions import ReturnDistribution
+from evor_eqx.envs.return_bounds import ReturnBounds
 from evor_eqx.errors import UserError
 from evor_eqx.widgets import front
 from evor_eqx.widgets.explorer import decision

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from evor_eqx.agent.selection import candidate_weights
-from evor_eqx.censoring import CensoredReturns
+from evor_eqx.data.censoring import CensoredReturns
 from evor_eqx.envs.ogbench import MazeLayout
 from evor_eqx.widgets.explorer.decision import NUM_RETURNS, Look
 from evor_eqx.widgets.explorer.planes import WORKSPACE

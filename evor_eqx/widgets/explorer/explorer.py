@@ -14,8 +14,8 @@ import numpy as np
 from traitlets import Dict, Enum, Float, Int, List, Unicode, observe
 
 from evor_eqx.agent.agent import Agent
-from evor_eqx.censoring import interval_text
 from evor_eqx.config import InferenceConfig
+from evor_eqx.data.censoring import interval_text
 from evor_eqx.envs.tasks import OgbenchTask, Task
 from evor_eqx.errors import UserError, check_kinds
 from evor_eqx.evaluation.following import states_ahead

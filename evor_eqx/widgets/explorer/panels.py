@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FormatStrFormatter, MaxNLocator
 
 from evor_eqx import plotting
-from evor_eqx.censoring import CensoredReturns, cdf_band
+from evor_eqx.data.censoring import CensoredReturns, cdf_band
 from evor_eqx.envs.ogbench import MazeLayout
 from evor_eqx.widgets.drawing import limits
 from evor_eqx.widgets.explorer.decision import TAU_GRID, Look, Reading, ranked

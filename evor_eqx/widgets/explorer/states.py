@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from evor_eqx.censoring import CensoredReturns
+from evor_eqx.data.censoring import CensoredReturns
 from evor_eqx.data.returns import known_rows, recorded_returns
 from evor_eqx.envs.arms import ARMS, ArmLayout, arm_layout
 from evor_eqx.envs.ogbench import MazeLayout, maze_layout

@@ -12,8 +12,8 @@ from typing import Any
 
 import ipywidgets as w
 
-from evor_eqx.censoring import interval_text
 from evor_eqx.config import InferenceConfig
+from evor_eqx.data.censoring import interval_text
 from evor_eqx.envs import rendering
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.recording import Recording, record

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from evor_eqx import plotting
-from evor_eqx.censoring import CensoredReturns, cdf_band
+from evor_eqx.data.censoring import CensoredReturns, cdf_band
 from evor_eqx.distributions import ReturnDistribution
 from evor_eqx.evaluation.held_out import Probes
 from evor_eqx.pipeline import loading

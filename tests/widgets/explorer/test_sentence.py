@@ -5,7 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from evor_eqx.censoring import CensoredReturns, ReturnBounds
+from evor_eqx.data.censoring import CensoredReturns
+from evor_eqx.envs.return_bounds import ReturnBounds
 from evor_eqx.widgets.explorer.decision import Reading
 from evor_eqx.widgets.explorer.panels import PanelData
 from evor_eqx.widgets.explorer.sentence import sentence

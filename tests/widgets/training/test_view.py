@@ -16,10 +16,11 @@ from jupyter_client.manager import KernelManager
 from matplotlib.figure import Figure
 
 from evor_eqx import plotting
-from evor_eqx.censoring import CensoredReturns, ReturnBounds
 from evor_eqx.config import TrainConfig
 from evor_eqx.data import loading
+from evor_eqx.data.censoring import CensoredReturns
 from evor_eqx.distributions import ReturnDistribution
+from evor_eqx.envs.return_bounds import ReturnBounds
 from evor_eqx.envs.tasks import parse_task
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.held_out import Probes

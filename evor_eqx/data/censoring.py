@@ -12,25 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-
-class ReturnBounds(NamedTuple):
-    """The least and the largest possible return of a task, from any state on."""
-
-    low: float
-    high: float
-
-
-def return_bounds(least: float, largest: float, gamma: float) -> ReturnBounds:
-    """Bounds of every return: [min(0, least), max(0, largest)] / (1 - gamma).
-
-    Zero is among them, because nothing is earned after the end of a task.
-
-    **Arguments:**
-
-    - `least`, `largest`: the range of the reward of a step.
-    - `gamma`: the discount per step, in [0, 1).
-    """
-    return ReturnBounds(min(0.0, least) / (1 - gamma), max(0.0, largest) / (1 - gamma))
+from evor_eqx.envs.return_bounds import ReturnBounds
 
 
 class ScoreBounds(NamedTuple):

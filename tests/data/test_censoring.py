@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from evor_eqx.censoring import CensoredReturns, ReturnBounds, cdf_band, interval_text, return_bounds
+from evor_eqx.data.censoring import CensoredReturns, cdf_band, interval_text
+from evor_eqx.envs.return_bounds import ReturnBounds, return_bounds
 
 GAMMA = 0.9
 
