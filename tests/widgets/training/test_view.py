@@ -159,7 +159,7 @@ def test_the_rate_after_a_resume_counts_only_what_was_done_since(home, monkeypat
         ({"task_name": "pointmaze-medum-navigate-task1"}, "did you mean"),
         ({"task_name": TASK.name, "preset": "lapptop"}, "unknown preset 'lapptop'"),
         ({"task_name": TASK.name, "phase": "actor"}, "phase is 'actor': expected one of critic, policy"),
-        ({"task_name": "antmaze-medium-navigate-task1"}, "antmaze"),
+        ({"task_name": "antmaze-giant-explore-task1"}, "antmaze-giant-explore"),
     ],
 )
 def test_what_is_wrong_is_said_and_never_raised(home, capfd, arguments, words):
