@@ -94,7 +94,13 @@ def _bounds(returns: CensoredReturns | None) -> dict[str, Any]:
 def _plane(finder: StateFinder, index: int, state: ShownState, look: Look) -> dict[str, Any]:
     plane = finder.planes[index]
     origin, ends = finder.points(plane, state.obs, np.asarray(look.chunks))
-    return {"origin": [float(x) for x in origin], "ends": as_bytes(ends), "things": _things(finder, plane, state.obs)}
+    velocity = finder.velocity(state.obs)
+    return {
+        "origin": [float(x) for x in origin],
+        "ends": as_bytes(ends),
+        "things": _things(finder, plane, state.obs),
+        "velocity": None if velocity is None else [float(x) for x in velocity],
+    }
 
 
 def _things(finder: StateFinder, plane: Any, obs: Float[np.ndarray, " obs"]) -> list[dict[str, Any]]:

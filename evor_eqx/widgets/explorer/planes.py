@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from evor_eqx.envs.ants import AntBody
 from evor_eqx.envs.tasks import Task
 from evor_eqx.evaluation.projection import principal_plane
 from evor_eqx.zoo.exhibits import Exhibit
@@ -20,12 +21,12 @@ _MAX_COORDINATES = 8  # of an action, that are offered in pairs
 
 @dataclass(frozen=True)
 class Plane:
-    """How chunks become points, and what the axes mean."""
+    """How chunks of actions at an observation become points, and what the axes mean."""
 
     name: str
     title: str
     labels: tuple[str, str]
-    project: Callable[[Float[np.ndarray, "num chunk"]], Float[np.ndarray, "num 2"]]
+    project: Callable[[Float[np.ndarray, " obs"], Float[np.ndarray, "num chunk"]], Float[np.ndarray, "num 2"]]
     axes: tuple[int, int] | None = None  # the coordinates that are shown, if points are places in metres
 
     @property
@@ -37,15 +38,19 @@ class Plane:
 def planes(exhibit: Exhibit) -> list[Plane]:
     """The planes that an exhibit's chunks can be drawn in, the best one first.
 
-    In OGBench's mazes and on its arms an action moves a point, so a chunk leads somewhere. Elsewhere chunks are drawn
-    by the principal components of the data's chunks, or by two coordinates of the action, averaged over the chunk.
+    In OGBench's point mazes and on its arms an action moves a point, so a chunk leads somewhere. An ant's chunks are
+    simulated. Elsewhere chunks are drawn by the principal components of the data's chunks, or by two coordinates of the
+    action, averaged over the chunk.
     """
     task, act_size = exhibit.task, exhibit.agent.act_size
+    if task.family == "antmaze":
+        body, title = AntBody(task), "Where the ant goes by each candidate"
+        return [Plane("where they lead", title, ("x (m)", "y (m)"), body.ways, (0, 1))]
     if task.family in _METRES:
 
         def ways(title: str, axes: tuple[int, int]) -> Plane:
             labels = (f"{'xyz'[axes[0]]} (m)", f"{'xyz'[axes[1]]} (m)")
-            return Plane("where they lead", title, labels, lambda c: displacement(task, c, act_size, axes), axes)
+            return Plane("where they lead", title, labels, lambda _, c: displacement(task, c, act_size, axes), axes)
 
         above = ways("Where candidates lead" if task.is_maze else "Where candidates lead, from above", (0, 1))
         return [above] if task.is_maze else [above, ways("Where candidates lead, from the side", (0, 2))]
@@ -83,14 +88,15 @@ def _chunks_of_data(exhibit: Exhibit) -> Float[np.ndarray, "num chunk"]:
 def _principal(chunks: Float[np.ndarray, "num chunk"]) -> Plane:
     plane = principal_plane(chunks if len(chunks) else np.zeros((1, chunks.shape[1])))
     labels = ("first principal component of a chunk", "second principal component")
-    return Plane("principal components", "Candidates among the data's chunks", labels, plane.project)
+    title = "Candidates among the data's chunks"
+    return Plane("principal components", title, labels, lambda _, chunks: plane.project(chunks))
 
 
 def _pairs(act_size: int) -> list[Plane]:
     """A plane for each two coordinates of an action."""
 
     def of(i: int, j: int) -> Plane:
-        def project(chunks: np.ndarray) -> np.ndarray:
+        def project(_: np.ndarray, chunks: np.ndarray) -> np.ndarray:
             return np.asarray(chunks).reshape(len(chunks), -1, act_size).mean(axis=1)[:, [i, j]]
 
         labels = (f"action {i}, mean over the chunk (-1 to 1)", f"action {j}")

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 
 from evor_eqx.data.censoring import CensoredReturns
 from evor_eqx.data.returns import known_rows, recorded_returns
+from evor_eqx.envs.ants import ANT_VELOCITY
 from evor_eqx.envs.arms import ARMS, ArmLayout, arm_layout
 from evor_eqx.envs.ogbench import MazeLayout, maze_layout
 from evor_eqx.errors import UserError
@@ -95,9 +96,13 @@ class StateFinder:
     ) -> tuple[Float[np.ndarray, " 2"], Float[np.ndarray, "num 2"]]:
         """Where ways begin in a plane, at the present place or else at a chunk of zeros; and where these chunks end."""
         if plane.axes is None:
-            return plane.project(np.zeros_like(chunks[:1]))[0], plane.project(chunks)
+            return plane.project(obs, np.zeros_like(chunks[:1]))[0], plane.project(obs, chunks)
         here = self.place(obs)[list(plane.axes)]
-        return here, here + plane.project(chunks)
+        return here, here + plane.project(obs, chunks)
+
+    def velocity(self, obs: Float[np.ndarray, " obs"]) -> Float[np.ndarray, " 2"] | None:
+        """How fast an ant moves in the maze, in m/s; None for what has no velocity of its own."""
+        return np.asarray(obs)[ANT_VELOCITY] if self.exhibit.task.family == "antmaze" else None
 
     def place(self, obs: Float[np.ndarray, "*b obs"]) -> Float[np.ndarray, "*b dim"]:
         """Where an observation is, in metres: (x, y) in a maze, (x, y, z) of the gripper."""

@@ -44,6 +44,10 @@ def explorer_figure(finder: StateFinder, state: ShownState, inference: Inference
         candidates, distributions, values, selection = figure.subplots(2, 2).ravel()
         points = finder.points(plane, state.obs, np.asarray(data.look.chunks))
         draw_candidates(candidates, data, plane, finder.layout, *points)
+        if (velocity := finder.velocity(state.obs)) is not None:
+            candidates.plot(
+                *np.stack([points[0], points[0] + velocity]).T, color="0.3", linewidth=3, scalex=False, scaley=False
+            )
         draw_distributions(distributions, data, state.recorded, state.own)
         draw_values(values, data)
         draw_selection(selection, data)

@@ -10,11 +10,13 @@ import tiny
 
 from evor_eqx.config import InferenceConfig
 from evor_eqx.data.custom import custom_task
+from evor_eqx.envs.physics import place
 from evor_eqx.evaluation.projection import principal_plane
 from evor_eqx.evaluation.recording import record
 from evor_eqx.widgets.explorer.arrays import DATA, ROLLOUT
 from evor_eqx.widgets.explorer.explorer import explore
 from evor_eqx.widgets.explorer.planes import planes
+from evor_eqx.widgets.explorer.states import StateFinder
 from evor_eqx.widgets.rollouts.viewer import RolloutViewer
 from evor_eqx.zoo.exhibits import Exhibit
 
@@ -66,13 +68,25 @@ def test_the_principal_plane_is_that_of_the_largest_variance():
 
 def test_in_a_maze_of_a_point_chunks_are_displacements_in_metres():
     (plane,) = planes(tiny.tiny_exhibit(chunk_length=2))
-    np.testing.assert_allclose(plane.project(np.array([[0.5, -1.0, 0.5, 0.0]])), [[0.2, -0.2]])
+    np.testing.assert_allclose(plane.project(np.zeros(2), np.array([[0.5, -1.0, 0.5, 0.0]])), [[0.2, -0.2]])
     assert plane.is_displacement
 
 
-def test_torques_of_legs_are_drawn_by_two_of_them_where_there_are_no_data():
-    names = [plane.name for plane in planes(tiny.exhibit_without_data("antmaze-medium-navigate-task1"))]
-    assert names[0] == "actions 0 and 1" and len(names) == 8 * 7 / 2
+def test_torques_of_legs_are_drawn_by_where_the_ant_goes():
+    exhibit = tiny.exhibit_without_data("antmaze-medium-navigate-task1")
+    (plane,) = planes(exhibit)
+    rng = np.random.default_rng(0)
+    chunks, env = rng.uniform(-1, 1, (3, tiny.CHUNK_LENGTH * 8)), exhibit.task.make_env()
+    obs, _ = env.reset(seed=0)
+    qpos, qvel = obs[:15].astype(np.float32), obs[15:].astype(np.float32)
+    ways = plane.project(np.append(qpos, qvel), chunks)
+    for way, chunk in zip(ways, chunks, strict=True):  # as the environment itself goes, from the same state
+        place(env, qpos, qvel)
+        for action in chunk.reshape(-1, 8):
+            passed = env.step(action)[0]
+        np.testing.assert_allclose(way, passed[:2] - qpos[:2], atol=1e-6)
+    np.testing.assert_array_equal(StateFinder(exhibit).velocity(passed), env.unwrapped.data.qvel[:2])
+    env.close()
 
 
 def test_an_action_of_one_number_has_one_plane():
@@ -81,7 +95,7 @@ def test_an_action_of_one_number_has_one_plane():
     one = replace(exhibit, agent=replace(tiny.untrained(2, 1, 1, INFERENCE)))
     one = replace(one, dataset=replace(one.dataset, act=one.dataset.act[:, :1]))
     (plane,) = planes(one)
-    assert plane.project(np.ones((5, 1))).shape == (5, 2)
+    assert plane.project(np.zeros(2), np.ones((5, 1))).shape == (5, 2)
 
 
 class Painted(own.Line):

@@ -41,7 +41,8 @@ export class MapPicture {
     this.marks = marks(area);
     this.picked = svg("circle", { class: "evor-picked", r: 10 });
     this.here = svg("circle", { class: "evor-here", r: 4 });
-    area.append(this.picked, this.here);
+    this.heading = svg("path", { class: "evor-heading" });
+    area.append(this.picked, this.heading, this.here);
     this.plot.onSize = () => this.draw();
     /** @type {(x: number, y: number) => void} */
     this.onPlace = () => {};
@@ -90,7 +91,9 @@ export class MapPicture {
       const d = kind === "goal" ? STAR : `M${-half} ${-half}H${half}V${half}H${-half}Z`;
       set(path, { class: `evor-thing evor-${kind}`, d, transform: `translate(${x(at[0])} ${y(at[1])})` });
     });
-    move(this.here, [x(this.plane.origin[0]), y(this.plane.origin[1])]);
+    const { origin, velocity } = this.plane;
+    move(this.here, [x(origin[0]), y(origin[1])]);
+    set(this.heading, { d: velocity ? this.plot.line([origin, [origin[0] + velocity[0], origin[1] + velocity[1]]]) : "" });
   }
 
   /** What belongs to the settings: candidates, their marks, the track. */
