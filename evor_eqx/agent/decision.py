@@ -9,12 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
-from evor_eqx.agent.selection import SelectionRule, capacity, selection_weights
+from evor_eqx.agent.search import resampled, search
+from evor_eqx.agent.selection import SelectionRule, candidate_weights, capacity, selection_weights
 from evor_eqx.config import InferenceConfig
 from evor_eqx.critics.base import AbstractCritic
 from evor_eqx.distributions import ReturnDistribution, at_level, soft_value
 from evor_eqx.errors import UserError
-from evor_eqx.policy import FlowPolicy
+from evor_eqx.policy import FlowPolicy, candidate_noise
 from evor_eqx.types import AnyArray
 
 
@@ -44,22 +45,24 @@ class Numbers(eqx.Module):
     num_flow_steps: Int[Array, ""]
     tau_r: Float[Array, "*b"]
     tau_q: Float[Array, "*b"]
+    search_angle: Float[Array, ""]
     num_returns: int = eqx.field(static=True)
+    num_search_steps: int = eqx.field(static=True)
     num_drawn: int = eqx.field(static=True)
 
     @classmethod
     def of(cls, inference: InferenceConfig | Sequence[InferenceConfig]) -> "Numbers":
         """Those of one configuration, or of several that share all but the temperatures, which get an axis."""
         several = [inference] if isinstance(inference, InferenceConfig) else list(inference)
-        shared = {(each.num_candidates, each.num_returns, each.num_flow_steps) for each in several}
+        shared, first = {each.counts for each in several}, several[0]
         if len(shared) != 1:
             raise UserError(f"counts: got {sorted(shared)}, expected settings that differ in temperatures only")
-        ((num_candidates, num_returns, num_flow_steps),) = shared
         taus = np.array([(each.tau_r, each.tau_q) for each in several], np.float32).T
         tau_r, tau_q = taus[:, 0] if isinstance(inference, InferenceConfig) else taus
-        counts = {"num_candidates": num_candidates, "num_flow_steps": num_flow_steps}
-        arrays = {name: jnp.asarray(value) for name, value in {**counts, "tau_r": tau_r, "tau_q": tau_q}.items()}
-        return cls(**arrays, num_returns=num_returns, num_drawn=capacity(num_candidates))
+        numbers = {name: getattr(first, name) for name in ("num_candidates", "num_flow_steps", "search_angle")}
+        arrays = {name: jnp.asarray(value) for name, value in {**numbers, "tau_r": tau_r, "tau_q": tau_q}.items()}
+        sizes = {name: getattr(first, name) for name in ("num_returns", "num_search_steps")}
+        return cls(**arrays, **sizes, num_drawn=capacity(first.num_candidates))
 
 
 def decide(
@@ -83,14 +86,40 @@ def decide(
 
     **Returns:**
 
-    The decision, with `num_drawn` candidates. Those that do not count have weight 0.
+    The decision, with `num_drawn` candidates. Those that do not count have weight 0. After a search all others have the
+    same weight, but at tau_Q = 0, where the best is picked.
+
+    **Raises:**
+
+    UserError for a search with another selection rule than EVOR's.
     """
     candidate_key, select_key = jax.random.split(key)
-    steps = numbers.num_flow_steps
-    candidates = policy.sample(obs, numbers.num_drawn, steps, key=candidate_key)
-    distribution = jax.vmap(lambda chunk: critic.distribution(obs, chunk, numbers.num_returns, steps))(candidates)
-    value = soft_value(distribution, numbers.tau_r)
-    weights = selection_weights(selection, value, numbers.tau_q, numbers.num_candidates)
+    noise = candidate_noise(numbers.num_drawn, policy.chunk_size, key=candidate_key)
+    tau_q, num, steps = numbers.tau_q, numbers.num_candidates, numbers.num_flow_steps
+
+    def valued(noise):
+        candidates = policy.transport(obs, noise, steps)
+        distribution = jax.vmap(lambda chunk: critic.distribution(obs, chunk, numbers.num_returns, steps))(candidates)
+        return candidates, distribution, soft_value(distribution, numbers.tau_r)
+
+    candidates, distribution, value = valued(noise)
+    weights = selection_weights(selection, value, tau_q, num)
+    if numbers.num_search_steps > 0:
+        if selection is not candidate_weights:
+            raise UserError(
+                "num_search_steps: got a search with a selection rule of your own, expected softmax(Q* / tau_Q), which "
+                "the search is made for; set num_search_steps to 0"
+            )
+        noise = search(
+            lambda noise: valued(noise)[2],
+            resampled(noise, weights, num, key=jax.random.fold_in(key, 0)),
+            tau_q,
+            num_steps=numbers.num_search_steps,
+            angle=numbers.search_angle,
+            key=jax.random.fold_in(key, 1),
+        )
+        candidates, distribution, value = valued(noise)
+        weights = selection_weights(selection, value, jnp.where(tau_q > 0, jnp.inf, 0.0), num)  # the best, or any
     return Decision(candidates, distribution, value, weights, at_level(weights, jax.random.uniform(select_key)))
 
 

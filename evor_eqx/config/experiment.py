@@ -48,6 +48,15 @@ class InferenceConfig(Checked):
     """N, atoms of each candidate's return distribution; 1 to 64."""
     num_flow_steps: int = within(1, 1000, 10)
     """Steps in flow time of both flows; 5 to 50."""
+    num_search_steps: int = within(0, 256, 0)
+    """Moves of each candidate in the base policy's noise (`agent.search`); 0: none; 1 to 8."""
+    search_angle: float = within(0.001, 1.571, 0.3)
+    """How far such a move goes, in radians; pi / 2 draws the noise afresh."""
+
+    @property
+    def counts(self) -> tuple[int | float, ...]:
+        """All but the temperatures: settings that share these can be decided in one call."""
+        return tuple(value for name, value in vars(self).items() if name not in ("tau_r", "tau_q"))
 
 
 @dataclass(frozen=True)

@@ -213,15 +213,10 @@ def _update(slots: list[_Slot], outcome: dict[str, np.ndarray]) -> list[_Slot]:
     return [slot for _, slot in busy if slot.idle]
 
 
-def counts_of(inference: InferenceConfig) -> tuple[int, int, int]:
-    """N_pi, N and the steps in flow time: settings that share these also share the calls of the agent."""
-    return inference.num_candidates, inference.num_returns, inference.num_flow_steps
-
-
 def _groups(settings: Sequence[InferenceConfig]) -> list[list[InferenceConfig]]:
     """Settings with equal counts together (one call of the agent serves them), in order of first appearance."""
-    kinds = dict.fromkeys(map(counts_of, settings))
-    return [[each for each in settings if counts_of(each) == kind] for kind in kinds]
+    kinds = dict.fromkeys(each.counts for each in settings)
+    return [[each for each in settings if each.counts == kind] for kind in kinds]
 
 
 def _check(settings: Sequence[InferenceConfig], seeds: Sequence[int]) -> None:

@@ -22,7 +22,7 @@ from evor_eqx.envs.vector import ParallelEnvs, open_envs
 from evor_eqx.errors import check_kinds
 from evor_eqx.evaluation.episodes import Episode
 from evor_eqx.evaluation.fitting import check_fits
-from evor_eqx.evaluation.rollout import counts_of, run_episodes
+from evor_eqx.evaluation.rollout import run_episodes
 from evor_eqx.evaluation.statistics import Interval, bootstrap_interval, wilson_interval
 from evor_eqx.runs.run import Run
 from evor_eqx.system.code_identity import code_digest
@@ -190,8 +190,8 @@ class Evaluator(contextlib.ExitStack):
             with contextlib.nullcontext() if path is None else lock(path):
                 episodes = _read(path, models)
                 check_fits(agent, self.task, *self._envs.sizes)
-                missing = sorted(_missing(settings, seeds, episodes), key=counts_of)
-                for _, group in itertools.groupby(missing, key=counts_of):
+                missing = sorted(_missing(settings, seeds, episodes), key=lambda each: each.counts)
+                for _, group in itertools.groupby(missing, key=lambda each: each.counts):
                     alike = list(group)
                     left = [seed for seed in seeds if any((each, seed) not in episodes for each in alike)]
                     rollout = run_episodes(self._envs, agent, alike, left, reward_timing=self.task.reward_timing)

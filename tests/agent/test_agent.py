@@ -78,7 +78,11 @@ def test_replace_changes_settings_and_nothing_else():
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"tau": 1.0}, "got tau, expected some of inference, num_candidates, num_flow_steps, num_returns, selection, "),
+        (
+            {"tau": 1.0},
+            "got tau, expected some of inference, num_candidates, num_flow_steps, num_returns, num_search_steps, "
+            "search_angle, selection, ",
+        ),
         ({"tau_q": 0.1, "critic": None}, "got critic, expected some of"),
         ({"tau_q": -1.0}, "tau_q is -1.0: expected 0.0 to inf"),
         ({"num_candidates": 0}, "num_candidates is 0: expected 1 to 4096"),

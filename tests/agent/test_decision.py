@@ -26,8 +26,7 @@ def decision(numbers):
 def numbers_of(num_drawn, **changes):
     """Numbers with another count of drawn candidates."""
     numbers = Numbers.of(dataclasses.replace(INFERENCE, **changes))
-    arrays = {name: getattr(numbers, name) for name in ("num_candidates", "num_flow_steps", "tau_r", "tau_q")}
-    return Numbers(**arrays, num_returns=numbers.num_returns, num_drawn=num_drawn)
+    return dataclasses.replace(numbers, num_drawn=num_drawn)
 
 
 def test_first_candidates_do_not_depend_on_how_many_are_drawn():

@@ -26,7 +26,7 @@ from evor_eqx.widgets.explorer import arrays, decision
 from evor_eqx.widgets.explorer.arrays import DATA, PLACE, ROLLOUT
 from evor_eqx.widgets.explorer.decision import NUM_CANDIDATES, NUM_RETURNS
 from evor_eqx.widgets.explorer.settings import SETTINGS, as_json, drawn, temperature
-from evor_eqx.widgets.explorer.states import ShownState, StateFinder
+from evor_eqx.widgets.explorer.states import ShownState, StateFinder, check_shown
 from evor_eqx.zoo.catalogue import Listed, catalogue
 from evor_eqx.zoo.exhibits import Exhibit
 
@@ -123,10 +123,7 @@ class Explorer(anywidget.AnyWidget):
             if not self.listed:
                 raise UserError("no trained agent here: run `evor train pointmaze-medium-navigate-task1`, then again")
             exhibit = self.listed[self.agent].open()
-            if exhibit.agent.critic is None:
-                raise UserError(f"{exhibit.name} has no critic: expected an agent with one, because pictures show Q*")
-            if len(exhibit.states.rows) == 0:
-                raise UserError(f"{exhibit.name} has no held-out states: expected some to look at; use other data")
+            check_shown(exhibit)
             self.exhibit, self.finder = exhibit, StateFinder(exhibit)
             self._count += 1
             with self.hold_sync():

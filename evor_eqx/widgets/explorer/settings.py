@@ -23,7 +23,7 @@ def drawn(inference: InferenceConfig) -> dict[str, Any]:
     """Inference settings by name, with the nearest counts that the explorer draws."""
     nearest = min(NUM_RETURNS, key=lambda option: abs(option - inference.num_returns))
     counts = {"num_returns": nearest, "num_candidates": min(inference.num_candidates, NUM_CANDIDATES[-1])}
-    return vars(inference) | counts
+    return {name: getattr(inference, name) for name in (*SETTINGS, "num_flow_steps")} | counts
 
 
 def as_json(settings: dict[str, Any]) -> dict[str, Any]:

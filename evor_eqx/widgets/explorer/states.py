@@ -107,3 +107,16 @@ class StateFinder:
     def place(self, obs: Float[np.ndarray, "*b obs"]) -> Float[np.ndarray, "*b dim"]:
         """Where an observation is, in metres: (x, y) in a maze, (x, y, z) of the gripper."""
         return np.asarray(obs)[..., :2] if self.arm is None else self.arm.gripper(obs)
+
+
+def check_shown(exhibit: Exhibit) -> None:
+    """Raise UserError for an agent that the explorer cannot show."""
+    if exhibit.agent.critic is None:
+        raise UserError(f"{exhibit.name} has no critic: expected an agent with one, because pictures show Q*")
+    if exhibit.agent.inference.num_search_steps:
+        raise UserError(
+            f"{exhibit.name} searches for candidates (num_search_steps is not 0): expected an agent that draws "
+            "them, as the pictures do; open `agent.replace(num_search_steps=0)`"
+        )
+    if len(exhibit.states.rows) == 0:
+        raise UserError(f"{exhibit.name} has no held-out states: expected some to look at; use other data")

@@ -223,7 +223,14 @@ def test_the_agents_own_settings_are_those_to_reset_to_and_counts_are_those_that
     agent = exhibit.agent.replace(inference=settings)
     explorer = Explorer([Listed(TASK, "changed", lambda: replace(exhibit, agent=agent))])
     assert explorer.inference == InferenceConfig(128, 2.2, 0.0, 8, 80)
-    assert explorer.scene["defaults"] == vars(explorer.inference)
+    counts = {"num_candidates": 128, "num_returns": 8, "num_flow_steps": 80}
+    assert explorer.scene["defaults"] == {"tau_r": 2.2, "tau_q": 0.0, **counts}
+
+
+def test_an_agent_that_searches_is_refused_because_the_pictures_show_plain_draws():
+    exhibit = tiny_exhibit()
+    searching = replace(exhibit, agent=exhibit.agent.replace(num_search_steps=1))
+    assert "num_search_steps is not 0" in Explorer([Listed(TASK, "mine", lambda: searching)]).message
 
 
 def test_an_agent_and_its_task_are_all_that_explore_needs(monkeypatch):
