@@ -50,7 +50,7 @@ def test_a_killed_generation_is_taken_up_again_and_ends_the_same(monkeypatch, tm
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(how)
-    assert process.wait(timeout=30) != 0
+    assert process.wait(timeout=180) != 0  # a worker that is still starting first ends its part: slow beside other work
     kept = sorted(parts.glob("[!.]*.npz"))
     assert len(kept) >= 4
     assert not (tmp_path / f"{dataset}_e30_s0.json").exists()
