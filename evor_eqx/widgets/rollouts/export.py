@@ -29,7 +29,7 @@ def rollout_page(recordings: Sequence[Recording]) -> str:
 
     **Returns:**
 
-    The HTML; a decision takes some 5 kB with a picture, else 1 kB.
+    The HTML; a decision with its picture takes some 5 kB.
 
     **Raises:**
 
