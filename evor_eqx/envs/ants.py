@@ -24,14 +24,18 @@ class AntBody:
             self._model, self._frame_skip = world.model, world.frame_skip
 
     def ways(
-        self, obs: Float[np.ndarray, " obs"], chunks: Float[np.ndarray, "num chunk"]
+        self, obs: Float[np.ndarray, "*num obs"], chunks: Float[np.ndarray, "num chunk"]
     ) -> Float[np.ndarray, "num 2"]:
-        """How far chunks of actions move the torso along x and y, in metres; each is simulated from the observation."""
+        """How far chunks of actions move the torso along x and y, in metres.
+
+        Each is simulated from its own observation, or all from one.
+        """
         import mujoco
         from mujoco import rollout
 
         actions = np.asarray(chunks, np.float64).reshape(len(chunks), -1, self._model.nu)
-        states = np.tile(np.append(0.0, obs), (len(chunks), 1))  # time, positions, velocities
+        begin = np.broadcast_to(obs, (len(chunks), np.shape(obs)[-1]))
+        states = np.insert(begin.astype(np.float64), 0, 0.0, axis=1)  # time, positions, velocities
         threads = [mujoco.MjData(self._model) for _ in range(num_cores())]  # pyright: ignore
         passed, _ = rollout.rollout(self._model, threads, states, np.repeat(actions, self._frame_skip, axis=1))
-        return np.asarray(passed)[:, -1, 1:3] - np.asarray(obs)[:2]
+        return np.asarray(passed)[:, -1, 1:3] - begin[:, :2]

@@ -1,6 +1,7 @@
 """The explorer as people meet it: JupyterLab, a browser, the keyboard; screenshots stay in `.cache/screenshots`."""
 
 import shutil
+import subprocess
 import time
 from pathlib import Path
 
@@ -72,6 +73,7 @@ def test_sliders_move_by_keyboard_and_pictures_follow_on_one_screen(lab, width):
         if width == 1280:
             the_maze_and_the_button_reach_the_kernel(page)
         follows_the_theme(page)
+        without_a_kernel_sliders_still_work(page)
 
 
 def follows_the_theme(page):
@@ -94,3 +96,22 @@ def the_maze_and_the_button_reach_the_kernel(page):
     page.locator("button.evor-fresh").click()
     page.wait_for_function("() => document.querySelector('.evor-sentence').innerText.includes('Fresh rollouts')")
     assert page.locator("g.evor-fresh path").last.get_attribute("d")
+
+
+def without_a_kernel_sliders_still_work(page):
+    """The kernel is killed: the page says so once something needs it, and what it computes itself goes on."""
+    sentence = page.inner_text(".evor-sentence")
+    assert page.locator(".evor-message").is_hidden()
+    kernel = page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.id")
+    subprocess.run(["pkill", "-KILL", "-f", f"kernel-{kernel}.json"], check=True)
+    page.locator(".jp-Dialog button.jp-mod-accept").click()  # "The kernel appears to have died"
+    page.locator(".evor-source select, .evor-state input").last.press("ArrowRight")
+    page.wait_for_function("() => document.querySelector('.evor-message').innerText.includes('kernel does not answer')")
+    assert page.inner_text(".evor-sentence") == sentence
+    before = shown(page, "tau-r")
+    page.locator(".evor-tau-r input").focus()
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_function(CHANGED, arg=["tau-r", PICTURES, before])
+    assert page.inner_text(".evor-sentence") != sentence
+    page.screenshot(path=SCREENSHOTS / "explorer-without-kernel.png")

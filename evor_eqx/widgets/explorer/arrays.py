@@ -11,6 +11,7 @@ from jaxtyping import Float
 from evor_eqx.agent.selection import candidate_weights
 from evor_eqx.data.censoring import CensoredReturns
 from evor_eqx.envs.ogbench import MazeLayout
+from evor_eqx.errors import UserError
 from evor_eqx.widgets.explorer.decision import NUM_RETURNS, Look
 from evor_eqx.widgets.explorer.planes import WORKSPACE
 from evor_eqx.widgets.explorer.states import ShownState, StateFinder
@@ -18,9 +19,15 @@ from evor_eqx.widgets.explorer.states import ShownState, StateFinder
 DATA, ROLLOUT, PLACE = "held-out data", "a rollout", "a place in the maze"  # where states come from
 
 
-def as_bytes(array: np.ndarray) -> bytes:
-    """An array as float32, in the bytes in which it travels."""
-    return np.ascontiguousarray(array, np.float32).tobytes()
+def as_bytes(array: np.ndarray, name: str) -> bytes:
+    """An array as float32, in the bytes in which it travels. Raises UserError, with its `name`, if it is not finite."""
+    numbers = np.ascontiguousarray(array, np.float32)
+    if not np.isfinite(numbers).all():
+        raise UserError(
+            f"{name}: got {numbers[~np.isfinite(numbers)][0]}, expected finite numbers to draw; choose another state "
+            "or agent, or train this one again"
+        )
+    return numbers.tobytes()
 
 
 def scene(finder: StateFinder, name: str) -> dict[str, Any]:
@@ -40,7 +47,10 @@ def scene(finder: StateFinder, name: str) -> dict[str, Any]:
         "maps": [[each for plane in group for each in _maps(finder, plane)] for group in groups],
         "choices": [finder.planes[group[0]].name for group in groups],
         **walls(layout),
-        "states": {"count": len(exhibit.states.rows), "places": None if places is None else as_bytes(places)},
+        "states": {
+            "count": len(exhibit.states.rows),
+            "places": None if places is None else as_bytes(places, "places of the data"),
+        },
         "sources": [source for source, is_there in sources.items() if is_there],
         "num_returns": list(NUM_RETURNS),
         "is_softmax": exhibit.agent.selection is candidate_weights,
@@ -63,8 +73,8 @@ def view(finder: StateFinder, state: ShownState, look: Look, key: str, **others:
     return {
         "key": key,
         "name": state.name,
-        "counts": [_count(look, index) for index in range(len(NUM_RETURNS))],
         "planes": [_plane(finder, index, state, look) for index in range(len(finder.planes))],
+        "counts": [_count(look, index) for index in range(len(NUM_RETURNS))],
         "level": float(look.level),
         "has_data": state.data_chunk is not None,
         "recorded": _bounds(state.recorded),
@@ -81,14 +91,19 @@ def _count(look: Look, index: int) -> dict[str, Any]:
     num = int(np.count_nonzero(weights.any(axis=0)))  # the others fill up
     atoms, weights = atoms[:, :num], weights[:, :num]
     is_equal = (weights == np.float32(1 / num)).all()
-    return {"num": num, "atoms": as_bytes(atoms), "weights": None if is_equal else as_bytes(weights)}
+    return {
+        "num": num,
+        "atoms": as_bytes(atoms, "atoms of the return distributions"),
+        "weights": None if is_equal else as_bytes(weights, "weights of the atoms"),
+    }
 
 
 def _bounds(returns: CensoredReturns | None) -> dict[str, Any]:
     """The least and the most that each return can be, and how many are complete, in words."""
     if returns is None:
         return {"low": b"", "high": b"", "text": ""}
-    return {"low": as_bytes(returns.low), "high": as_bytes(returns.high), "text": returns.text}
+    low, high = (as_bytes(bound, "bounds of the returns") for bound in (returns.low, returns.high))
+    return {"low": low, "high": high, "text": returns.text}
 
 
 def _plane(finder: StateFinder, index: int, state: ShownState, look: Look) -> dict[str, Any]:
@@ -97,7 +112,7 @@ def _plane(finder: StateFinder, index: int, state: ShownState, look: Look) -> di
     velocity = finder.velocity(state.obs)
     return {
         "origin": [float(x) for x in origin],
-        "ends": as_bytes(ends),
+        "ends": as_bytes(ends, "ways of the candidates"),
         "things": _things(finder, plane, state.obs),
         "velocity": None if velocity is None else [float(x) for x in velocity],
     }

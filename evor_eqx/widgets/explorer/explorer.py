@@ -171,9 +171,9 @@ class Explorer(anywidget.AnyWidget):
         self._count += 1
         shown = self._state()
         look = decision.look_at(self.exhibit.agent, shown, self.num_flow_steps)
-        self._seen = shown, look
+        seen = arrays.view(self.finder, shown, look, f"{self._count}", scene=self.scene["id"], **others)
         with self.hold_sync():
-            self.view = arrays.view(self.finder, shown, look, f"{self._count}", scene=self.scene["id"], **others)
+            self._seen, self.view = (shown, look), seen
             self._weigh_by_own_rule()
 
     def _state(self) -> ShownState:
@@ -198,6 +198,7 @@ class Explorer(anywidget.AnyWidget):
         with self._acted() as free:
             if free and self._seen is not None:
                 {"roll_out": self.roll_out, "follow": self.follow}[content["kind"]]()
+        self.send({"kind": "answered"})
 
     def roll_out(self) -> None:
         """Add the returns of the base policy's rollouts from the state, as the button does."""
@@ -217,7 +218,7 @@ class Explorer(anywidget.AnyWidget):
         planes = [plane.axes for plane in self.finder.planes if plane.axes is not None]
         if path is None or not planes:
             return
-        ways = [arrays.as_bytes(path[:, list(axes)]) for axes in planes]
+        ways = [arrays.as_bytes(path[:, list(axes)], "track") for axes in planes]
         self.track = {"key": key, "settings": settings, "planes": ways}
 
     def _path(self, shown: ShownState) -> np.ndarray | None:

@@ -59,7 +59,7 @@ def explorer_page(exhibit: Exhibit, num_states: int = 24) -> str:
             progress.update(1)
     scene: dict[str, Any] = {**explorer.scene, "sources": [DATA]}
     places = np.frombuffer(scene["states"]["places"] or b"", np.float32).reshape(-1, 2)
-    kept = arrays.as_bytes(places[chosen]) if len(places) else None
+    kept = arrays.as_bytes(places[chosen], "places of the data") if len(places) else None
     scene["states"] = {"count": len(chosen), "places": kept}
     traits = {name: getattr(explorer, name) for name in _KEPT}
     traits |= as_json({"tau_r": explorer.tau_r, "tau_q": explorer.tau_q})

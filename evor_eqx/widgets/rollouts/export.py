@@ -66,7 +66,7 @@ def _side(name: str, recording: Recording) -> dict[str, Any]:
         "goals": recording.goals.tolist(),
         "map": _map(recording),
         "frames": None if recording.frames is None else [_address(frame) for frame in recording.frames],
-        **{key: as_bytes(array) for key, array in arrays.items()},
+        **{key: as_bytes(array, key) for key, array in arrays.items()},
     }
 
 

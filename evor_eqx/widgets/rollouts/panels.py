@@ -14,12 +14,13 @@ from matplotlib.collections import LineCollection
 from matplotlib.patches import Rectangle
 
 from evor_eqx import plotting
+from evor_eqx.envs.ants import AntBody
 from evor_eqx.evaluation.recording import Recording
 from evor_eqx.widgets.drawing import limits
 from evor_eqx.widgets.explorer.planes import WORKSPACE, displacement
 
 COLORS = {"A": "#0072B2", "B": "#D55E00"}
-_MAZE_SCALE = 3.0  # candidates in a maze are drawn longer, to be seen
+_LONGER = {"pointmaze": 3.0, "antmaze": 10.0}  # candidates in a maze are drawn longer, to be seen
 
 
 class FramePanel:
@@ -152,9 +153,13 @@ def _table(ax: Axes, recording: Recording) -> None:
 
 
 def candidate_ends(recording: Recording) -> Float[np.ndarray, "decisions cand 2"]:
-    """Where each candidate leads, from the present place; nowhere for torques and the like."""
-    candidates: Any = recording.candidates
-    if recording.task.family in ("", "antmaze"):
-        return np.zeros((*candidates.shape[:2], 2))
-    ends = displacement(recording.task, candidates.reshape(-1, candidates.shape[2]), recording.act_size)
-    return ends.reshape(*candidates.shape[:2], 2) * (1.0 if recording.layout is None else _MAZE_SCALE)
+    """Where each candidate leads, from the present place; nowhere on an own task, whose actions mean anything."""
+    task, (*shape, size) = recording.task, recording.candidates.shape
+    if not task.family:
+        return np.zeros((*shape, 2))
+    chunks = recording.candidates.reshape(-1, size)
+    if task.family == "antmaze":
+        ends = AntBody(task).ways(np.repeat(recording.obs, shape[1], axis=0), chunks)
+    else:
+        ends = displacement(task, chunks, recording.act_size)
+    return ends.reshape(*shape, 2) * _LONGER.get(task.family, 1.0)

@@ -4,6 +4,8 @@ import gc
 import tracemalloc
 from dataclasses import replace
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from traitlets import TraitError
 from evor_eqx.config import InferenceConfig
 from evor_eqx.errors import UserError
 from evor_eqx.widgets.explorer import decision
+from evor_eqx.widgets.explorer import explorer as explorer_module
 from evor_eqx.widgets.explorer.arrays import DATA, PLACE, ROLLOUT
 from evor_eqx.widgets.explorer.explorer import Explorer, explore
 from evor_eqx.widgets.explorer.states import StateFinder
@@ -196,6 +199,51 @@ def test_what_the_explorer_cannot_show_is_a_message():
     ant = exhibit_without_data("antmaze-medium-navigate-task1")
     for exhibit, words in ((base, "has no critic"), (ant, "has no held-out states")):
         assert words in Explorer([Listed(exhibit.task, "mine", lambda exhibit=exhibit: exhibit)]).message
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [("policy", "ways of the candidates: got nan"), ("critic", "atoms of the return distributions: got nan")],
+)
+def test_an_agent_that_computes_nan_is_a_message_and_another_can_be_chosen(model, words):
+    exhibit = tiny_exhibit()
+    network = jax.tree.map(
+        lambda leaf: leaf * jnp.nan if eqx.is_inexact_array(leaf) else leaf, getattr(exhibit.agent, model)
+    )
+    broken = replace(exhibit, agent=replace(exhibit.agent, **{model: network}))
+    explorer = Explorer([Listed(TASK, "broken", lambda: broken), tiny_listed("whole")])
+    assert words in explorer.message and explorer.view == {}
+    ask(explorer, "follow")
+    explorer.agent = 1
+    assert explorer.message == "" and "held-out state" in explorer.view["name"]
+
+
+def test_nan_at_one_state_is_a_message_and_what_was_shown_stays_until_the_next(explorer, monkeypatch):
+    explorer.state = 2
+    shown, look_at = explorer.view, decision.look_at
+
+    def without_numbers(*arguments):
+        look = look_at(*arguments)
+        return look._replace(distributions=jax.tree.map(lambda leaf: leaf * jnp.nan, look.distributions))
+
+    monkeypatch.setattr(decision, "look_at", without_numbers)
+    explorer.state = 3
+    assert "got nan, expected finite numbers" in explorer.message and explorer.view is shown
+    monkeypatch.undo()
+    explorer.state = 4
+    assert explorer.message == "" and explorer.view["name"] == "held-out state 4"
+
+
+@pytest.mark.parametrize("kind", ["follow", "roll_out"])
+def test_the_page_gets_an_answer_also_when_what_it_asks_for_fails(explorer, monkeypatch, kind):
+    def refuse(*_):
+        raise UserError("no environment here")
+
+    answers = []
+    monkeypatch.setattr(explorer, "send", answers.append)
+    monkeypatch.setattr(explorer_module, {"follow": "states_ahead", "roll_out": "returns_from"}[kind], refuse)
+    ask(explorer, kind)
+    assert answers == [{"kind": "answered"}] and explorer.message == "no environment here"
 
 
 def test_a_hundred_states_compile_nothing_and_keep_no_memory(explorer):

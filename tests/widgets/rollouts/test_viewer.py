@@ -15,8 +15,10 @@ from tiny import exhibit_without_data
 from evor_eqx.envs import rendering
 from evor_eqx.envs.tasks import parse_task
 from evor_eqx.errors import UserError
+from evor_eqx.evaluation.recording import record
 from evor_eqx.system import paths
 from evor_eqx.widgets.rollouts.film import rollout_figure, save_gif
+from evor_eqx.widgets.rollouts.panels import candidate_ends
 from evor_eqx.widgets.rollouts.viewer import RolloutViewer, sentence
 
 MAZE, ARM = "pointmaze-medium-navigate-task1", "cube-single-play-task2"
@@ -72,6 +74,16 @@ def test_artists_follow_the_decision_and_the_shorter_episode_waits_at_its_end(vi
     assert len(path.ways.get_segments()) == side.recording.episode.inference.num_candidates
     viewer._move(10**6)
     np.testing.assert_allclose(np.ravel(path.now.get_data()), side.recording.path[950])
+
+
+def test_an_ants_choice_leads_where_the_episode_went():
+    exhibit = exhibit_without_data("antmaze-medium-navigate-task1")
+    recording = record(exhibit.agent, exhibit.task, 0, frames=False)
+    drawn = candidate_ends(recording)[np.arange(len(recording.step)), recording.index]
+    places = recording.path[[*recording.step, len(recording.reward)], :2]
+    went = np.diff(places, axis=0)
+    assert np.linalg.norm(went, axis=1).max() > 0.05
+    np.testing.assert_allclose(drawn, 10 * went, atol=1e-3)  # ten times as long, to be seen
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32])

@@ -13,7 +13,12 @@ import { Candidates, Reading } from "./reading.js";
 import { sentence } from "./sentence.js";
 
 const SETTINGS = ["tau_r", "tau_q", "num_candidates", "num_returns"];
+const PLACES = ["agent", "source", "state", "seed", "place", "num_flow_steps"]; // where to look, which needs the kernel
+const PATIENCE = 3000; // milliseconds until the page says that the kernel does not answer
 const QUIET = 400; // milliseconds after the last change, before the track is asked for and the sentence is read out
+const ALONE =
+  "The kernel does not answer: it is computing, or it has stopped. The pictures show the last state, and the sliders " +
+  "of temperatures, candidates and atoms still work.";
 const DATA = "held-out data", ROLLOUT = "a rollout", PLACE = "a place in the maze";
 
 export class Explorer {
@@ -22,6 +27,8 @@ export class Explorer {
     this.model = model;
     /** @type {(number | null)[]} the compared candidates A and B, and the one that is pointed at */
     [this.a, this.b, this.focus] = [null, null, null];
+    /** @type {ReturnType<typeof setTimeout> | undefined} runs while the kernel has not answered */
+    this.wait = undefined;
     this.text = html("p", { class: "evor-sentence" });
     this.spoken = html("p", { class: "evor-spoken", role: "status", "aria-live": "polite" });
     this.message = html("p", { class: "evor-message", role: "alert" });
@@ -42,7 +49,10 @@ export class Explorer {
       ["change:track", () => this.schedule()],
       ["change:weights", () => this.schedule()],
       ["change:message", () => this.say()],
+      ["msg:custom", () => this.answered()],
+      ["comm_live_update", () => this.miss()], // JupyterLab's, of a kernel that is restarted or shut down
       ...SETTINGS.map((name) => /** @type {[string, () => void]} */ ([`change:${name}`, () => this.settings()])),
+      ...PLACES.map((name) => /** @type {[string, () => void]} */ ([`change:${name}`, () => this.later()])),
       ["change:plane", () => this.open()],
     ];
     for (const [event, listener] of this.listeners) model.on(event, listener);
@@ -61,6 +71,8 @@ export class Explorer {
   close() {
     for (const [event, listener] of this.listeners) this.model.off(event, listener);
     this.controls.forEach((control) => control.close?.());
+    clearTimeout(this.timer);
+    clearTimeout(this.wait);
   }
 
   makeControls() {
@@ -76,7 +88,7 @@ export class Explorer {
     this.reset = html("button", { type: "button", class: "evor-reset", title: "Put all sliders back to the agent's own settings." }, "Reset");
     this.reset.addEventListener("click", () => this.put(scene().defaults ?? {}));
     this.fresh = html("button", { type: "button", class: "evor-fresh", title: "Add returns of the base policy's rollouts from this state." }, "Roll out from here");
-    this.fresh.addEventListener("click", () => model.send?.({ kind: "roll_out" }));
+    this.fresh.addEventListener("click", () => this.ask("roll_out"));
     const agents = () => (model.get("agents") ?? []).map((/** @type {any} */ each, /** @type {number} */ value) => ({ value, ...each }));
     const planes = () => (scene().choices ?? []).map((/** @type {string} */ label, /** @type {number} */ value) => ({ value, label }));
     const sources = () => (scene().sources ?? []).map((/** @type {string} */ label) => ({ value: label, label }));
@@ -177,7 +189,7 @@ export class Explorer {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => {
       this.spoken.textContent = this.text.textContent;
-      if (this.scene?.can_follow) this.model.send?.({ kind: "follow" });
+      this.ask("follow");
     }, QUIET);
   }
 
@@ -261,9 +273,31 @@ export class Explorer {
     this.model.save_changes();
   }
 
+  /** Ask the kernel for something. @param {string} kind */
+  ask(kind) {
+    if (!this.model.send) return;
+    this.wait ??= setTimeout(() => this.miss(), PATIENCE);
+    this.model.send({ kind });
+  }
+
+  /** The kernel does not answer. */
+  miss() {
+    this.isAlone = true;
+    this.say();
+  }
+
+  /** The kernel has answered. */
+  answered() {
+    clearTimeout(this.wait);
+    [this.wait, this.isAlone] = [undefined, false];
+    this.say();
+  }
+
+  /** Say what went wrong. */
   say() {
-    this.message.textContent = this.model.get("message") ?? "";
-    this.message.hidden = !this.message.textContent;
+    const said = [this.isAlone ? ALONE : "", this.model.get("message") ?? ""].filter(Boolean);
+    this.message.textContent = said.join(" ");
+    this.message.hidden = !said.length;
   }
 }
 
