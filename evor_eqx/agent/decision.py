@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
-from evor_eqx.agent.search import resampled, search
+from evor_eqx.agent.search import Drawn, resampled, search
 from evor_eqx.agent.selection import SelectionRule, candidate_weights, capacity, selection_weights
 from evor_eqx.config import InferenceConfig
 from evor_eqx.critics.base import AbstractCritic
@@ -97,29 +97,29 @@ def decide(
     noise = candidate_noise(numbers.num_drawn, policy.chunk_size, key=candidate_key)
     tau_q, num, steps = numbers.tau_q, numbers.num_candidates, numbers.num_flow_steps
 
-    def valued(noise):
+    def draw(noise):
         candidates = policy.transport(obs, noise, steps)
         distribution = jax.vmap(lambda chunk: critic.distribution(obs, chunk, numbers.num_returns, steps))(candidates)
-        return candidates, distribution, soft_value(distribution, numbers.tau_r)
+        return Drawn(noise, candidates, distribution, soft_value(distribution, numbers.tau_r))
 
-    candidates, distribution, value = valued(noise)
-    weights = selection_weights(selection, value, tau_q, num)
+    drawn = draw(noise)
+    weights = selection_weights(selection, drawn.value, tau_q, num)
     if numbers.num_search_steps > 0:
         if selection is not candidate_weights:
             raise UserError(
                 "num_search_steps: got a search with a selection rule of your own, expected softmax(Q* / tau_Q), which "
                 "the search is made for; set num_search_steps to 0"
             )
-        noise = search(
-            lambda noise: valued(noise)[2],
-            resampled(noise, weights, num, key=jax.random.fold_in(key, 0)),
+        drawn = search(
+            draw,
+            resampled(drawn, weights, num, key=jax.random.fold_in(key, 0)),
             tau_q,
             num_steps=numbers.num_search_steps,
             angle=numbers.search_angle,
             key=jax.random.fold_in(key, 1),
         )
-        candidates, distribution, value = valued(noise)
-        weights = selection_weights(selection, value, jnp.where(tau_q > 0, jnp.inf, 0.0), num)  # the best, or any
+        weights = selection_weights(selection, drawn.value, jnp.where(tau_q > 0, jnp.inf, 0.0), num)  # the best, or any
+    _, candidates, distribution, value = drawn
     return Decision(candidates, distribution, value, weights, at_level(weights, jax.random.uniform(select_key)))
 
 

@@ -10,42 +10,51 @@ At tau_Q = 0 only gains are accepted, and each chain climbs.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from evor_eqx.distributions import at_level
+from evor_eqx.distributions import ReturnDistribution, at_level
 
 
-def resampled(
-    noise: Float[Array, "cand size"], weights: Float[Array, " cand"], num: int | Int[Array, ""], *, key: PRNGKeyArray
-) -> Float[Array, "cand size"]:
-    """Noise drawn again with probabilities by its weights, so that the first `num` draws have the same weight.
+class Drawn(NamedTuple):
+    """Candidates of one decision, with the noise that they come from and their soft values."""
+
+    noise: Float[Array, "cand chunk"]
+    candidates: Float[Array, "cand chunk"]
+    distribution: ReturnDistribution
+    value: Float[Array, " cand"]  # Q*, in units of return
+
+
+def resampled(drawn: Drawn, weights: Float[Array, " cand"], num: int | Int[Array, ""], *, key: PRNGKeyArray) -> Drawn:
+    """Candidates drawn again with probabilities by their weights, so that the first `num` draws have the same weight.
 
     The draws are systematic: each appears as often as `num` times its weight says, rounded up or down.
     """
-    levels = (jnp.arange(len(noise)) + jax.random.uniform(key)) / num % 1.0
-    return noise[jax.vmap(lambda level: at_level(weights, level))(levels)]
+    levels = (jnp.arange(len(weights)) + jax.random.uniform(key)) / num % 1.0
+    index = jax.vmap(lambda level: at_level(weights, level))(levels)
+    return jax.tree.map(lambda leaf: leaf[index], drawn)
 
 
 def search(
-    value_of: Callable[[Float[Array, "cand size"]], Float[Array, " cand"]],
-    noise: Float[Array, "cand size"],
+    draw: Callable[[Float[Array, "cand chunk"]], Drawn],
+    drawn: Drawn,
     tau_q: Float[Array, ""] | float,
     *,
     num_steps: int,
     angle: Float[Array, ""] | float,
     key: PRNGKeyArray,
-) -> Float[Array, "cand size"]:
-    """Move each draw `num_steps` times by the chain that leaves the base policy, tilted by exp(Q* / tau_Q), invariant.
+) -> Drawn:
+    """Move each candidate `num_steps` times by the chain that keeps the base policy's law, tilted by exp(Q* / tau_Q).
 
     **Arguments:**
 
-    - `value_of`: Q* of the chunks that some noise becomes, in units of return.
-    - `noise`: where the chains begin.
+    - `draw`: the candidates that some noise becomes.
+    - `drawn`: where the chains begin.
     - `tau_q`: the selection temperature in [0, inf], in units of return.
-    - `num_steps`: moves of each draw.
+    - `num_steps`: moves of each candidate; each costs a draw of all of them.
     - `angle`: how far a move goes, in (0, pi / 2]; pi / 2 proposes noise afresh.
     - `key`: a random key.
 
@@ -54,15 +63,12 @@ def search(
     Where the chains end.
     """
 
-    def move(state, key):
-        noise, value = state
+    def move(drawn, key):
         fresh_key, accept_key = jax.random.split(key)
-        fresh = jax.random.normal(fresh_key, noise.shape)
-        proposal = jnp.cos(angle) * noise + jnp.sin(angle) * fresh
-        proposed = value_of(proposal)
-        least_gain = jnp.where(tau_q > 0, tau_q * jnp.log(jax.random.uniform(accept_key, value.shape)), 0.0)
-        accepts = proposed - value > least_gain
-        return (jnp.where(accepts[:, None], proposal, noise), jnp.where(accepts, proposed, value)), None
+        fresh = jax.random.normal(fresh_key, drawn.noise.shape)
+        proposed = draw(jnp.cos(angle) * drawn.noise + jnp.sin(angle) * fresh)
+        least_gain = jnp.where(tau_q > 0, tau_q * jnp.log(jax.random.uniform(accept_key, drawn.value.shape)), 0.0)
+        accepts = proposed.value - drawn.value > least_gain
+        return jax.tree.map(lambda new, old: jax.vmap(jnp.where)(accepts, new, old), proposed, drawn), None
 
-    (noise, _), _ = jax.lax.scan(move, (noise, value_of(noise)), jax.random.split(key, num_steps))
-    return noise
+    return jax.lax.scan(move, drawn, jax.random.split(key, num_steps))[0]

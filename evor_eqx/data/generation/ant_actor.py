@@ -67,9 +67,10 @@ class AntActor:
 
 
 def shipped_actor() -> AntActor:
-    """The trained actor that comes with the package. Raises UserError if its file is damaged."""
-    got = sha256(ACTOR_FILE) if ACTOR_FILE.is_file() else "no file"
-    if got != ACTOR_SHA256:
+    """The trained actor that comes with the package. Raises UserError if its file is missing or damaged."""
+    if not ACTOR_FILE.is_file():
+        raise UserError(f"no file {ACTOR_FILE}: expected the ant's actor, which the package brings; reinstall evor_eqx")
+    if (got := sha256(ACTOR_FILE)) != ACTOR_SHA256:
         raise UserError(f"damaged file {ACTOR_FILE}: got SHA-256 {got}, expected {ACTOR_SHA256}; reinstall evor_eqx")
     return AntActor.read(ACTOR_FILE)
 

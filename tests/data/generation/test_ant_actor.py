@@ -26,12 +26,12 @@ def test_the_shipped_actor_walks_along_its_direction():
     assert walking_speed(ant_actor.shipped_actor(), seed=3, num_directions=8) > 1.2  # m/s
 
 
-def test_a_damaged_actor_is_refused(monkeypatch, tmp_path):
+def test_a_damaged_or_missing_actor_is_refused(monkeypatch, tmp_path):
     damaged = tmp_path / "ant_actor.npz"
     damaged.write_bytes(ant_actor.ACTOR_FILE.read_bytes()[:-1])
-    for path in (damaged, tmp_path / "absent.npz"):
+    for path, words in ((damaged, "damaged file"), (tmp_path / "absent.npz", "no file")):
         monkeypatch.setattr(ant_actor, "ACTOR_FILE", path)
-        with pytest.raises(UserError, match="damaged file"):
+        with pytest.raises(UserError, match=words):
             ant_actor.shipped_actor()
 
 
