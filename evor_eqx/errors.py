@@ -33,6 +33,7 @@ def told(what: str, expected: str = "it to run", remedy: str = "mend it") -> Ite
 _KINDS = {  # where an argument of a class comes from
     "Agent": "fit(task, config) and load_agent(name) give one",
     "Config": "preset('laptop') gives one",
+    "Exhibit": "open_exhibit(folder) and Exhibit.of(agent, task) give one",
     "Task": "parse_task('cube-single-play-task2') and custom_task give one",
 }
 

@@ -30,7 +30,7 @@ class Export(Checked):
     seed: int = within(0, 2**32 - 1, 0)
     """rollout: decides the start and all draws, for A and B alike; 0 to 4294967295."""
     num_candidates: tuple[int, ...] = ()
-    """rollout: N_pi of A and B, 1 to 128 each; the agent's own and 1 (its base policy) if no setting is given."""
+    """rollout: N_pi of A and B, 1 to 4096 each; the agent's own and 1 (its base policy) if no setting is given."""
     tau_r: tuple[float, ...] = ()
     """rollout: value temperatures of A and B, 0 to inf; one value is for both."""
     tau_q: tuple[float, ...] = ()
@@ -63,7 +63,7 @@ class Export(Checked):
 
     @property
     def _file(self) -> Path:
-        return self.to or Path(f"{self.page}.html")
+        return (self.to or Path(f"{self.page}.html")).expanduser()
 
     def run(self) -> int:
         """Write the page and print its path."""

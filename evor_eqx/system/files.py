@@ -27,7 +27,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
     The temporary name has the same suffix, because numpy and matplotlib choose their format by it. The bytes are on the
     disk before the file is renamed, so the caller need not flush them. What a killed writer left of `path` is removed.
+    A symbolic link stays one: what it leads to is replaced.
     """
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path)
     temporary, handle = _temporary(path)
@@ -53,9 +55,11 @@ def _temporary(path: Path) -> tuple[Path, int]:
 
 def check_writable(path: Path, what: str) -> None:
     """Raise UserError unless a file can be written to this path; `what` is what it is called in errors."""
-    path = path.expanduser()
+    path = path.expanduser().resolve()
     if path.is_dir():
         raise UserError(f"{what}: got a folder, {path}, expected a file; add its name")
+    if path.exists() and not path.is_file():
+        raise UserError(f"{what}: got {path}, which is a pipe or a device, expected a file; choose another name")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary, handle = _temporary(path)

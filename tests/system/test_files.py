@@ -134,6 +134,21 @@ def test_two_writers_of_a_file_leave_each_other_alone(tmp_path):
     assert path.read_text() == "slow" and list(tmp_path.iterdir()) == [path]
 
 
+def test_a_link_stays_one_and_what_it_leads_to_is_replaced(tmp_path):
+    target, link = tmp_path / "target.txt", tmp_path / "link.txt"
+    target.write_text("before")
+    link.symlink_to(target)
+    with replacing(link) as temporary:
+        temporary.write_text("after")
+    assert link.is_symlink() and target.read_text() == "after"
+
+
+def test_a_pipe_is_no_place_for_a_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="which is a pipe or a device"):
+        check_writable(tmp_path / "pipe", "to")
+
+
 def test_asking_whether_a_file_can_be_written_touches_nothing(tmp_path):
     for name in ("out.json.test", "out.json"):
         (tmp_path / name).write_text("precious")

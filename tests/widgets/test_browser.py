@@ -101,12 +101,12 @@ def the_maze_and_the_button_reach_the_kernel(page):
 def without_a_kernel_sliders_still_work(page):
     """The kernel is killed: the page says so once something needs it, and what it computes itself goes on."""
     sentence = page.inner_text(".evor-sentence")
-    assert page.locator(".evor-message").is_hidden()
+    assert page.locator(".evor-waiting").is_hidden()
     kernel = page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.id")
     subprocess.run(["pkill", "-KILL", "-f", f"kernel-{kernel}.json"], check=True)
     page.locator(".jp-Dialog button.jp-mod-accept").click()  # "The kernel appears to have died"
     page.locator(".evor-source select, .evor-state input").last.press("ArrowRight")
-    page.wait_for_function("() => document.querySelector('.evor-message').innerText.includes('kernel does not answer')")
+    page.wait_for_function("() => document.querySelector('.evor-waiting').innerText.includes('kernel does not answer')")
     assert page.inner_text(".evor-sentence") == sentence
     before = shown(page, "tau-r")
     page.locator(".evor-tau-r input").focus()

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import re
 import shutil
 import statistics
 from dataclasses import replace
@@ -155,6 +156,42 @@ def saved(tmp_path_factory):
     return path
 
 
+def test_a_state_that_cannot_be_shown_makes_no_page():
+    exhibit = tiny_exhibit()
+    exhibit.dataset.obs[exhibit.states.rows[40]] = np.nan
+    with pytest.raises(UserError, match="got nan, expected finite numbers"):
+        explorer_page(exhibit, len(exhibit.states.rows))
+
+
+def test_a_page_holds_a_state():
+    with pytest.raises(UserError, match="expected a whole number of at least 1"):
+        explorer_page(tiny_exhibit(), 0)
+
+
+@with_browser
+@pytest.mark.slow
+def test_explorers_that_share_a_page_leave_each_other_alone(saved):
+    (data,) = re.findall(r'id="evor-data">(.*?)</script>', saved.read_text(encoding="utf-8"))
+    with browser_page(800) as page:
+        page.goto("about:blank")
+        for _ in range(2):  # as a notebook does, which loads the module anew for each widget
+            page.evaluate(
+                """async ([script, data]) => {
+                    const [held, place] = ['script', 'div'].map((name) => document.createElement(name));
+                    Object.assign(held, {type: 'application/json', id: 'evor-data', textContent: data});
+                    place.id = 'evor-page';
+                    document.body.append(held, place);
+                    await import(URL.createObjectURL(new Blob([script], {type: 'text/javascript'})));
+                    held.remove();
+                    place.removeAttribute('id');
+                }""",
+                [front.SCRIPT, data],
+            )
+        assert page.locator(".evor-explorer").count() == 2
+        ids = page.eval_on_selector_all("[id]", "(all) => all.map((each) => each.id)")
+        assert len(ids) > 10 and len(ids) == len(set(ids))
+
+
 def test_a_page_of_24_states_has_at_most_three_megabytes():
     assert len(explorer_page(tiny_exhibit(), 24).encode()) < 3_000_000
 
@@ -210,7 +247,7 @@ def test_sliders_stay_in_sight_where_pictures_scroll(saved, width):
     with opened(saved, width, 844) as page:
         for box in boxes(page):
             assert box["x"] >= 0 and box["x"] + box["width"] <= width
-        page.locator(".evor-explorer").evaluate("(explorer) => { explorer.scrollTop = 1e6; }")
+        page.evaluate("() => window.scrollTo(0, 1e6)")
         page.wait_for_timeout(200)
         sliders, *_, last = boxes(page)
         assert sliders["y"] >= 0 and sliders["y"] + sliders["height"] < last["y"] < 844

@@ -54,7 +54,7 @@ def scene(finder: StateFinder, name: str) -> dict[str, Any]:
         "sources": [source for source, is_there in sources.items() if is_there],
         "num_returns": list(NUM_RETURNS),
         "is_softmax": exhibit.agent.selection is candidate_weights,
-        "can_follow": exhibit.task.has_env,
+        "has_goals": layout is not None or (finder.arm is not None and len(finder.arm.goals) > 0),
     }
 
 

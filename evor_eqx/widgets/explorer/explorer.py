@@ -11,10 +11,9 @@ from typing import Any
 
 import anywidget
 import numpy as np
-from traitlets import Dict, Enum, Float, Int, List, Unicode, observe
+from traitlets import observe
 
 from evor_eqx.agent.agent import Agent
-from evor_eqx.config import InferenceConfig
 from evor_eqx.data.censoring import interval_text
 from evor_eqx.envs.tasks import OgbenchTask, Task
 from evor_eqx.errors import UserError, check_kinds
@@ -24,9 +23,8 @@ from evor_eqx.evaluation.recording import record
 from evor_eqx.widgets import front
 from evor_eqx.widgets.explorer import arrays, decision
 from evor_eqx.widgets.explorer.arrays import DATA, PLACE, ROLLOUT
-from evor_eqx.widgets.explorer.decision import NUM_CANDIDATES, NUM_RETURNS
-from evor_eqx.widgets.explorer.settings import SETTINGS, as_json, drawn, temperature
 from evor_eqx.widgets.explorer.states import ShownState, StateFinder, check_shown
+from evor_eqx.widgets.explorer.traits import SETTINGS, ExplorerTraits, as_json, drawn
 from evor_eqx.zoo.catalogue import Listed, catalogue
 from evor_eqx.zoo.exhibits import Exhibit
 
@@ -51,12 +49,12 @@ def explore(agent: Agent, task: Task, state: int | None = None) -> "Explorer":
     check_kinds(agent=(agent, Agent), task=(task, Task))
     exhibit = Exhibit.of(agent, task)
     num_states = len(exhibit.states.rows)
-    if state is not None and not 0 <= state < num_states:
-        raise UserError(f"state: got {state}, expected 0 to {num_states - 1}, the held-out states of the data")
-    return Explorer([Listed(task, exhibit.name, lambda: exhibit)], state)
+    if state is not None and state not in range(num_states):
+        raise UserError(f"state: got {state!r}, expected 0 to {num_states - 1}, the held-out states of the data")
+    return Explorer([Listed(task, exhibit.name, lambda: exhibit)], None if state is None else int(state))
 
 
-class Explorer(anywidget.AnyWidget):
+class Explorer(ExplorerTraits, anywidget.AnyWidget):
     """The explorer's widget. Its traits can be read, set, linked and observed like those of any widget.
 
     **Arguments:**
@@ -67,26 +65,6 @@ class Explorer(anywidget.AnyWidget):
 
     _esm = front.SCRIPT
     _css = front.STYLE
-
-    tau_r, tau_q = temperature(), temperature()  # value and selection temperature, in units of return
-    num_candidates = Int(32, min=1, max=NUM_CANDIDATES[-1]).tag(sync=True)  # N_pi
-    num_returns = Enum(NUM_RETURNS, 16).tag(sync=True)  # N
-    num_flow_steps = Int(10, min=1).tag(sync=True)
-
-    agent = Int(0).tag(sync=True)  # an index of `agents`
-    source = Unicode(DATA).tag(sync=True)  # where the state comes from
-    state = Int(0).tag(sync=True)  # an index of held-out states, or of the rollout's decisions
-    place = List(Float(), [0.0, 0.0]).tag(sync=True)  # (x, y) in a point maze, in metres
-    seed = Int(0).tag(sync=True)  # of the rollout
-    plane = Int(0).tag(sync=True)  # how candidates are drawn, an index of `scene["choices"]`
-
-    agents = List(Dict()).tag(sync=True)  # labels of the agents
-    scene = Dict().tag(sync=True)  # what `arrays.scene` says of the agent
-    view = Dict().tag(sync=True)  # what `arrays.view` says of the state
-    track = Dict().tag(sync=True)  # the way that would follow, in each plane
-    weights = List(Float()).tag(sync=True)  # by a selection rule of one's own, which the page does not know
-    last = Int(0).tag(sync=True)  # the largest `state`
-    message = Unicode("").tag(sync=True)  # what went wrong
 
     def __init__(self, listed: Sequence[Listed] | None = None, state: int | None = None):
         self.listed = list(catalogue() if listed is None else listed)
@@ -104,11 +82,6 @@ class Explorer(anywidget.AnyWidget):
         self._open()
 
     @property
-    def inference(self) -> InferenceConfig:
-        """The inference settings that are shown."""
-        return InferenceConfig(**{name: getattr(self, name) for name in (*SETTINGS, "num_flow_steps")})
-
-    @property
     def _agent(self) -> Agent:
         return self.exhibit.agent.replace(inference=self.inference)
 
@@ -119,11 +92,12 @@ class Explorer(anywidget.AnyWidget):
         with self._acted() as free:
             if not free:
                 return
-            self._seen, self.track, self.weights = None, {}, []
-            if not self.listed:
-                raise UserError("no trained agent here: run `evor train pointmaze-medium-navigate-task1`, then again")
-            exhibit = self.listed[self.agent].open()
-            check_shown(exhibit)
+            self._seen, self.track, self.weights = None, {}, {}
+            try:
+                exhibit = self._opened()
+            except (UserError, OSError):
+                self.scene, self.view = {}, {}  # else the one before would be shown under this one's name
+                raise
             self.exhibit, self.finder = exhibit, StateFinder(exhibit)
             self._count += 1
             with self.hold_sync():
@@ -135,6 +109,13 @@ class Explorer(anywidget.AnyWidget):
                     setattr(self, name, value)
                 self.scene = arrays.scene(self.finder, f"{self._count}") | {"defaults": as_json(settings)}
                 self._look()
+
+    def _opened(self) -> Exhibit:
+        if not self.listed:
+            raise UserError("no trained agent here: run `evor train pointmaze-medium-navigate-task1`, then again")
+        exhibit = self.listed[self.agent].open()
+        check_shown(exhibit)
+        return exhibit
 
     @observe("source", "seed")
     def _choose_source(self, change: Any) -> None:
@@ -186,11 +167,16 @@ class Explorer(anywidget.AnyWidget):
         return self.finder.at_state(self.state)
 
     def _weigh_by_own_rule(self) -> None:
-        self.message = ""
-        if self.scene["is_softmax"]:
-            return
-        reading = decision.read(self._seen[1], self.exhibit.agent.selection, self.inference)
-        self.weights = reading.weights[: self.num_candidates].tolist()
+        self.message, self.weights = "", {}
+        if not self.scene["is_softmax"]:
+            weights = self._reading().weights[: self.num_candidates].tolist()
+            self.weights = {"key": self.view["key"], "settings": self._settings(), "values": weights}
+
+    def _reading(self) -> decision.Reading:
+        return decision.read(self._seen[1], self.exhibit.agent.selection, self.inference)
+
+    def _settings(self) -> dict[str, Any]:
+        return as_json({name: getattr(self, name) for name in SETTINGS})
 
     # What the page asks for.
 
@@ -209,8 +195,7 @@ class Explorer(anywidget.AnyWidget):
 
     def follow(self) -> None:
         """Send the way that the agent would take from the state with these settings."""
-        shown, key = self._seen[0], self.view["key"]
-        settings = as_json({name: getattr(self, name) for name in SETTINGS})
+        shown, key, settings = self._seen[0], self.view["key"], self._settings()
         if (self.track.get("key"), self.track.get("settings")) == (key, settings):
             return
         self.track = {}
@@ -227,7 +212,8 @@ class Explorer(anywidget.AnyWidget):
             return self.recording.path[self.recording.step[self.state] :]
         if shown.physics is None or not isinstance(self.exhibit.task, OgbenchTask):
             return None
-        return self.finder.place(states_ahead(self._agent, self.exhibit.task, shown.physics))
+        first = np.asarray(self._seen[1].chunks[self._reading().index])  # as it is shown
+        return self.finder.place(states_ahead(self._agent, self.exhibit.task, shown.physics, first_chunk=first))
 
     @contextlib.contextmanager
     def _acted(self) -> Iterator[bool]:

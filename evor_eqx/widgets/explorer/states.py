@@ -78,8 +78,8 @@ class StateFinder:
                 f"states of {self.exhibit.task.dataset} cannot be chosen by place: choose a held-out state or a rollout"
             )
         walls, unit, offset = self.layout.walls, self.layout.unit, self.layout.offset
-        i, j = int(np.floor((y + offset) / unit + 0.5)), int(np.floor((x + offset) / unit + 0.5))
-        if not (0 <= i < walls.shape[0] and 0 <= j < walls.shape[1]) or walls[i, j]:
+        i, j = (np.floor((coordinate + offset) / unit + 0.5) for coordinate in (y, x))
+        if not (0 <= i < walls.shape[0] and 0 <= j < walls.shape[1]) or walls[int(i), int(j)]:
             raise UserError(f"({x:g}, {y:g}) is inside a wall or outside the maze: choose a place in a corridor")
         return self.at_obs(np.array([x, y], np.float32), f"place ({x:g}, {y:g})")
 

@@ -18,7 +18,8 @@ _PAGE = """<!doctype html>
 <style>{style}</style>
 </head>
 <body class="evor-page">
-<main id="evor-page"><h1>{title}</h1></main>
+<main id="evor-page"><h1>{title}</h1><p class="evor-intro">{intro}</p></main>
+<noscript>This page computes its pictures by JavaScript, which is turned off: allow it for this file.</noscript>
 <script type="application/json" id="evor-data">{data}</script>
 <script type="module">{script}</script>
 </body>
@@ -26,7 +27,7 @@ _PAGE = """<!doctype html>
 """
 
 
-def page(kind: str, title: str, data: dict[str, Any]) -> str:
+def page(kind: str, title: str, intro: str, data: dict[str, Any]) -> str:
     """A page that shows a widget.
 
     Its content policy allows nothing but its own script and style, which it names by their hashes, and pictures in it.
@@ -35,6 +36,7 @@ def page(kind: str, title: str, data: dict[str, Any]) -> str:
 
     - `kind`: which of the module's widgets.
     - `title`: the page's title, plain text.
+    - `intro`: what the page shows and what to do with it, plain text.
     - `data`: what that widget starts from. Bytes in it travel as base64.
 
     **Returns:**
@@ -46,7 +48,14 @@ def page(kind: str, title: str, data: dict[str, Any]) -> str:
         "base-uri 'none'; form-action 'none'"
     )
     text = json.dumps({"kind": kind, **data}, default=_base64).replace("<", "\\u003c")  # no tag ends within it
-    return _PAGE.format(policy=policy, title=html.escape(title), style=front.STYLE, data=text, script=front.SCRIPT)
+    return _PAGE.format(
+        policy=policy,
+        title=html.escape(title),
+        intro=html.escape(intro),
+        style=front.STYLE,
+        data=text,
+        script=front.SCRIPT,
+    )
 
 
 def _hashed(text: str) -> str:

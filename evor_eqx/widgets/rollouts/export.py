@@ -18,6 +18,11 @@ from evor_eqx.widgets.rollouts.panels import candidate_ends
 from evor_eqx.widgets.rollouts.viewer import outcome
 
 _QUALITY = 75  # of a picture, of 100
+_INTRO = (
+    "An agent acts from the same start with each of these settings. At each decision it draws N_π candidates, "
+    "expects a distribution of returns after each, and picks one by its value Q*. Press Play, or move the slider, "
+    "and compare what it expected with the return that followed."
+)
 
 
 def rollout_page(recordings: Sequence[Recording]) -> str:
@@ -36,7 +41,7 @@ def rollout_page(recordings: Sequence[Recording]) -> str:
     UserError for another number of recordings.
     """
     sides = [_side(name, recording) for name, recording in named(recordings).items()]
-    return page("rollout", f"EVOR roll-out: {recordings[0].task.name}", {"sides": sides})
+    return page("rollout", f"EVOR roll-out: {recordings[0].task.name}", _INTRO, {"sides": sides})
 
 
 def _side(name: str, recording: Recording) -> dict[str, Any]:

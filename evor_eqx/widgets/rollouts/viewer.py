@@ -15,7 +15,7 @@ import ipywidgets as w
 from evor_eqx.config import InferenceConfig
 from evor_eqx.data.censoring import interval_text
 from evor_eqx.envs import rendering
-from evor_eqx.errors import UserError
+from evor_eqx.errors import UserError, check_kinds
 from evor_eqx.evaluation.recording import Recording, record
 from evor_eqx.widgets.canvas import Canvas
 from evor_eqx.widgets.controls import control, for_the_page, say, spoken
@@ -50,7 +50,9 @@ class RolloutViewer:
     """
 
     def __init__(self, exhibits: Exhibit | Sequence[Exhibit]):
-        self.exhibits = [exhibits] if isinstance(exhibits, Exhibit) else list(exhibits)
+        self.exhibits = list(exhibits) if isinstance(exhibits, Sequence) else [exhibits]
+        for exhibit in self.exhibits:
+            check_kinds(exhibit=(exhibit, Exhibit))
         self.recordings: dict[str, Recording] = {}
         self._acting = threading.RLock()  # messages of the controls may come in several threads
         if not self.exhibits:

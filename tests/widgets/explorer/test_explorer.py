@@ -91,7 +91,19 @@ def test_settings_send_no_arrays_and_another_number_of_flow_steps_draws_anew(exp
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("num_returns", 9), ("num_candidates", 0), ("num_candidates", 129), ("tau_r", -1.0)]
+    ("name", "value"),
+    [
+        ("num_returns", 9),
+        ("num_candidates", 0),
+        ("num_candidates", 129),
+        ("tau_r", -1.0),
+        ("tau_q", float("nan")),
+        ("agent", 2),
+        ("agent", -1),
+        ("plane", 1),
+        ("source", "the moon"),
+        ("place", [1.0]),
+    ],
 )
 def test_what_is_not_drawn_cannot_be_set(explorer, name, value):
     with pytest.raises(TraitError):
@@ -158,6 +170,17 @@ def test_the_track_leads_on_from_the_state_and_is_made_anew_for_other_settings(e
     assert explorer.track["settings"]["num_candidates"] == 1 and explorer.track is not track
 
 
+def test_the_track_begins_with_the_candidate_that_is_picked(explorer):
+    explorer.state, explorer.tau_q = 3, float("inf")
+    (plane,) = explorer.view["planes"]
+    for num in (1, 2, 16):
+        explorer.num_candidates = num
+        ask(explorer, "follow")
+        picked = int(num * explorer.view["level"])  # all have the same weight
+        end = floats(plane["ends"], 2)[picked]
+        np.testing.assert_allclose(floats(explorer.track["planes"][0], 2)[1], end, atol=1e-4)
+
+
 def test_the_track_of_a_rollout_is_the_rest_of_its_path(explorer):
     explorer.source = ROLLOUT
     explorer.state = 5
@@ -166,9 +189,10 @@ def test_the_track_of_a_rollout_is_the_rest_of_its_path(explorer):
     np.testing.assert_allclose(floats(explorer.track["planes"][0], 2), path, rtol=1e-6)
 
 
-def test_a_place_in_a_wall_is_a_message_and_the_explorer_goes_on_working(explorer):
+@pytest.mark.parametrize("place", [[-4.0, -4.0], [float("nan"), 0.0], [0.0, float("inf")]])
+def test_a_place_in_a_wall_is_a_message_and_the_explorer_goes_on_working(explorer, place):
     explorer.source = PLACE
-    explorer.place = [-4.0, -4.0]
+    explorer.place = place
     assert "inside a wall" in explorer.message
     explorer.source = DATA
     assert explorer.message == "" and "held-out state" in explorer.view["name"]
@@ -181,12 +205,22 @@ def test_an_agent_that_cannot_be_opened_is_a_message_and_another_can_be_chosen(e
 
     explorer = Explorer([Listed(TASK, "broken", refuse), tiny_listed("whole")])
     assert explorer.message == str(error) and explorer.view == {}
-    explorer.tau_r = 5.0
-    explorer.state = 1  # nothing to look at: nothing happens
-    ask(explorer, "roll_out")
-    assert explorer.message == str(error)
+    look_around_in_vain(explorer, str(error))
     explorer.agent = 1
     assert explorer.message == "" and "held-out state" in explorer.view["name"]
+    explorer.agent = 0
+    assert explorer.view == {} and explorer.scene == {}  # not those of the other one under this one's name
+    look_around_in_vain(explorer, str(error))
+
+
+def look_around_in_vain(explorer, message):
+    """There is nothing to look at: whatever is set, nothing happens, and the message stays."""
+    explorer.tau_r += 1.0
+    explorer.state += 1
+    explorer.source = ROLLOUT
+    explorer.source = DATA
+    ask(explorer, "roll_out")
+    assert explorer.message == message
 
 
 def test_without_any_agent_it_says_how_to_get_one():
@@ -236,7 +270,7 @@ def test_nan_at_one_state_is_a_message_and_what_was_shown_stays_until_the_next(e
 
 @pytest.mark.parametrize("kind", ["follow", "roll_out"])
 def test_the_page_gets_an_answer_also_when_what_it_asks_for_fails(explorer, monkeypatch, kind):
-    def refuse(*_):
+    def refuse(*_, **__):
         raise UserError("no environment here")
 
     answers = []
@@ -285,8 +319,9 @@ def test_an_agent_and_its_task_are_all_that_explore_needs(monkeypatch):
     exhibit = tiny_exhibit("mine")
     monkeypatch.setattr(Exhibit, "of", lambda agent, task: exhibit)
     assert explore(exhibit.agent, TASK, state=3).view["name"] == "held-out state 3"
-    with pytest.raises(UserError, match="expected 0 to"):
-        explore(exhibit.agent, TASK, state=10_000)
+    for state in (10_000, -1):
+        with pytest.raises(UserError, match="expected 0 to"):
+            explore(exhibit.agent, TASK, state=state)
 
 
 def test_the_kernel_weighs_by_a_selection_rule_of_ones_own_and_one_without_probabilities_is_a_message():
@@ -297,13 +332,14 @@ def test_the_kernel_weighs_by_a_selection_rule_of_ones_own_and_one_without_proba
         return jnp.where(jnp.arange(len(value)) == jnp.argsort(-value)[1], 1.0, 0.0)
 
     explorer = Explorer([listed_with(exhibit, selection=second_best)])
-    assert sorted(explorer.weights) == [0.0] * 7 + [1.0] and not explorer.scene["is_softmax"]
+    assert sorted(explorer.weights["values"]) == [0.0] * 7 + [1.0] and not explorer.scene["is_softmax"]
     traced = len(calls)
     explorer.tau_q, explorer.num_candidates = 5.0, 16
-    assert len(explorer.weights) == 16
+    assert len(explorer.weights["values"]) == 16 and explorer.weights["key"] == explorer.view["key"]
+    assert explorer.weights["settings"] == {"tau_r": 3.0, "tau_q": 5.0, "num_candidates": 16, "num_returns": 16}
     assert len(calls) == traced  # static under jit, not a reason to compile again
     broken = Explorer([listed_with(exhibit, selection=lambda value, tau_q: jnp.ones_like(value))])
-    assert "weights of the selection rule" in broken.message
+    assert "weights of the selection rule" in broken.message and broken.weights == {}
 
 
 def listed_with(exhibit, **changes):

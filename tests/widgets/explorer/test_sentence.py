@@ -23,8 +23,9 @@ def said(
 ):
     n = len(weights)
     values = np.array([value, *np.full(n - 1, value - 1)])
-    low, high, curves, number = np.full(n, mean), np.full(n, largest), np.tile(values, (46, 1)), np.array(1.0)
-    reading = Reading(values, np.array(weights), np.array(picked), curves, low, high, number, number)
+    low, high, curves, kl = np.full(n, mean), np.full(n, largest), np.tile(values, (46, 1)), np.array(1.0)
+    effective = 1 / np.sum(np.square(weights))
+    reading = Reading(values, np.array(weights), np.array(picked), curves, low, high, effective, kl)
     data = PanelData(None, reading, n, 0, 3.0, False)
     return sentence(data, ShownState("held-out state 3", None, None, known(recorded, missing), None), is_softmax)
 
@@ -33,7 +34,7 @@ def said(
     ("weights", "words"),
     [
         ([0.97, 0.03], "the choice is almost certain (97% for the best of 2 candidates): it leads by much more than"),
-        ([0.6, 0.2, 0.2], "the best of 3 candidates is preferred, but not sure to be picked (60%)"),
+        ([0.6, 0.2, 0.2], "the best of 3 candidates is preferred, but not sure to be picked (60%, by chance 33%)"),
         ([0.26, 0.25, 0.25, 0.24], "all 4 candidates are about equally likely, so the agent acts like the base policy"),
         ([1.0], "there is one candidate, so the base policy decides"),
     ],
@@ -53,7 +54,7 @@ def test_it_says_what_the_value_is_of_the_distribution(value, words):
 
 
 def test_it_says_what_the_mean_would_have_preferred_and_where_that_changes():
-    assert "The mean prefers the same one, at every τ_R." in said([0.6, 0.4])
+    assert "The mean and every other τ_R would choose the same one." in said([0.6, 0.4])
     # By hand: candidate 1 has the larger mean, candidate 0 the larger maximum. Q* of 0 falls in equal steps on the
     # logarithmic grid from -10 to -56, that of 1 stays at -30: they cross at a share 20 / 46 between 0.01 and 1000.
     curves = np.stack([np.linspace(-10, -56, 46), np.full(46, -30.0)], axis=1)
@@ -63,8 +64,8 @@ def test_it_says_what_the_mean_would_have_preferred_and_where_that_changes():
     reading = Reading(values, np.array([0.6, 0.4]), np.array(0), curves, lowest, highest, number, number)
     data = PanelData(None, reading, 2, 0, 0.05, False)
     text = sentence(data, ShownState("here", None, None, known([]), None), True)
-    assert "The mean would have preferred another one, which is number 2 by Q*" in text
-    assert f"changes at τ_R = {10 ** (-2 + 5 * 20 / 46):.2g}" in text or "changes at τ_R = 1.5." in text
+    assert "The mean would choose another one, number 2 by Q*" in text
+    assert f"changes at τ_R = {10 ** (-2 + 5 * 20 / 46):.2g}." in text
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,30 @@ def test_between_the_bounds_of_returns_that_were_cut_off_nothing_is_more_or_less
     assert f"that is {words} was recorded nearby (-35.0 to -15.0 on average)" in text
 
 
+def test_the_best_one_is_spoken_of_unless_there_is_only_one():
+    assert "The best one's Q* is -20.0" in said([0.6, 0.4]) and "Its Q* is -20.0" in said([1.0])
+
+
+def test_more_and_less_are_told_by_the_error_of_the_average_not_by_how_far_returns_spread():
+    recorded = np.repeat([-100.0, -50.0], 24)  # -75 on average, and their standard error is 3.6
+    assert "that is less than was recorded nearby (-75.0" in said(
+        [0.6, 0.4], value=-96.0, recorded=recorded, mean=-99.0
+    )
+    assert "that is about as much as" in said([0.6, 0.4], value=-80.0, recorded=recorded, mean=-99.0)
+
+
+def test_a_rule_of_ones_own_may_prefer_another_one_than_the_best_by_value():
+    text = said([0.0, 1.0, 0.0], is_softmax=False, picked=1)
+    assert "the agent's rule prefers number 2 of 3 by Q* (100%)" in text
+    assert "about equally likely" in said([1 / 3] * 3, is_softmax=False)
+
+
+def test_ties_are_rounded_away_from_zero_as_a_page_rounds_them():
+    assert "Q* is -12.3," in said([0.6, 0.4], value=-12.25) and "Q* is 0.3," in said([0.6, 0.4], value=0.25)
+    assert "(63% for" not in said([0.625, 0.375]) and "(63%, by chance 50%)" in said([0.625, 0.375])
+
+
 def test_numbers_are_few_and_a_draw_of_another_candidate_is_told():
     text = said([0.6, 0.2, 0.2], picked=2)
-    assert "This draw picks another one." in text and "another one." not in said([0.6, 0.2, 0.2])
-    assert len(re.findall(r"\d+", text.replace("state 3", ""))) <= 6  # N_pi, probability, Q* and recorded: x.y
+    assert "This draw picks number 3 by Q* instead." in text and "instead" not in said([0.6, 0.2, 0.2])
+    assert len(re.findall(r"\d+", text.replace("state 3", ""))) <= 8  # N_pi, two probabilities, Q* and recorded: x.y

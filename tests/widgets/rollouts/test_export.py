@@ -57,6 +57,19 @@ def test_a_page_has_one_or_two_recordings(recordings):
         rollout_page(recordings[:1] * 3)
 
 
+@with_browser
+@pytest.mark.slow
+def test_it_says_the_best_of_a_choice_only_if_none_has_a_higher_value(recordings, saved):
+    recording = recordings[0]
+    with opened(saved, shows=DRAWN) as page:
+        for i, picked in enumerate(recording.index[:40]):
+            page.locator(".evor-bar input").evaluate(
+                "(slider, i) => { slider.value = i; slider.dispatchEvent(new Event('input')); }", i
+            )
+            said = page.locator(".evor-side .evor-sentence").first.inner_text()
+            assert (", the best. " in said) == bool(recording.value[i, picked] == recording.value[i].max())
+
+
 def decision(page):
     return int(page.inner_text(".evor-bar output").split()[0])
 

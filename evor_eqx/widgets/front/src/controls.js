@@ -1,7 +1,7 @@
 /** Controls of the page with a label, a readout and a tooltip. Each one writes into a trait of the model and follows it. */
 
-import { html, set } from "./dom.js";
-import { number, plain } from "./model.js";
+import { html, newId, set } from "./dom.js";
+import { number, plain, save } from "./model.js";
 
 const DIGITS = ["1", "1.2", "1.4", "1.6", "1.8", "2", "2.5", "3", "3.5", "4", "5", "6", "7", "8", "9"];
 
@@ -15,9 +15,13 @@ export const TAU_R = temperatures(-2, 3);
 export const TAU_Q = temperatures(-3, 2);
 
 /** @param {number} value */
-export const readout = (value) => (value === Infinity ? "∞" : String(value));
+export const readout = (value) => (value === Infinity ? "∞" : String(Number(value.toPrecision(3))));
 
-let controls = 0;
+/** The nearest of the positive options; 0 and infinity stay. @param {number} value @param {number[]} options */
+export function nearest(value, options) {
+  const away = (/** @type {number} */ option) => (option === value ? 0 : Math.abs(Math.log(option / value)));
+  return options.reduce((best, option) => (away(option) < away(best) ? option : best));
+}
 
 /**
  * A slider over increasing numbers. A value that is none of them becomes one, so it stays what it was set to.
@@ -28,7 +32,7 @@ let controls = 0;
  * @param {number[]} options
  */
 export function scale(model, trait, label, tooltip, options) {
-  const id = `evor-control-${controls++}`;
+  const id = newId("control");
   const output = html("output", { for: id });
   const input = html("input", { id, type: "range", min: 0, step: 1, title: tooltip });
   /** @type {number[]} */
@@ -43,7 +47,7 @@ export function scale(model, trait, label, tooltip, options) {
   };
   input.addEventListener("input", () => {
     model.set(trait, plain(stops[Number(input.value)]));
-    model.save_changes();
+    save(model);
   });
   return control(trait, [html("label", { for: id, title: tooltip }, label), output, input], model, follow, [trait]);
 }
@@ -58,7 +62,7 @@ export function scale(model, trait, label, tooltip, options) {
  * @param {string} from the trait with which the options change
  */
 export function choice(model, trait, label, tooltip, options, from) {
-  const id = `evor-control-${controls++}`;
+  const id = newId("control");
   const input = html("select", { id, title: tooltip });
   /** @type {any[]} */
   let values = [];
@@ -75,7 +79,7 @@ export function choice(model, trait, label, tooltip, options, from) {
   };
   input.addEventListener("change", () => {
     model.set(trait, values[Number(input.value)]);
-    model.save_changes();
+    save(model);
   });
   const element = control(trait, [html("label", { for: id }, label), input], model, follow, [trait, from]);
   return element;
@@ -93,7 +97,7 @@ export function choice(model, trait, label, tooltip, options, from) {
  */
 export function integer(model, trait, label, tooltip, range, from, how = {}) {
   const { type = "range", get = Number, put = (value) => value, name = trait } = how;
-  const id = `evor-control-${controls++}`;
+  const id = newId("control");
   const output = html("output", { for: id });
   const input = html("input", { id, type, title: tooltip });
   const follow = () => {
@@ -105,8 +109,10 @@ export function integer(model, trait, label, tooltip, range, from, how = {}) {
     output.textContent = type === "range" ? String(value) : "";
   };
   input.addEventListener(type === "range" ? "input" : "change", () => {
-    model.set(trait, put(Number(input.value), model.get(trait)));
-    model.save_changes();
+    const { step } = input, value = step === "1" ? Math.round(Number(input.value)) : Number(input.value);
+    model.set(trait, put(value, model.get(trait)));
+    follow();
+    save(model);
   });
   const element = control(name, [html("label", { for: id }, label), output, input], model, follow, [trait, ...from]);
   return element;

@@ -1,6 +1,11 @@
 /** Elements of the page, made and changed in one line each. */
 
 const SVG = "http://www.w3.org/2000/svg";
+const PAGE = Math.random().toString(36).slice(2); // each widget of a notebook loads this module anew
+let elements = 0;
+
+/** An id that no other element has, whatever else the page shows. @param {string} name */
+export const newId = (name) => `evor-${name}-${PAGE}-${elements++}`;
 
 /**
  * @param {Element} element

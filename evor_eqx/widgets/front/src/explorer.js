@@ -2,10 +2,11 @@
 
 import { choice, integer, scale, TAU_Q, TAU_R } from "./controls.js";
 import { html, resize, set } from "./dom.js";
-import { parseScene, parseTrack, parseView, number, plain } from "./model.js";
+import { Legend } from "./legend.js";
 import { ROLES } from "./marks.js";
+import { parseScene, parseTrack, parseView, number, plain, save } from "./model.js";
 import { ChoicesPicture } from "./pictures/choices.js";
-import { DistributionsPicture, truths } from "./pictures/distributions.js";
+import { DistributionsPicture } from "./pictures/distributions.js";
 import { MapPicture } from "./pictures/map.js";
 import { SelectionPicture } from "./pictures/selection.js";
 import { ValuesPicture } from "./pictures/values.js";
@@ -14,11 +15,11 @@ import { sentence } from "./sentence.js";
 
 const SETTINGS = ["tau_r", "tau_q", "num_candidates", "num_returns"];
 const PLACES = ["agent", "source", "state", "seed", "place", "num_flow_steps"]; // where to look, which needs the kernel
-const PATIENCE = 3000; // milliseconds until the page says that the kernel does not answer
+const PATIENCE = 5000; // milliseconds until the page says that the kernel does not answer
 const QUIET = 400; // milliseconds after the last change, before the track is asked for and the sentence is read out
 const ALONE =
-  "The kernel does not answer: it is computing, or it has stopped. The pictures show the last state, and the sliders " +
-  "of temperatures, candidates and atoms still work.";
+  "The kernel does not answer: it is busy, or it has stopped (then run the cell again). The pictures show the last state";
+const STILL = ", and the sliders of temperatures, candidates and atoms still work";
 const DATA = "held-out data", ROLLOUT = "a rollout", PLACE = "a place in the maze";
 
 export class Explorer {
@@ -33,7 +34,8 @@ export class Explorer {
     this.spoken = html("p", { class: "evor-spoken", role: "status", "aria-live": "polite" });
     this.message = html("p", { class: "evor-message", role: "alert" });
     this.table = html("tbody");
-    this.truths = html("span", { class: "evor-truths" });
+    this.waiting = html("p", { class: "evor-waiting", role: "status" });
+    this.legend = new Legend();
     this.maps = html("div", { class: "evor-maps" });
     this.pictures = {
       values: new ValuesPicture(),
@@ -118,6 +120,7 @@ export class Explorer {
     const head = ["", "probability", "Q*", "mean", "largest"].map((name) => html("th", { scope: "col" }, name));
     head[0].append(html("span", { class: "evor-spoken" }, "candidate"));
     const { values, distributions, selection, choices } = this.pictures;
+    this.parts = html("div", { class: "evor-pictures" }, this.maps, values.element, distributions.element, selection.element, choices.element);
     return html(
       "section",
       { class: "evor-explorer", "aria-label": "explorer" },
@@ -126,19 +129,23 @@ export class Explorer {
       html(
         "div",
         { class: "evor-words" },
-        html("div", {}, this.message, this.text, this.spoken, legend(this.truths)),
+        html("div", {}, this.message, this.waiting, this.text, this.spoken, this.legend.element),
         html("table", { class: "evor-table" }, html("thead", {}, html("tr", {}, ...head)), this.table),
       ),
-      html("div", { class: "evor-pictures" }, this.maps, values.element, distributions.element, selection.element, choices.element),
+      this.parts,
     );
   }
 
   /** Show another agent. */
   open() {
     const sent = this.model.get("scene");
-    this.shown = null;
-    if (!sent?.maps) return;
+    const isThere = Boolean(sent?.maps);
+    this.shown = this.view = this.scene = null;
+    for (const part of [this.parts, this.legend.element, this.table.parentElement]) part.hidden = !isThere;
+    this.text.textContent = "";
+    if (!isThere) return;
     this.scene = parseScene(sent);
+    this.legend.open(this.scene, Boolean(this.model.send));
     const plane = this.model.get("plane") ?? 0;
     this.mapPictures = this.scene.maps[plane].map((/** @type {any} */ map) => new MapPicture(map, this.scene));
     this.maps.replaceChildren(...this.mapPictures.map((picture) => picture.element));
@@ -158,8 +165,7 @@ export class Explorer {
     this.computed = new Map();
     [this.a, this.b, this.focus] = [null, null, null];
     this.fresh.hidden = !this.model.send || !this.view.can_roll_out;
-    const entry = (/** @type {any} */ { name, words }) => html("span", { class: `evor-entry evor-key-${name}` }, words);
-    this.truths.replaceChildren(...truths(this.view).map(entry));
+    this.legend.see(this.view);
     for (const picture of this.all) picture.see(this.view);
     this.read();
     this.later();
@@ -199,8 +205,9 @@ export class Explorer {
     const settings = Object.fromEntries(SETTINGS.map((name) => [name, number(this.model.get(name))]));
     const count = this.scene.num_returns.indexOf(settings.num_returns);
     if (!this.computed.has(count)) this.computed.set(count, new Candidates(this.view.counts[count]));
-    const candidates = this.computed.get(count), own = this.own(settings.num_candidates);
+    const candidates = this.computed.get(count), own = this.own(settings);
     const isSoftmax = this.scene.is_softmax;
+    if (!isSoftmax && !own) return; // the last ones stay until the kernel has computed these, or says why it cannot
     const reading = new Reading(candidates, /** @type {any} */ (settings), this.view.level, own);
     const roles = { ...reading.roles, ...(this.view.has_data ? { data: candidates.count - 1 } : {}) };
     for (const name of /** @type {const} */ (["a", "b", "focus"]))
@@ -210,15 +217,16 @@ export class Explorer {
     const shown = { reading, candidates, roles, view: this.view, isSoftmax, track: track?.key === this.view.key ? track : null };
     this.shown = shown;
     for (const picture of this.all) picture.read(shown);
+    this.legend.read(shown);
     this.text.textContent = sentence(reading, this.view.name, this.view.recorded, isSoftmax) + (this.view.note ? ` ${this.view.note}` : "");
     this.fill(shown);
   }
 
-  /** The weights of a selection rule of one's own, which only the kernel knows. @param {number} n */
-  own(n) {
+  /** The weights of a selection rule of one's own, which only the kernel knows. @param {Record<string, number>} settings */
+  own(settings) {
     const sent = this.model.get("weights");
-    if (this.scene.is_softmax || !sent?.length) return null;
-    return sent.length === n ? sent : null;
+    const isOld = sent?.key !== this.view.key || SETTINGS.some((name) => number(sent.settings[name]) !== settings[name]);
+    return this.scene.is_softmax || isOld ? null : sent.values;
   }
 
   /** Fill the table. @param {any} shown */
@@ -240,6 +248,8 @@ export class Explorer {
   /** Point at a candidate, or keep one to compare. @param {number | null} candidate @param {boolean} isClick */
   point(candidate, isClick) {
     if (isClick && candidate !== null) {
+      const { n } = this.shown.reading;
+      [this.a, this.b] = [this.a, this.b].map((kept) => (kept !== null && kept < n ? kept : null));
       if (this.a === candidate) this.a = null;
       else if (this.b === candidate) this.b = null;
       else if (this.a === null) this.a = candidate;
@@ -262,22 +272,27 @@ export class Explorer {
         if (away < least) [nearest, least] = [i, away];
       }
       model.set("source", DATA);
+      save(model); // first: with it the kernel goes back to the state that was shown before
       model.set("state", nearest);
     }
-    model.save_changes();
+    save(model);
   }
 
   /** Set settings. @param {Record<string, number>} settings */
   put(settings) {
     for (const [name, value] of Object.entries(settings)) this.model.set(name, plain(number(value)));
-    this.model.save_changes();
+    save(this.model);
   }
 
   /** Ask the kernel for something. @param {string} kind */
   ask(kind) {
     if (!this.model.send) return;
     this.wait ??= setTimeout(() => this.miss(), PATIENCE);
-    this.model.send({ kind });
+    try {
+      this.model.send({ kind });
+    } catch {
+      this.miss();
+    }
   }
 
   /** The kernel does not answer. */
@@ -295,15 +310,9 @@ export class Explorer {
 
   /** Say what went wrong. */
   say() {
-    const said = [this.isAlone ? ALONE : "", this.model.get("message") ?? ""].filter(Boolean);
-    this.message.textContent = said.join(" ");
-    this.message.hidden = !said.length;
+    this.message.textContent = this.model.get("message") ?? "";
+    this.message.hidden = !this.message.textContent;
+    this.waiting.textContent = this.isAlone ? `${ALONE}${this.scene?.is_softmax ? STILL : ""}.` : "";
+    this.waiting.hidden = !this.isAlone;
   }
-}
-
-/** What colours and symbols mean. @param {Node} truths entries that belong to the state */
-function legend(truths) {
-  const shown = /** @type {const} */ (["best", "median", "worst", "data", "a", "b"]);
-  const entries = shown.map((role) => html("span", { class: `evor-entry evor-${role}` }, ROLES[role].label));
-  return html("p", { class: "evor-legend" }, ...entries, truths, html("span", { class: "evor-entry evor-follows" }, "track by these settings"));
 }

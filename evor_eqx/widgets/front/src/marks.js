@@ -10,7 +10,7 @@ export const ROLES = {
   data: { label: "data's action", dash: "2 2", symbol: "M0-7 6 0 0 7-6 0Z" },
   a: { label: "A", dash: null, symbol: "M-7-2H-2V-7H2V-2H7V2H2V7H-2V2H-7Z" },
   b: { label: "B", dash: "9 3", symbol: "M-6-4-4-6 0-2 4-6 6-4 2 0 6 4 4 6 0 2-4 6-6 4-2 0Z" },
-  focus: { label: "pointed at", dash: null, symbol: "" },
+  focus: { label: "pointed at", dash: null, symbol: "M-7 0A7 7 0 1 1 7 0A7 7 0 1 1-7 0Z" },
 };
 
 /** @typedef {keyof typeof ROLES} Role */
@@ -25,6 +25,9 @@ export function marks(parent) {
 export function lines(parent) {
   return perRole(parent, (role) => svg("path", { class: `evor-line evor-${role}`, "stroke-dasharray": ROLES[role].dash }));
 }
+
+/** A mark in a line of text. @param {string} symbol */
+export const sign = (symbol) => svg("svg", { class: "evor-sign", viewBox: "-8 -8 16 16", "aria-hidden": "true" }, svg("path", { d: symbol }));
 
 /** Move a mark, or hide it. @param {Element} mark @param {[number, number] | null} place in pixels */
 export function move(mark, place) {

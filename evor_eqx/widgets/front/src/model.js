@@ -21,6 +21,15 @@ export const number = (value) => (value === "inf" ? Infinity : Number(value));
 /** @param {number} value */
 export const plain = (value) => (value === Infinity ? "inf" : value);
 
+/** Tell the kernel what was set. One that is gone cannot be told, which is no error of the page. @param {Model} model */
+export function save(model) {
+  try {
+    model.save_changes();
+  } catch {
+    // The explorer says that the kernel does not answer.
+  }
+}
+
 /** A state with its arrays. @param {any} sent */
 export function parseView(sent) {
   const bounds = (/** @type {any} */ { low, high, text }) => ({ low: floats(low), high: floats(high), text });

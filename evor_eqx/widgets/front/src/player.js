@@ -95,8 +95,10 @@ class Side {
 
 /** What was decided, and what came of it. @param {import("./pictures/episode.js").Episode} episode @param {number} i */
 function sentence({ name, step, num, probability, value, best, low, high }, i) {
-  const percent = (100 * probability[i]).toFixed(0), [worth, top] = [value[i], best[i]].map((z) => z.toFixed(1));
-  const choice = num === 1 ? `the base policy's one draw, Q* ${worth}` : `a choice that had ${percent}%, Q* ${worth}` + (worth === top ? ", the best" : `; the best has ${top}`);
+  const percent = (100 * probability[i]).toFixed(0), isBest = value[i] === best[i];
+  const digits = isBest ? 1 : Math.min(6, Math.max(1, Math.ceil(1 - Math.log10(best[i] - value[i])))); // that tell them apart
+  const [worth, top] = [value[i], best[i]].map((z) => z.toFixed(digits));
+  const choice = num === 1 ? `the base policy's one draw, Q* ${worth}` : `a choice that had ${percent}%, Q* ${worth}` + (isBest ? ", the best" : `; the best has ${top}`);
   const [least, most] = [low[i], high[i]].map((z) => z.toFixed(1));
   const truth = least === most ? `The return that followed is ${least}` : `The episode was cut off: the return lies between ${least} and ${most}`;
   return `${name}, step ${step[i]}: ${choice}. ${truth}.`;

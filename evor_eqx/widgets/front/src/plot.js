@@ -1,10 +1,9 @@
 /** The frame of a picture: a caption, two axes with their names, and a drawing area that fills the space it is given. */
 
 import { scaleLinear, scaleLog } from "d3-scale";
-import { html, resize, set, svg } from "./dom.js";
+import { html, newId, resize, set, svg } from "./dom.js";
 
-const MARGIN = { left: 52, right: 16, top: 6, bottom: 36 };
-let plots = 0;
+const MARGIN = { left: 58, right: 16, top: 6, bottom: 36 };
 
 /**
  * @typedef {Object} Axis
@@ -24,7 +23,7 @@ export class Plot {
    * @param {boolean} [isMap] whether a unit has the same length on both axes
    */
   constructor(name, caption, x, y, isMap = false) {
-    const id = `evor-clip-${plots++}`;
+    const id = newId("clip");
     this.axes = { x, y };
     this.isMap = isMap;
     this.x = this.y = scaleLinear();
@@ -93,8 +92,15 @@ export class Plot {
     });
     set(this.names.x, { x: (left + right) / 2, y: bottom + 32, "text-anchor": "middle" }).textContent = this.axes.x.name;
     const middle = (top + bottom) / 2;
-    set(this.names.y, { x: 12, y: middle, "text-anchor": "middle", transform: `rotate(-90 12 ${middle})` }).textContent =
+    set(this.names.y, { x: 10, y: middle, "text-anchor": "middle", transform: `rotate(-90 10 ${middle})` }).textContent =
       this.axes.y.name;
+  }
+
+  /** Where the pointer is, in the axes' units; null outside of the frame. @param {MouseEvent} event @returns {[number, number] | null} */
+  at(event) {
+    const page = this.svg.getBoundingClientRect(), x = event.clientX - page.left, y = event.clientY - page.top;
+    const { left, right, top, bottom } = this.box ?? { left: 0, right: -1, top: 0, bottom: 0 };
+    return x < left || x > right || y < top || y > bottom ? null : [this.x.invert(x), this.y.invert(y)];
   }
 
   /** The path of a line through points in the axes' units. @param {Iterable<[number, number]>} points */

@@ -13,6 +13,12 @@ export function wallPath({ walls, unit, offset }, { x, y }) {
   return path;
 }
 
+/** Whether a place is inside a wall or outside of the maze. @param {any} maze @param {number} x @param {number} y */
+export function isWall({ walls, unit, offset }, x, y) {
+  const cell = (/** @type {number} */ at) => Math.floor((at + offset) / unit + 0.5);
+  return Boolean(walls?.[cell(y)]?.[cell(x)] ?? walls);
+}
+
 /** The symbol of a goal. */
 export const STAR = Array.from({ length: 10 }, (_, k) => {
   const angle = (k * Math.PI) / 5, radius = k % 2 ? 3.4 : 8;

@@ -1,11 +1,13 @@
 /** Which candidate is picked at each pair of temperatures: where the colour changes, the choice does. */
 
+import { nearest, TAU_Q, TAU_R } from "../controls.js";
 import { resize, set, svg } from "../dom.js";
 import { Plot } from "../plot.js";
 import { choices, TAUS_Q, TAUS_R } from "../reading.js";
 import { place, tauAt, TAU_R_AXIS } from "./values.js";
 
-const COLORS = ["#0072B2", "#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#D55E00", "#F0E442"];
+const TINTS = 6; // which no role has; later ones come again
+const LEGIBLE = 24; // cells of an area, of 1248, that has its rank written in it
 const [FIRST, LAST] = [0.0004, 250];
 const placeQ = (/** @type {number} */ tau) => Math.min(Math.max(tau, FIRST), LAST);
 
@@ -18,9 +20,13 @@ export class ChoicesPicture {
       ticks: [[FIRST, "0"], [0.01, "0.01"], [1, "1"], [LAST, "∞"]],
     });
     this.element = this.plot.element;
+    /** @type {{candidate: number, runs: [number, number, number][]}[]} large enough for a number */
+    this.areas = [];
     this.cells = svg("g", { class: "evor-cells" });
+    this.ranks = svg("g", { class: "evor-numbers" });
     this.now = svg("path", { class: "evor-cross", d: "M-9 0H-3M3 0H9M0-9V-3M0 3V9" });
-    this.plot.area.append(this.cells, this.now);
+    this.note = svg("text", { class: "evor-note", "text-anchor": "end" });
+    this.plot.area.append(this.cells, this.ranks, this.now, this.note);
     this.plot.onSize = () => {
       this.key = null;
       this.read(this.shown);
@@ -28,10 +34,10 @@ export class ChoicesPicture {
     /** @type {(tauR: number, tauQ: number) => void} */
     this.onTaus = () => {};
     this.plot.svg.addEventListener("click", (event) => {
-      const { left, top } = this.plot.svg.getBoundingClientRect();
-      const tauQ = this.plot.y.invert(event.clientY - top);
-      const limited = tauQ < 0.00064 ? 0 : tauQ > 160 ? Infinity : Math.min(Math.max(tauQ, 1e-3), 100);
-      this.onTaus(tauAt(this.plot.x.invert(event.clientX - left)), limited);
+      const at = this.plot.at(event);
+      if (!at) return;
+      const tauQ = at[1] < 0.00064 ? 0 : at[1] > 160 ? Infinity : nearest(at[1], TAU_Q.slice(1, -1));
+      this.onTaus(nearest(tauAt(at[0]), TAU_R), tauQ);
     });
   }
 
@@ -48,6 +54,8 @@ export class ChoicesPicture {
     const key = [candidates, reading.n];
     if (!key.every((part, i) => part === this.key?.[i])) this.drawCells(isSoftmax ? choices(candidates, reading.n, view.level) : []);
     this.key = key;
+    this.ranks.childNodes.forEach((text, i) => (text.textContent = String(reading.rank(this.areas[i].candidate))));
+    set(this.note, { x: this.plot.box.right - 6, y: this.plot.box.top + 14 }).textContent = isSoftmax ? "" : "only for EVOR's own rule";
     const at = [this.plot.x(place(reading.settings.tau_r)), this.plot.y(placeQ(reading.settings.tau_q))];
     set(this.now, { transform: `translate(${at[0].toFixed(1)} ${at[1].toFixed(1)})` });
   }
@@ -55,25 +63,37 @@ export class ChoicesPicture {
   /** @param {number[][]} picks [tau_Q][tau_R] */
   drawCells(picks) {
     const across = edges(TAUS_R.map((tau) => this.plot.x(place(tau)))), up = edges(TAUS_Q.map((tau) => this.plot.y(placeQ(tau))));
-    /** @type {Map<number, {path: string, count: number}>} */
+    /** @type {Map<number, {candidate: number, path: string, count: number, runs: [number, number, number][]}>} */
     const areas = new Map();
     picks.forEach((row, q) => {
       for (let start = 0; start < row.length; ) {
         let end = start;
         while (end < row.length && row[end] === row[start]) end++;
-        const area = areas.get(row[start]) ?? { path: "", count: 0 };
+        const area = areas.get(row[start]) ?? { candidate: row[start], path: "", count: 0, runs: [] };
         area.path += `M${across[start]} ${up[q]}H${across[end]}V${up[q + 1]}H${across[start]}Z`;
         area.count += end - start;
+        area.runs.push([start, end, q]);
         areas.set(row[start], area);
         start = end;
       }
     });
-    const largest = [...areas].sort((a, b) => b[1].count - a[1].count);
+    const largest = [...areas.values()].sort((a, b) => b.count - a.count);
     resize(this.cells, largest.length, () => svg("path")).forEach((path, i) =>
-      set(path, { d: largest[i][1].path, fill: COLORS[i] ?? `hsl(${(i * 47) % 360} 20% 60%)`, "data-candidate": largest[i][0] }),
+      set(path, { d: largest[i].path, class: `evor-tint-${i % TINTS}`, "data-candidate": largest[i].candidate }),
     );
+    this.areas = largest.filter(({ count }) => count >= LEGIBLE);
+    resize(this.ranks, this.areas.length, () => svg("text", { "text-anchor": "middle" })).forEach((text, i) => {
+      const [start, end, q] = middle(this.areas[i].runs);
+      set(text, { x: (Number(across[start]) + Number(across[end])) / 2, y: (Number(up[q]) + Number(up[q + 1])) / 2 + 4 });
+    });
     this.plot.describe(`${largest.length} different candidates are picked over both temperatures`);
   }
+}
+
+/** Of an area's rows, from column to column, the middle one of the widest. @param {[number, number, number][]} runs */
+function middle(runs) {
+  const most = Math.max(...runs.map(([start, end]) => end - start)), widest = runs.filter(([start, end]) => end - start === most);
+  return widest[Math.floor(widest.length / 2)];
 }
 
 /** The borders of cells around places. @param {number[]} places */

@@ -3,7 +3,7 @@
 import { resize, set, svg } from "../dom.js";
 import { marks, move, NAMES, viridis } from "../marks.js";
 import { Plot } from "../plot.js";
-import { STAR, wallPath } from "./around.js";
+import { isWall, STAR, wallPath } from "./around.js";
 
 const NEAR = 14; // pixels within which a candidate is pointed at
 
@@ -136,9 +136,9 @@ export class MapPicture {
   /** @param {MouseEvent} event */
   click(event) {
     const candidate = this.map.extent && this.scene.walls ? null : this.at(event);
-    const { left, top } = this.plot.svg.getBoundingClientRect();
+    const place = this.plot.at(event);
     if (candidate !== null) this.onCandidate(candidate, true);
-    else if (this.map.extent) this.onPlace(this.plot.x.invert(event.clientX - left), this.plot.y.invert(event.clientY - top));
+    else if (this.map.extent && place && !isWall(this.scene, ...place)) this.onPlace(...place);
   }
 }
 

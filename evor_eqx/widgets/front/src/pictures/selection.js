@@ -14,7 +14,7 @@ export class SelectionPicture {
       "selection",
       "Which is picked",
       { name: "rank by Q* (1: best)", domain: [0.8, 170], isLog: true, ticks: [1, 2, 4, 8, 16, 32, 64, 128].map((n) => [n, String(n)]) },
-      { name: "probability", domain: [FLOOR / 2, 1.6], isLog: true, ticks: [[1e-4, "0.0001"], [1e-3, "0.001"], [0.01, "0.01"], [0.1, "0.1"], [1, "1"]] },
+      { name: "probability", domain: [FLOOR / 2, 1.6], isLog: true, ticks: [[1e-4, "≤0.0001"], [1e-3, "0.001"], [0.01, "0.01"], [0.1, "0.1"], [1, "1"]] },
     );
     this.element = this.plot.element;
     this.base = svg("line", { class: "evor-base" });
@@ -63,7 +63,7 @@ export class SelectionPicture {
     const base = y(1 / reading.n);
     set(this.base, { x1: this.plot.box.left, x2: this.plot.box.right, y1: base, y2: base });
     set(this.text, { x: this.plot.box.right - 6, y: this.plot.box.top + 14 }).textContent =
-      `effective ${reading.effective.toFixed(1)} of ${reading.n}, KL ${Math.abs(reading.divergence).toFixed(2)} nats`;
+      `effective number ${reading.effective.toFixed(1)} of ${reading.n}, KL ${Math.abs(reading.divergence).toFixed(2)} nats`;
   }
 
   /** Point at another candidate, or keep this one. @param {KeyboardEvent} event */

@@ -1,5 +1,6 @@
 /** Q* of all candidates against tau_R, between its limits: the largest atom and the mean. */
 
+import { nearest, TAU_R } from "../controls.js";
 import { set, svg } from "../dom.js";
 import { lines, NAMES } from "../marks.js";
 import { Plot } from "../plot.js";
@@ -33,9 +34,10 @@ export class ValuesPicture {
     this.paths = [];
     /** @type {(tauR: number) => void} */
     this.onTau = () => {};
-    this.plot.svg.addEventListener("click", (event) =>
-      this.onTau(tauAt(this.plot.x.invert(event.clientX - this.plot.svg.getBoundingClientRect().left))),
-    );
+    this.plot.svg.addEventListener("click", (event) => {
+      const at = this.plot.at(event);
+      if (at) this.onTau(nearest(tauAt(at[0]), TAU_R));
+    });
   }
 
   /** @param {any} view */
