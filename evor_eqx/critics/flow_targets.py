@@ -147,7 +147,8 @@ def coupled(step: BellmanStep, z_0: ReturnState, t: Float[Array, ""], *, key: PR
 
     The next state's path z'_t = (1 - t) z_0 + t z' shares its noise with this one. With lambda > 0 a part of its
     velocity is replaced by the target field's velocity at z'_t: z_1 - z_0 + lambda gamma^n m (s(z'_t, t) - (z' - z_0)).
-    That removes variance and adds a bias, because s(z'_t, t) is a mean given z'_t, not given z_t.
+    That is meant to remove variance. It adds a bias, because z' is a function of z_0: the difference is no noise, and 0
+    only where the target's paths are straight.
     """
     z_next = step.transport(z_0)
     z_t, vel = _straight(z_0, step.backup(z_next), t)
