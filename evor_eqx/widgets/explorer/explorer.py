@@ -92,15 +92,12 @@ class Explorer(ExplorerTraits, anywidget.AnyWidget):
         with self._acted() as free:
             if not free:
                 return
-            self._seen, self.track, self.weights = None, {}, {}
-            try:
-                exhibit = self._opened()
-            except (UserError, OSError):
-                self.scene, self.view = {}, {}  # else the one before would be shown under this one's name
-                raise
-            self.exhibit, self.finder = exhibit, StateFinder(exhibit)
-            self._count += 1
             with self.hold_sync():
+                # Else the agent before would be shown under this one's name if anything below fails.
+                self._seen, self.scene, self.view, self.track, self.weights = None, {}, {}, {}, {}
+                self.exhibit = exhibit = self._opened()
+                self.finder = StateFinder(exhibit)
+                self._count += 1
                 self.source, self.plane, self.last = DATA, 0, len(exhibit.states.rows) - 1
                 begin = exhibit.start if self._begin is None else self._begin
                 self.state, self._begin = min(begin, self.last), None

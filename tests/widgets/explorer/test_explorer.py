@@ -250,6 +250,8 @@ def test_an_agent_that_computes_nan_is_a_message_and_another_can_be_chosen(model
     ask(explorer, "follow")
     explorer.agent = 1
     assert explorer.message == "" and "held-out state" in explorer.view["name"]
+    explorer.agent = 0
+    assert words in explorer.message and explorer.view == {}  # not that of the other one
 
 
 def test_nan_at_one_state_is_a_message_and_what_was_shown_stays_until_the_next(explorer, monkeypatch):

@@ -139,11 +139,9 @@ export class Explorer {
   /** Show another agent. */
   open() {
     const sent = this.model.get("scene");
-    const isThere = Boolean(sent?.maps);
     this.shown = this.view = this.scene = null;
-    for (const part of [this.parts, this.legend.element, this.table.parentElement]) part.hidden = !isThere;
-    this.text.textContent = "";
-    if (!isThere) return;
+    this.hide(true); // until there is a state to see
+    if (!sent?.maps) return;
     this.scene = parseScene(sent);
     this.legend.open(this.scene, Boolean(this.model.send));
     const plane = this.model.get("plane") ?? 0;
@@ -157,6 +155,11 @@ export class Explorer {
     this.see();
   }
 
+  /** @param {boolean} isHidden whether pictures and words are not to be seen */
+  hide(isHidden) {
+    for (const part of [this.parts, this.legend.element, this.text, this.table.parentElement]) part.hidden = isHidden;
+  }
+
   /** Show another state. */
   see() {
     const sent = this.model.get("view");
@@ -164,6 +167,7 @@ export class Explorer {
     this.view = parseView(sent);
     this.computed = new Map();
     [this.a, this.b, this.focus] = [null, null, null];
+    this.hide(false);
     this.fresh.hidden = !this.model.send || !this.view.can_roll_out;
     this.legend.see(this.view);
     for (const picture of this.all) picture.see(this.view);
