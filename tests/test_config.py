@@ -195,10 +195,18 @@ def test_a_critics_record_is_json_and_reads_back(name):
     kind = critic_config(name)
     for config in (kind(), changed(kind), preset("smoke", critic=name).critic):
         record = to_record(config)
-        in_use = {each.name for each in dataclasses.fields(kind)} - {"next_tau_r", "next_tau_q"}  # of soft draws only
+        unused = {"next_tau_r", "next_tau_q", "num_times"}  # soft draws only; more than one time only
+        in_use = {each.name for each in dataclasses.fields(kind)} - unused
         assert record["kind"] == name and set(record) == {"kind", *in_use}
         assert from_record(kind, json.loads(json.dumps(record))) == config
     assert to_record(changed(kind)) != to_record(kind())
+
+
+def test_a_records_runs_differ_by_the_times_of_a_backup():
+    flow = critic_config("flow")
+    records = {num_times: to_record(flow(num_times=num_times)) for num_times in (1, 4)}
+    assert "num_times" not in records[1] and records[4]["num_times"] == 4
+    assert from_record(flow, records[4]) == flow(num_times=4) and from_record(flow, records[1]) == flow()
 
 
 def test_a_policys_record_is_json_and_reads_back():

@@ -10,11 +10,14 @@ def to_record(config: PolicyConfig | CriticConfig) -> dict[str, Any]:
     """A phase's configuration as JSON values: what names its runs.
 
     A critic's has its registered name as `kind`, and digests of the user's own code as `code`. Temperatures of a soft
-    draw are left out where they have no effect.
+    draw are left out where they have no effect, and so is a `num_times` of 1, which runs of before do not have.
     """
     if isinstance(config, PolicyConfig):
         return asdict(config)
     code = config.own_code()
-    unused = () if config.next_draw == "soft" else ("next_tau_r", "next_tau_q")
-    fields = {name: value for name, value in asdict(config).items() if name not in unused}
+    fields = asdict(config)
+    if config.next_draw != "soft":
+        del fields["next_tau_r"], fields["next_tau_q"]
+    if fields.get("num_times") == 1:
+        del fields["num_times"]
     return fields | {"kind": config.kind} | ({"code": code} if code else {})

@@ -119,6 +119,35 @@ def test_the_point_of_velocity_gives_no_reward_away():
     assert abs(np.corrcoef(z_t[:, 0], vel[:, 0])[0, 1]) < 0.04
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_more_times_give_the_mean_of_their_losses(target):
+    """One time in each quarter of [0, 1]; all share the noise, the backup and the target's own draws."""
+    critic, example = critic_of(target, num_times=4), example_of()
+    loss, metrics = critic.loss(critic, example, key=KEY)
+    noise_key, time_key, target_key = jax.random.split(KEY, 3)
+    noise, quarters = jax.random.normal(noise_key, (1,)), jax.random.uniform(time_key, (4,))
+    each, ends = [], []
+    for quarter in range(4):
+        t = (quarter + quarters[quarter]) / 4
+        z_t, vel = TARGETS[target](critic.bellman_step(example), noise, t, key=target_key)
+        each.append((critic.field(z_t, t, critic.inputs(example.obs, example.chunk)) - vel)[0] ** 2)
+        ends.append(SCALE.to_return(noise + vel)[0])
+    assert float(loss) == pytest.approx(np.mean(each), rel=1e-5)
+    assert float(metrics["target_return"]) == pytest.approx(np.mean(ends), rel=1e-5)
+
+
+def test_more_times_take_noise_out_of_the_gradient():
+    """The same mean as with one time, and less variance."""
+    example, keys = example_of(), jax.random.split(KEY, 4000)
+    losses = {}
+    for num_times in (1, 8):
+        critic = critic_of("coupled", num_times=num_times)
+        losses[num_times] = np.asarray(jax.vmap(lambda key, c=critic: c.loss(c, example, key=key)[0])(keys))
+    one, eight = losses[1], losses[8]
+    assert abs(one.mean() - eight.mean()) < 4 * np.hypot(one.std(), eight.std()) / np.sqrt(4000)
+    assert eight.std() < one.std()
+
+
 def test_mc_ends_at_the_recorded_return():
     t = jnp.array(0.25)
     z_t, vel = TARGETS["mc"](critic_of("mc").bellman_step(example_of()), jnp.array([0.4]), t, key=KEY)
