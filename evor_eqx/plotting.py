@@ -46,7 +46,7 @@ METHODS = {
     "c51": Look("C51", "#882255", "-", "P"),
     "hl_gauss": Look("HL-Gauss", "#882255", ":", "X"),
     "qr_dqn": Look("QR-DQN", "#56B4E9", "-", "<"),
-    "iqn": Look("IQN", "#56B4E9", "--", ">"),
+    "iqn": Look("IQN", "#8C510A", "--", ">"),
     "best_of_n": Look("best of N (Q-chunking)", "#332288", "-", "*"),
     "expectile": Look("expectile (IFQL)", "#332288", "--", "p"),
 }

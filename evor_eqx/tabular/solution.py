@@ -62,6 +62,11 @@ class ExactDistributions:
         return self.weights @ self.atoms
 
     @cached_property
+    def deviation(self) -> Float[np.ndarray, "states acts"]:
+        """The standard deviation of every distribution, in units of return."""
+        return np.sqrt(np.einsum("saz,saz->sa", self.weights, (self.atoms - self.mean[..., None]) ** 2))
+
+    @cached_property
     def range(self) -> float:
         """The unit of errors: the largest minus the smallest atom with a weight above 1e-6 anywhere in the process."""
         atoms = self.atoms[(self.weights > 1e-6).any(axis=(0, 1))]

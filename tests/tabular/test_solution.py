@@ -84,6 +84,11 @@ def test_the_mean_of_a_distribution_solves_the_linear_bellman_equation(name):
     np.testing.assert_allclose(solved(name).mean.ravel(), np.linalg.solve(matrix, reward), atol=1e-9)
 
 
+def test_the_deviation_of_a_coin_and_of_a_uniform_distribution():
+    np.testing.assert_allclose(solved("twins").deviation[:, 0], [0.0, 0.0, 0.9, 1.0], atol=2e-3)
+    np.testing.assert_allclose(solved("uniform").deviation, 2 / np.sqrt(12), rtol=1e-3)
+
+
 def test_the_bandits_distributions_are_its_two_atoms():
     found = solved("bandit")
     for act, (atoms, weights) in enumerate([([-1.0, 1.0], [0.3, 0.7]), ([-0.5, 0.8], [0.6, 0.4])]):
