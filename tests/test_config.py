@@ -202,11 +202,16 @@ def test_a_critics_record_is_json_and_reads_back(name):
     assert to_record(changed(kind)) != to_record(kind())
 
 
-def test_a_records_runs_differ_by_the_times_of_a_backup():
-    flow = critic_config("flow")
-    records = {num_times: to_record(flow(num_times=num_times)) for num_times in (1, 4)}
-    assert "num_times" not in records[1] and records[4]["num_times"] == 4
-    assert from_record(flow, records[4]) == flow(num_times=4) and from_record(flow, records[1]) == flow()
+def test_fields_that_came_later_are_in_a_record_only_where_they_change_something():
+    """So runs of before keep their names."""
+    flow, network = critic_config("flow"), FieldConfig(num_state_frequencies=4)
+    before, after = to_record(flow()), to_record(flow(num_times=4, network=network))
+    assert "num_times" not in before and "num_state_frequencies" not in before["network"]
+    assert after["num_times"] == 4 and after["network"]["num_state_frequencies"] == 4
+    assert from_record(flow, before) == flow() and from_record(flow, after) == flow(num_times=4, network=network)
+    policy = to_record(PolicyConfig(network=network))
+    assert "num_state_frequencies" not in to_record(PolicyConfig())["network"]
+    assert from_record(PolicyConfig, policy) == PolicyConfig(network=network)
 
 
 def test_a_policys_record_is_json_and_reads_back():

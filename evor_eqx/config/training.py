@@ -34,6 +34,9 @@ class FieldConfig(NetworkConfig):
     condition once, and a head of this width runs at each step in flow time."""
     num_frequencies: int = within(0, 64, 0)
     """Fourier features of flow time, sin and cos of pi k t for k up to this; 0 (the paper's) to 8."""
+    num_state_frequencies: int = within(0, 16, 0)
+    """Fourier features of the flow's state x: sin and cos of 2^k x for k below this; 0 (the paper's) to 5. They pay
+    where distributions have many atoms."""
 
 
 @dataclass(frozen=True)

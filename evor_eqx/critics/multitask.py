@@ -130,7 +130,7 @@ def make_multitask_flow(
     config = check_multitask(config)
     network, num_tasks = config.network, len(scales.shift)
     inputs = CriticInputs(make_features(network, obs_size, statistics), chunk_size)
-    options = (network.use_layer_norm, network.num_frequencies)
+    options = (network.use_layer_norm, network.num_frequencies, network.num_state_frequencies)
 
     def head(scale, head_key):
         field = FactorisedField(1, network.width, network.width, 0, network.head_width, *options, key=head_key)

@@ -15,7 +15,7 @@ Statistics = tuple[Float[Array, " obs"], Float[Array, " obs"]]  # mean and stand
 def make_field(config: FieldConfig, x_size: int, cond_size: int, *, key: jax.Array) -> AbstractField:
     """Make a velocity field: an `MLPField` if `head_width` is 0, else a `FactorisedField`."""
     shape = (config.width, config.depth)
-    options = (config.use_layer_norm, config.num_frequencies)
+    options = (config.use_layer_norm, config.num_frequencies, config.num_state_frequencies)
     if config.head_width == 0:
         return MLPField(x_size, cond_size, *shape, *options, key=key)
     return FactorisedField(x_size, cond_size, *shape, config.head_width, *options, key=key)

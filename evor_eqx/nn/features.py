@@ -12,6 +12,16 @@ def time_features(t: Float[Array, ""], num_frequencies: int) -> Float[Array, " t
     return jnp.concatenate([jnp.reshape(t, 1), jnp.sin(angles), jnp.cos(angles)])
 
 
+def state_features(x: Float[Array, " x"], num_frequencies: int) -> Float[Array, " features"]:
+    """The flow's state x and, for k < num_frequencies, sin(2^k x) and cos(2^k x) of each coordinate.
+
+    Networks first learn functions that change slowly with their inputs (arXiv 1806.08734), but the field of a
+    distribution with atoms has a step between each two of them.
+    """
+    angles = jnp.outer(2.0 ** jnp.arange(num_frequencies), x).ravel()
+    return jnp.concatenate([x, jnp.sin(angles), jnp.cos(angles)])
+
+
 class ObservationFeatures(eqx.Module):
     """The standardised entries o of an observation and, for k < num_frequencies, sin(2^k pi o) and cos(2^k pi o).
 

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from evor_eqx.nn.features import time_features
+from evor_eqx.nn.features import state_features, time_features
 from evor_eqx.nn.mlp import MLP
 
 
@@ -47,6 +47,7 @@ class MLPField(AbstractField):
 
     network: MLP
     num_frequencies: int = eqx.field(static=True)
+    num_state_frequencies: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -56,18 +57,19 @@ class MLPField(AbstractField):
         depth: int,
         use_layer_norm: bool,
         num_frequencies: int = 0,
+        num_state_frequencies: int = 0,
         *,
         key: PRNGKeyArray,
     ):
-        self.num_frequencies = num_frequencies
-        in_size = x_size + 1 + 2 * num_frequencies + cond_size
+        self.num_frequencies, self.num_state_frequencies = num_frequencies, num_state_frequencies
+        in_size = _num_features(x_size, num_frequencies, num_state_frequencies) + cond_size
         self.network = MLP(in_size, x_size, width, depth, use_layer_norm, key=key)
 
     def encode(self, cond):
         return cond
 
     def velocity(self, x, t, context):
-        return self.network(jnp.concatenate([x, time_features(t, self.num_frequencies), context]))
+        return self.network(jnp.concatenate([_features(x, t, self), context]))
 
 
 class FactorisedField(AbstractField):
@@ -82,6 +84,7 @@ class FactorisedField(AbstractField):
     hidden: eqx.nn.Linear
     outlet: eqx.nn.Linear
     num_frequencies: int = eqx.field(static=True)
+    num_state_frequencies: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -92,13 +95,15 @@ class FactorisedField(AbstractField):
         head_width: int,
         use_layer_norm: bool,
         num_frequencies: int = 0,
+        num_state_frequencies: int = 0,
         *,
         key: PRNGKeyArray,
     ):
-        self.num_frequencies = num_frequencies
+        self.num_frequencies, self.num_state_frequencies = num_frequencies, num_state_frequencies
         encoder_key, inlet_key, hidden_key, outlet_key = jax.random.split(key, 4)
         self.encoder = MLP(cond_size, 5 * head_width + x_size, width, depth, use_layer_norm, key=encoder_key)
-        self.inlet = eqx.nn.Linear(x_size + 1 + 2 * num_frequencies, head_width, use_bias=False, key=inlet_key)
+        in_size = _num_features(x_size, num_frequencies, num_state_frequencies)
+        self.inlet = eqx.nn.Linear(in_size, head_width, use_bias=False, key=inlet_key)
         self.hidden = eqx.nn.Linear(head_width, head_width, use_bias=False, key=hidden_key)
         self.outlet = eqx.nn.Linear(head_width, x_size, use_bias=False, key=outlet_key)
 
@@ -108,7 +113,14 @@ class FactorisedField(AbstractField):
     def velocity(self, x, t, context):
         width = self.hidden.in_features
         shifts, scales = context[: 2 * width].reshape(2, width), context[2 * width : 5 * width].reshape(3, width)
-        inputs = jnp.concatenate([x, time_features(t, self.num_frequencies)])
-        hidden = jax.nn.gelu((1 + scales[0]) * self.inlet(inputs) + shifts[0])
+        hidden = jax.nn.gelu((1 + scales[0]) * self.inlet(_features(x, t, self)) + shifts[0])
         hidden = jax.nn.gelu((1 + scales[1]) * self.hidden(hidden) + shifts[1])
         return self.outlet((1 + scales[2]) * hidden) + context[5 * width :]
+
+
+def _features(x, t, field):
+    return jnp.concatenate([state_features(x, field.num_state_frequencies), time_features(t, field.num_frequencies)])
+
+
+def _num_features(x_size: int, num_frequencies: int, num_state_frequencies: int) -> int:
+    return x_size * (1 + 2 * num_state_frequencies) + 1 + 2 * num_frequencies

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from evor_eqx.nn.features import ObservationFeatures, time_features
+from evor_eqx.nn.features import ObservationFeatures, state_features, time_features
 
 KEY = jax.random.key(0)
 
@@ -13,6 +13,13 @@ def test_time_features_are_time_and_its_first_fourier_modes():
     expected = [0.25, *np.sin(np.pi * 0.25 * np.array([1, 2])), *np.cos(np.pi * 0.25 * np.array([1, 2]))]
     np.testing.assert_allclose(time_features(jnp.array(0.25), 2), expected, atol=1e-6)
     assert time_features(jnp.array(0.25), 0).tolist() == [0.25]
+
+
+def test_state_features_are_the_state_and_its_waves():
+    x, angles = np.array([0.5, -1.0]), np.array([0.5, -1.0, 1.0, -2.0, 2.0, -4.0])
+    expected = [*x, *np.sin(angles), *np.cos(angles)]
+    np.testing.assert_allclose(state_features(jnp.asarray(x), 3), expected, atol=1e-6)
+    assert state_features(jnp.asarray(x), 0).tolist() == x.tolist()
 
 
 def test_observation_features_are_standardised_entries_and_their_waves():

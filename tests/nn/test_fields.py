@@ -15,6 +15,10 @@ FIELDS = {
     "factorised, Fourier": FactorisedField(
         2, 5, width=16, depth=2, head_width=8, use_layer_norm=True, num_frequencies=3, key=KEY
     ),
+    "mlp, waves of the state": MLPField(2, 5, width=16, depth=2, use_layer_norm=True, num_state_frequencies=3, key=KEY),
+    "factorised, waves of the state": FactorisedField(
+        2, 5, width=16, depth=2, head_width=8, use_layer_norm=True, num_state_frequencies=3, key=KEY
+    ),
 }
 
 
