@@ -35,6 +35,7 @@ class Look(NamedTuple):
     marker: str
 
 
+RING: dict[str, Any] = {"s": 480, "facecolors": "none", "linewidths": 2.5}  # what a dot with a value leaves visible
 METHODS = {
     "velocity": Look("velocity (the paper's)", "#D55E00", "-.", "s"),
     "bootstrap": Look("bootstrap", "#0072B2", "-", "o"),
@@ -105,7 +106,7 @@ def learning_curve(
 
 
 def maze(ax: Axes, layout: MazeLayout) -> Axes:
-    """Draw the walls and the goal of a maze, in metres."""
+    """Draw the walls, the goal and the teleports of a maze, in metres."""
     walls, unit, offset = layout.walls, layout.unit, layout.offset
     cells = [
         Rectangle((j * unit - offset - unit / 2, i * unit - offset - unit / 2), unit, unit)
@@ -117,6 +118,8 @@ def maze(ax: Axes, layout: MazeLayout) -> Axes:
     ax.set_aspect("equal")
     ax.grid(False)
     ax.plot(*layout.goal, "*", color="#D55E00", markersize=16, markeredgecolor="white", zorder=5, label="goal")
+    for places, color, label in ((layout.entrances, "#CC79A7", "entrance"), (layout.exits, "#009E73", "exit")):
+        ax.scatter(*places.T, edgecolors=color, label=label if len(places) else None, **RING)
     return ax
 
 
@@ -130,6 +133,7 @@ def maze_values(
 ) -> Axes:
     """Draw a maze with a value at each place, as text and as colour: -limit is blue, 0 white, limit red."""
     maze(ax, layout)
+    ax.scatter(*layout.goal, edgecolors="#D55E00", **RING)  # the goal's star lies below a dot
     dots = ax.scatter(*places.T, c=values, s=230, cmap="RdBu_r", vmin=-limit, vmax=limit, edgecolors="0.4", zorder=6)
     ax.figure.colorbar(dots, ax=ax, label=label)
     for place, value in zip(places, values, strict=True):

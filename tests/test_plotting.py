@@ -89,9 +89,17 @@ def test_a_maze_shows_each_places_value_in_figures_and_in_colour(ax):
     plotting.maze_values(ax, layout, layout.free_cells, np.array([-50.0, 80.4]), "gap", limit=100)
     assert {text.get_text(): text.xy for text in ax.texts} == {"-50": (0.0, 0.0), "80": (4.0, 0.0)}
     ax.figure.canvas.draw()
-    (red, _, blue, _), (more_red, _, less_blue, _) = ax.collections[1].get_facecolors()
+    (dots,) = [each for each in ax.collections if each.get_array() is not None]
+    (red, _, blue, _), (more_red, _, less_blue, _) = dots.get_facecolors()
     assert blue > red and more_red > less_blue
     assert ax.figure.axes[1].get_ylabel() == "gap"
+
+
+def test_a_maze_shows_its_teleports(ax):
+    walls, entrances = np.array([[1, 1, 1], [1, 0, 0], [1, 1, 1]]), np.array([[0.0, 0.0]])
+    plotting.maze(ax, MazeLayout(walls, 4.0, 4.0, np.array([4.0, 0.0]), entrances=entrances))
+    (rings,) = [each for each in ax.collections if each.get_label() == "entrance"]
+    np.testing.assert_array_equal(rings.get_offsets(), entrances)
 
 
 def test_a_figure_without_pyplot_shows_itself_as_a_picture():

@@ -6,7 +6,7 @@ import functools
 import os
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,13 +48,15 @@ def sparse_reward(reward: Any) -> Any:
 
 @dataclass(frozen=True)
 class MazeLayout:
-    """A maze and a task's goal, in the coordinates of the observations (metres)."""
+    """A maze, its teleports and a task's goal, in the coordinates of the observations (metres)."""
 
     walls: np.ndarray  # [i, j], 1 where a cell is wall; cell (i, j) is centred at (j, i) * unit - offset
     unit: float
     offset: float
     goal: np.ndarray  # [2]
     seconds: float = 0.1  # of a step
+    entrances: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))  # of teleports; [entrances, 2]
+    exits: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))  # where they lead, by chance; [exits, 2]
 
     def cells_of(self, places: Float[np.ndarray, "rows 2"]) -> Int[np.ndarray, "rows 2"]:
         """The cells (i, j) that places lie in."""
@@ -68,7 +70,7 @@ class MazeLayout:
 
 
 def maze_layout(task: Task) -> MazeLayout:
-    """Walls and goal of a maze task, from OGBench.
+    """Walls, goal and teleports of a maze task, from OGBench.
 
     **Raises:** UserError if the task has no maze.
     """
@@ -76,7 +78,11 @@ def maze_layout(task: Task) -> MazeLayout:
         raise UserError(f"{task.name} has no maze: expected a task of a pointmaze or antmaze dataset")
     with reset_world(task) as maze:
         unit, offset = float(maze._maze_unit), float(maze._offset_x)
-        return MazeLayout(maze.maze_map, unit, offset, np.array(maze.cur_goal_xy), float(maze.dt))
+        layout = MazeLayout(maze.maze_map, unit, offset, np.array(maze.cur_goal_xy), float(maze.dt))
+        if (teleports := maze._teleport_info) is None:
+            return layout
+        ends = {"entrances": teleports["teleport_in_xys"], "exits": teleports["teleport_out_xys"]}
+        return replace(layout, **{name: np.array(places) for name, places in ends.items()})
 
 
 @contextlib.contextmanager

@@ -225,6 +225,19 @@ def test_free_cells_are_those_where_ogbench_sees_no_wall(maze):
     env.close()
 
 
+def test_whoever_comes_to_an_entrance_of_a_teleport_reappears_at_an_exit():
+    task = parse_task("pointmaze-teleport-navigate-task1")
+    layout, env = maze_layout(task), task.make_env()
+    for entrance in layout.entrances:
+        env.reset(seed=0)
+        env.unwrapped.set_xy(entrance)
+        env.step(np.zeros(2))
+        assert np.linalg.norm(layout.exits - env.unwrapped.get_xy(), axis=1).min() < 0.5
+    assert len(layout.entrances) == 2 and len(layout.exits) == 3
+    assert len(maze_layout(parse_task("pointmaze-medium-navigate-task1")).entrances) == 0
+    env.close()
+
+
 def test_a_task_with_its_own_discount_is_the_task_and_another_one_stays_with_all_tasks():
     task = parse_task("scene-play-task4")
     assert task.with_discount(None) == task.with_discount(0.99) == task and task.gamma == 0.99
