@@ -207,11 +207,10 @@ def success_curve(
     - `intervals`: the lower and the upper ends of their intervals.
     - `ticks`: the values of all curves, if several share the axis.
     """
-    below, above = rates - intervals[:, 0], intervals[:, 1] - rates
     ticks = x if ticks is None else ticks
     places = dict(zip(ticks.tolist(), on_log_axis(ticks), strict=True))
-    at = [places[value] for value in x.tolist()]
-    ax.errorbar(at, 100 * rates, 100 * np.stack([below, above]), capsize=3, label=label, **style)
+    at, errors = [places[value] for value in x.tolist()], 100 * np.abs(intervals - rates[:, None]).T
+    ax.errorbar(at, 100 * rates, errors, capsize=3, label=label, **style)
     ax.set_xscale("log", base=2)
     ax.set_xticks([*places.values()], [f"{value:g}".replace("inf", "∞") for value in places])
     ax.set(ylabel="success (%)", ylim=(-3, 103))
@@ -236,12 +235,10 @@ def candidates(
 
     The colour shows Q*. The width of the outline shows the selection weight.
     """
-    start = np.repeat(origin[None], len(acts), axis=0)
     order = np.argsort(weights)
+    starts, arrows = np.repeat(origin[:, None], len(acts), axis=1), length * acts[order].T
     return ax.quiver(
-        *start[order].T,
-        *(length * acts[order]).T,
-        value[order],
+        *(*starts, *arrows, value[order]),
         cmap="viridis",
         angles="xy",
         scale_units="xy",
