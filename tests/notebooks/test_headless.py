@@ -26,6 +26,31 @@ def test_notebook_has_the_form_that_readers_and_papermill_expect(path):
     assert notebook.cells[-1].cell_type == "markdown" and notebook.cells[-1].source.startswith("## Notes")
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_a_figure_is_finished_in_the_cell_that_makes_it(path):
+    """A cell shows its figures when it ends: what a later cell changes would only be in the saved picture."""
+    earlier: set[str] = set()  # names of figures and axes of earlier cells
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type != "code":
+            continue
+        tree = ast.parse(cell.source)
+        assigned = {
+            node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        }
+        earlier -= assigned
+        touched = [node.value for node in ast.walk(tree) if isinstance(node, ast.Attribute | ast.Subscript)]
+        assert not {node.id for node in touched if isinstance(node, ast.Name)} & earlier, cell.source
+        earlier |= figures_and_axes(tree)
+
+
+def figures_and_axes(tree: ast.AST) -> set[str]:
+    """The names that a call of `plt.subplots` is assigned to."""
+    made = [
+        node for node in ast.walk(tree) if isinstance(node, ast.Assign) and "plt.subplots" in ast.unparse(node.value)
+    ]
+    return {name.id for node in made for name in ast.walk(node.targets[0]) if isinstance(name, ast.Name)}
+
+
 def test_the_course_is_the_notebooks_00_to_09_and_bring_your_own():
     assert list(lessons()) == [path.stem for path in COURSE]
     *numbered, last = [path.stem for path in COURSE]
