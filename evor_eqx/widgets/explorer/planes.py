@@ -14,6 +14,7 @@ from evor_eqx.zoo.exhibits import Exhibit
 
 # Of OGBench's arms, by the two coordinates that are shown: left, bottom, right, top (m).
 WORKSPACE = {(0, 1): [0.25, -0.35, 0.6, 0.35], (0, 2): [0.25, 0.0, 0.6, 0.35]}
+FROM_ABOVE = ("x (m), away from the arm", "y (m)")  # the axes' names
 _METRES = {"pointmaze": 0.2, "cube": 0.05, "scene": 0.05, "puzzle": 0.05}  # OGBench: of one action of 1 in x or y
 _NUM_CHUNKS = 2048  # of the data, from which principal components are computed
 _MAX_COORDINATES = 8  # of an action, that are offered in pairs

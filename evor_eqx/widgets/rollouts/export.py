@@ -11,7 +11,7 @@ from PIL import Image
 
 from evor_eqx.evaluation.recording import Recording
 from evor_eqx.widgets.explorer.arrays import as_bytes, walls
-from evor_eqx.widgets.explorer.planes import WORKSPACE
+from evor_eqx.widgets.explorer.planes import FROM_ABOVE, WORKSPACE
 from evor_eqx.widgets.front.page import page
 from evor_eqx.widgets.rollouts.film import named
 from evor_eqx.widgets.rollouts.panels import candidate_ends
@@ -81,8 +81,7 @@ def _map(recording: Recording) -> dict[str, Any]:
     if recording.layout is not None:
         return place | {"caption": "Path and candidates", "labels": ["x (m)", "y (m)"], "extent": place["range"]}
     if recording.task.family:
-        labels = ["x (m), away from the arm", "y (m)"]
-        return place | {"caption": "Gripper from above", "labels": labels, "extent": WORKSPACE[0, 1]}
+        return place | {"caption": "Gripper from above", "labels": FROM_ABOVE, "extent": WORKSPACE[0, 1]}
     low, high = recording.path[:, :2].min(axis=0), recording.path[:, :2].max(axis=0)
     margin = 0.05 * np.maximum(high - low, 1e-6)
     return place | {

@@ -17,7 +17,7 @@ from evor_eqx import plotting
 from evor_eqx.envs.ants import AntBody
 from evor_eqx.evaluation.recording import Recording
 from evor_eqx.widgets.drawing import limits
-from evor_eqx.widgets.explorer.planes import WORKSPACE, displacement
+from evor_eqx.widgets.explorer.planes import FROM_ABOVE, WORKSPACE, displacement
 
 COLORS = {"A": "#0072B2", "B": "#D55E00"}
 _LONGER = {"pointmaze": 3.0, "antmaze": 10.0}  # candidates in a maze are drawn longer, to be seen
@@ -149,7 +149,7 @@ def _table(ax: Axes, recording: Recording) -> None:
     ax.add_patch(Rectangle((left, bottom), right - left, top - bottom, facecolor="0.95", edgecolor="0.75", zorder=0))
     ax.plot(*recording.goals.T, "*", color="#D55E00", markersize=14, markeredgecolor="white", zorder=2)
     ax.set(xlim=(left - 0.03, right + 0.03), ylim=(bottom - 0.03, top + 0.03))
-    ax.set(xlabel="x (m), away from the arm", ylabel="y (m)", aspect="equal")
+    ax.set(xlabel=FROM_ABOVE[0], ylabel=FROM_ABOVE[1], aspect="equal")
 
 
 def candidate_ends(recording: Recording) -> Float[np.ndarray, "decisions cand 2"]:

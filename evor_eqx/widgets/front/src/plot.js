@@ -96,9 +96,15 @@ export class Plot {
       this.axes.y.name;
   }
 
+  /** Where the pointer is, in pixels of the picture. @param {MouseEvent} event @returns {[number, number]} */
+  pixel(event) {
+    const { left, top } = this.svg.getBoundingClientRect();
+    return [event.clientX - left, event.clientY - top];
+  }
+
   /** Where the pointer is, in the axes' units; null outside of the frame. @param {MouseEvent} event @returns {[number, number] | null} */
   at(event) {
-    const page = this.svg.getBoundingClientRect(), x = event.clientX - page.left, y = event.clientY - page.top;
+    const [x, y] = this.pixel(event);
     const { left, right, top, bottom } = this.box ?? { left: 0, right: -1, top: 0, bottom: 0 };
     return x < left || x > right || y < top || y > bottom ? null : [this.x.invert(x), this.y.invert(y)];
   }

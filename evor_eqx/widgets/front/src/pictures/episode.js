@@ -132,7 +132,7 @@ export class CoursePicture {
     /** @type {(decision: number) => void} */
     this.onDecision = () => {};
     this.plot.svg.addEventListener("click", (event) => {
-      const at = this.plot.x.invert(event.clientX - this.plot.svg.getBoundingClientRect().left);
+      const at = this.plot.x.invert(this.plot.pixel(event)[0]);
       this.onDecision(step.reduce((best, each, i) => (Math.abs(each - at) < Math.abs(step[best] - at) ? i : best), 0));
     });
     this.plot.onSize = () => {

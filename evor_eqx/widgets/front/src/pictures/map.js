@@ -124,10 +124,10 @@ export class MapPicture {
   /** The candidate near the pointer, or null. @param {MouseEvent} event */
   at(event) {
     if (!this.shown || !this.plane) return null;
-    const { left, top } = this.plot.svg.getBoundingClientRect(), { ends } = this.plane, { x, y } = this.plot;
+    const [left, top] = this.plot.pixel(event), { ends } = this.plane, { x, y } = this.plot;
     let nearest = null, least = NEAR;
     for (let i = 0; i < this.shown.reading.n; i++) {
-      const away = Math.hypot(x(ends[2 * i]) - event.clientX + left, y(ends[2 * i + 1]) - event.clientY + top);
+      const away = Math.hypot(x(ends[2 * i]) - left, y(ends[2 * i + 1]) - top);
       if (away < least) [nearest, least] = [i, away];
     }
     return nearest;

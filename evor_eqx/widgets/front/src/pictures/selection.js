@@ -78,7 +78,7 @@ export class SelectionPicture {
   /** The candidate whose rank is nearest to the pointer. @param {MouseEvent} event */
   at(event) {
     if (!this.shown) return null;
-    const rank = Math.round(this.plot.x.invert(event.clientX - this.plot.svg.getBoundingClientRect().left));
+    const rank = Math.round(this.plot.x.invert(this.plot.pixel(event)[0]));
     return this.shown.reading.order[rank - 1] ?? null;
   }
 }
