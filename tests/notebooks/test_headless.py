@@ -72,6 +72,16 @@ def test_a_lesson_asks_for_a_prediction_and_has_one_exercise_with_its_check_and_
     assert (placeholder.name, ast.unparse(placeholder.args)) == (solution.name, ast.unparse(solution.args))
 
 
+@pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path not in COURSE], ids=lambda path: path.stem)
+def test_what_a_study_lets_predict_it_answers_below(path):
+    """A lesson may answer in other forms, such as a derivation."""
+    texts = [cell.source for cell in nbformat.read(path, as_version=4).cells]
+    asks, answers = (
+        [i for i, text in enumerate(texts) if f"**{word}" in text] for word in ("Predict first:", "Notice.")
+    )
+    assert asks and answers and max(answers) > max(asks)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith(ON_TABULAR_PROCESSES)])
 def test_notebook_runs_headlessly_from_nothing_and_saves_what_it_draws(name, module_home, notebooks_with_solutions):

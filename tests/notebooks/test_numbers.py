@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LESSONS = "notebooks/course"
+LESSONS, STUDIES = "notebooks/course", "notebooks/studies"
 
 
 def text_of(path: Path) -> str:
@@ -72,6 +72,88 @@ def claims():
     yield teaching, f"each of three seeds loses more than {10 * (min(lost) // 10):.0f} points"
     slower = counts["cost"]["cube-double evor_best4"][1] / counts["cost"]["cube-double evor"][1]
     yield lesson, f"Backups of the best of four draws take {slower:.1f} times as long"
+    yield from of_studies()
+
+
+def of_studies():
+    """Likewise, of the notebooks that are no lessons."""
+    fields, study = numbers("velocity-architecture"), f"{STUDIES}/10_velocity_architecture.ipynb"
+    small, mlp, decision = fields["factorised, head 32"], fields["MLP"], fields["decision_ms"]
+    assert small["low"] < mlp["high"]  # "the intervals of the two overlap"
+    yield study, f"an update is {mlp['ms_per_update'] / small['ms_per_update']:.1f} times as fast as with the MLP"
+    yield study, f"Its $W_1$ is {small['w1']:.1f} % of the range, that of the MLP {mlp['w1']:.1f} %"
+    faster = {size: decision[f"{size}, MLP"] / decision[f"{size}, head 64"] for size in ("3 x 256", "4 x 512")}
+    yield (
+        study,
+        f"it is {faster['3 x 256']:.0f} times as fast at the size of `laptop` and {faster['4 x 512']:.0f} times",
+    )
+
+    cost, study = numbers("decision-cost"), f"{STUDIES}/11_what_a_decision_costs.ipynb"
+    at = {num: place for place, num in enumerate(cost["num_candidates"])}
+    ms = {name: {num: rows[place][0] for num, place in at.items()} for name, rows in cost["ms"].items()}
+    trained, mlp, factorised = (ms[f"arm, {name}"] for name in ("as trained", "MLP fields", "factorised fields"))
+    yield study, f"64 candidates take {trained[64] / trained[8]:.1f} times as long as 8"
+    yield study, f"they take {mlp[64] / mlp[8]:.1f} times as long, and {mlp[64] / factorised[64]:.0f} times"
+    arm = {num: cost["success"]["arm"][place] for num, place in at.items()}
+    assert arm[8][2] > arm[32][1] and arm[64] == arm[32]  # "their intervals overlap"
+    yield study, f"from {percent(arm[8][0])} % with 8 candidates to {percent(arm[32][0])} % with 32"
+
+    banks, study = numbers("action-bank"), f"{STUDIES}/12_action_bank.ipynb"
+    one, eight, fresh, own = (banks[name] for name in ("bank of 1", "bank of 8", "fresh draws", "data's own"))
+    spreads = (
+        f"{one['spread']:.2f} with one draw per row, {eight['spread']:.2f} with eight and {fresh['spread']:.2f} with"
+    )
+    yield study, f"the spread is {spreads} fresh draws"
+    away, apart, others = (each["w1_to_fresh"] for each in (one, fresh, own))
+    yield (
+        study,
+        f"are {min(away):.2f} to {max(away):.2f} away from those of fresh draws, whose two seeds are {apart[0]:.2f}",
+    )
+    yield study, f"{min(others):.2f} to {max(others):.2f} away"
+    assert 0.3 < one["ms_per_update"] / fresh["ms_per_update"] < 0.36  # "a third of the time"
+
+    found, study = numbers("more-candidates"), f"{STUDIES}/13_more_candidates.ipynb"
+    best, rollouts = (found["curves"][f"arm {name}"] for name in ("preset", "rollouts"))
+    yield study, f"highest predicted value delivers {best['delivered'][-1]:.1f} more than the mean one"
+    yield (
+        study,
+        f"half of the rollouts delivers {rollouts['delivered'][-1]:.1f}. Promised were {best['promised'][-1]:.1f}",
+    )
+    assert best["promised"][-1] > best["promised"][-2] and best["delivered"][-1] < best["delivered"][-2]
+    hard, soft = (found["success"][f"arm {how}"] for how in ("argmax", "softmax"))
+    yield study, f"from {percent(hard[3][0])} % at 8 candidates to {percent(hard[5][0])} at 32"
+    yield study, f"the softmax has {percent(soft[5][0])} there"
+    assert found["bounds"]["maze"] == 0
+
+    suite, study = numbers("suite"), f"{STUDIES}/14_suite.ipynb"
+    base, evor = (suite[method]["mean"] for method in ("base", "evor"))
+    gains = {name: 100 * (evor[name][0] - base[name][0]) for name in base if name != "all"}
+    order = sorted(gains, key=gains.__getitem__, reverse=True)
+    yield study, f"In `{order[0]}`: from {percent(base[order[0]][0])} to {percent(evor[order[0]][0])} %"
+    yield (
+        study,
+        f"`{order[1]}` and `{order[2]}` gain nearly as much, {gains[order[1]]:.0f} and {gains[order[2]]:.0f} points",
+    )
+    by_tau = numbers("suite-temperatures")["tau_r"]
+    of_mean = {name: rows["inf"][0] for name, rows in by_tau.items() if name != "all"}
+    assert [name for name, value in of_mean.items() if value < 0.98] == ["cube-double"]
+    yield study, f"{percent(of_mean['cube-double'])} % are left of {percent(by_tau['cube-double']['4.0'][0])}"
+
+    cubes, study = numbers("which-cube"), f"{STUDIES}/17_which_cube.ipynb"
+    kinds, tasks = ("MLP", "factorised field", "data"), ("cube-single", "cube-double")
+    median = {kind: [cubes[f"{name}, {kind}"]["quartiles"][1] for name in tasks] for kind in kinds}
+    mlp, factorised, data = (f"{median[kind][0]:.1f}" for kind in kinds)
+    yield study, f"the median landing is {mlp} cm (MLP), {factorised} (factorised field) and {data} (data) from it"
+    yield study, f"{median['MLP'][1]:.1f} cm from the nearest, the factorised field {median['factorised field'][1]:.1f}"
+    mlp, factorised, data = (percent(cubes[f"cube-double, {kind}"]["in the air"]) for kind in kinds)
+    yield study, f"in {mlp} % of its decisions, the factorised field in {factorised} %, the data in {data} %"
+
+    critics, study = numbers("suite-critics"), f"{STUDIES}/19_other_critics.ipynb"
+    scalar, evor = critics["scalar"], critics["evor"]
+    lost = {name: evor[name][0] - scalar[name][0] for name in evor if name != "all"}
+    assert max(lost, key=lost.__getitem__) == "cube-double" and lost["cube-single"] < 0
+    yield study, f"has {percent(scalar['cube-double'][0])} % there and EVOR {percent(evor['cube-double'][0])}"
+    yield study, f"on `cube-single` ({percent(scalar['cube-single'][0])} %)"
 
 
 @pytest.mark.parametrize("file, said", claims())
