@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LESSONS, STUDIES = "notebooks/course", "notebooks/studies"
+MAZE_TASK = "pointmaze-medium-navigate-task1"
 
 
 def text_of(path: Path) -> str:
@@ -63,8 +64,9 @@ def claims():
     maze, arm = (percent(sweeps[f"{name} tau_r"]["inf"]["estimate"]) for name in ("maze", "arm"))
     yield teaching, f"(`success-vs-temperatures`): maze {maze} %, arm {arm} %"
 
-    flags, lesson = numbers("data-flags"), f"{LESSONS}/09_results.ipynb"
-    yield lesson, f"has its goal in {flags['solved_transitions']:,} of {flags['transitions']:,} rows"
+    unseen, lesson = numbers("unseen-data"), f"{LESSONS}/09_results.ipynb"
+    rare, common = (unseen[f"{task} train"]["0"]["visits"] for task in ("cube-double-play-task1", MAZE_TASK))
+    yield lesson, f"this task's {rare} times. A million rows of this notebook's maze come to its goal {common} times"
     counts = numbers("distribution-counts")
     lost = [100 * (seed["cube-double"]["4.0"][0] - seed["cube-double"]["inf"][0]) for seed in counts["tau_r"]]
     assert len(lost) == 3
@@ -72,6 +74,11 @@ def claims():
     yield teaching, f"each of three seeds loses more than {10 * (min(lost) // 10):.0f} points"
     slower = counts["cost"]["cube-double evor_best4"][1] / counts["cost"]["cube-double evor"][1]
     yield lesson, f"Backups of the best of four draws take {slower:.1f} times as long"
+    for setting, by_num in numbers("success-vs-candidates").items():
+        cells = [by_num[name] for name in sorted(by_num, key=lambda name: int(name.removeprefix("N_pi=")))]
+        row = [f"{percent(cell['estimate'])} ({percent(cell['low'])}–{percent(cell['high'])})" for cell in cells]
+        task, rest = setting.split(", ", 1)
+        yield "docs/results.md", f"| `{task}`, {rest} | {' | '.join(row)} |"
     yield from of_studies()
 
 
@@ -122,7 +129,7 @@ def of_studies():
     assert best["promised"][-1] > best["promised"][-2] and best["delivered"][-1] < best["delivered"][-2]
     hard, soft = (found["success"][f"arm {how}"] for how in ("argmax", "softmax"))
     yield study, f"from {percent(hard[3][0])} % at 8 candidates to {percent(hard[5][0])} at 32"
-    yield study, f"the softmax has {percent(soft[5][0])} there"
+    yield study, f"which differs in both temperatures, has {percent(soft[5][0])} there"
     assert found["bounds"]["maze"] == 0
 
     suite, study = numbers("suite"), f"{STUDIES}/14_suite.ipynb"
@@ -147,6 +154,25 @@ def of_studies():
     yield study, f"{median['MLP'][1]:.1f} cm from the nearest, the factorised field {median['factorised field'][1]:.1f}"
     mlp, factorised, data = (percent(cubes[f"cube-double, {kind}"]["in the air"]) for kind in kinds)
     yield study, f"in {mlp} % of its decisions, the factorised field in {factorised} %, the data in {data} %"
+
+    parts, study = numbers("recipe-parts"), f"{STUDIES}/20_recipe_parts.ipynb"
+    worse = {name: "↓" in by_num["64"]["marks"] for name, by_num in parts.items()}
+    assert sum(worse[name] for name in parts if name.startswith(MAZE_TASK[:-1])) == 9
+    assert [name.split(": ")[1] for name in parts if worse[name] and "cube" in name] == ["argmax of $Q^*$"]
+    on_cubes = {
+        name.split(", ")[1].split(": ")[-1]: row for name, row in parts.items() if name.startswith("cube-double")
+    }
+    lost = [
+        100 * (on_cubes["the recipe"][n]["estimate"] - on_cubes["4 x the updates"][n]["estimate"])
+        for n in ("4", "16", "64")
+    ]
+    yield study, f"on `cube-double` they cost {min(lost):.0f} to {max(lost):.0f} points"
+
+    bound, study = numbers("flow-bound"), f"{STUDIES}/22_what_bounds_the_flow.ipynb"
+    rows = ("... and waves of z", "..., MLP, twice the updates", "C51")
+    waves, longer, c51 = (np.mean(bound[name], axis=0) for name in rows)  # [bandit, chain, uniform, cantor]
+    yield study, f"{longer[3]:.2f} against {c51[3]:.2f}, and more updates made it worse there ({waves[3]:.2f} before)"
+    assert all(longer[:3] < waves[:3]) and all(longer[1:3] < c51[1:3]) and abs(longer[0] - c51[0]) < 0.05
 
     critics, study = numbers("suite-critics"), f"{STUDIES}/19_other_critics.ipynb"
     scalar, evor = critics["scalar"], critics["evor"]
