@@ -146,6 +146,29 @@ def of_studies():
     assert [name for name, value in of_mean.items() if value < 0.98] == ["cube-double"]
     yield study, f"{percent(of_mean['cube-double'])} % are left of {percent(by_tau['cube-double']['4.0'][0])}"
 
+    unseen, study = numbers("unseen-data"), f"{STUDIES}/16_unseen_data.ipynb"
+    both = ("train", "val")
+    single, double = (
+        [unseen[f"{task} {split}"] for split in both] for task in ("cube-single-play-task1", "cube-double-play-task1")
+    )
+    seen, held_out = (rows["all"]["correlation"] for rows in single)
+    yield study, f"is {seen:.2f} on training and {held_out:.2f} on held-out rows of `cube-single`"
+    yield study, f"{double[0]['all']['correlation']:.2f} and {double[1]['all']['correlation']:.2f} on `cube-double`"
+    goal = [f"{rows['0']['predicted']:.0f} on the {{}} ({rows['0']['visits']} visits)" for rows in double]
+    yield study, f"says {goal[0].format('training rows there')} and {goal[1].format('held-out ones')}"
+    large, single, medium = (
+        unseen[f"{task} begins"] for task in ("pointmaze-large-navigate-task2", "cube-single-play-task1", MAZE_TASK)
+    )
+    agreed = [f"{np.mean(begins['agreement']):.2f}" for begins in (large, single, medium)]
+    yield study, f"are {large['spread']:.2f} apart"
+    yield study, f"the members' rank correlation is {agreed[0]}"
+    yield study, f"{single['spread']:.1f} apart and the correlation is {agreed[1]}, in `pointmaze-medium`"
+    yield study, f"in `pointmaze-medium` {medium['spread']:.1f} and {agreed[2]}"
+    yield "docs/suite.md", f"candidates differ by {large['spread']:.2f} of 100 (`16_unseen_data`)"
+    of_one = unseen["cube-double-play-task1 val"]["-1"]
+    too_low = f"{of_one['least'] - of_one['predicted']:.0f} to {of_one['most'] - of_one['predicted']:.0f}"
+    yield "docs/gallery.md", f"{too_low} too low on held-out rows of `cube-double` with one cube in place"
+
     cubes, study = numbers("which-cube"), f"{STUDIES}/17_which_cube.ipynb"
     kinds, tasks = ("MLP", "factorised field", "data"), ("cube-single", "cube-double")
     median = {kind: [cubes[f"{name}, {kind}"]["quartiles"][1] for name in tasks] for kind in kinds}
