@@ -197,6 +197,27 @@ def of_studies():
     yield study, f"{longer[3]:.2f} against {c51[3]:.2f}, and more updates made it worse there ({waves[3]:.2f} before)"
     assert all(longer[:3] < waves[:3]) and all(longer[1:3] < c51[1:3]) and abs(longer[0] - c51[0]) < 0.05
 
+    asked, study = numbers("what-the-reward-asks"), f"{STUDIES}/18_what_the_reward_asks.ipynb"
+    below = {name: [-value for value in row["worst"]["0.99"] if value < 0] for name, row in asked.items()}
+    assert all(min(row["worst"]["0.999"]) >= 0 for row in asked.values())
+    sparse, second, third = (below[f"scene-play-{name}"] for name in ("sparse-task4", "task2", "task3"))
+    assert len(sparse) == len(asked["scene-play-sparse-task4"]["steps"]) == 11 and len(second) == len(third) == 2
+    yield study, f"by {min(sparse):.0f} to {max(sparse):.0f}: of unlocking"
+    yield "docs/suite.md", f"standing still for ever returns {min(sparse):.0f} to {max(sparse):.0f} more"
+    yield "docs/suite.md", f"in two of ten of task 3 ({third[0]:.0f} and {third[1]:.0f} more)"
+    yield "docs/suite.md", f"in two of four of task 2 ({second[0]:.0f} and {second[1]:.0f} more)"
+    allowed = numbers("what-the-discount-allows")
+    short, long = (allowed[f"learned with {gamma}"]["success"] for gamma in ("0.99", "0.999"))
+    yield study, f"reaches the goal in {long} of 12 episodes"
+    yield study, f"reaches the goal in {short}."
+    yield "docs/suite.md", f"solves task 4 in {long} of 12 tuning episodes, the other in {short}."
+    longest = [allowed[f"longest at {gamma}"] for gamma in ("0.99", "0.995", "0.999")]
+    yield (
+        "figures/results/TRIALS.md",
+        "up to {} steps at $\\gamma$ = 0.99, {} at 0.995 and {} at 0.999".format(*longest),
+    )
+    yield "docs/gallery.md", f"for up to {longest[0]} steps at 0.99, and for up to {longest[2]} at 0.999"
+
     critics, study = numbers("suite-critics"), f"{STUDIES}/19_other_critics.ipynb"
     scalar, evor = critics["scalar"], critics["evor"]
     lost = {name: evor[name][0] - scalar[name][0] for name in evor if name != "all"}
