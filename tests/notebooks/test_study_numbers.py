@@ -132,6 +132,8 @@ def what_the_reward_asks():
     asked = numbers("what-the-reward-asks")
     below = {name: [-value for value in row["worst"]["0.99"] if value < 0] for name, row in asked.items()}
     assert all(min(row["worst"]["0.999"]) >= 0 for row in asked.values())
+    steps = [num for row in asked.values() for num in row["steps"]]
+    assert 60 <= min(steps) < 70 and 740 < max(steps) <= 750  # "60 to 750 steps"
     sparse, second, third = (below[f"scene-play-{name}"] for name in ("sparse-task4", "task2", "task3"))
     assert len(sparse) == len(asked["scene-play-sparse-task4"]["steps"]) == 11 and len(second) == len(third) == 2
     yield f"by {min(sparse):.0f} to {max(sparse):.0f}: of unlocking"
