@@ -57,8 +57,8 @@ def more_candidates():
 
 
 def suite():
-    suite = numbers("suite")
-    base, evor = (suite[method]["mean"] for method in ("base", "evor"))
+    record = numbers("suite")
+    base, evor = (record[method]["mean"] for method in ("base", "evor"))
     gains = {name: 100 * (evor[name][0] - base[name][0]) for name in base if name != "all"}
     order = sorted(gains, key=gains.__getitem__, reverse=True)
     yield f"In `{order[0]}`: from {percent(base[order[0]][0])} to {percent(evor[order[0]][0])} %"
@@ -105,29 +105,6 @@ def which_cube():
     yield f"in {mlp} % of its decisions, the factorised field in {factorised} %, the data in {data} %"
 
 
-def recipe_parts():
-    parts = numbers("recipe-parts")
-    worse = {name: "↓" in by_num["64"]["marks"] for name, by_num in parts.items()}
-    assert sum(worse[name] for name in parts if name.startswith(MAZE_TASK[:-1])) == 9
-    assert [name.split(": ")[1] for name in parts if worse[name] and "cube" in name] == ["argmax of $Q^*$"]
-    on_cubes = {
-        name.split(", ")[1].split(": ")[-1]: row for name, row in parts.items() if name.startswith("cube-double")
-    }
-    lost = [
-        100 * (on_cubes["the recipe"][n]["estimate"] - on_cubes["4 x the updates"][n]["estimate"])
-        for n in ("4", "16", "64")
-    ]
-    yield f"on `cube-double` they cost {min(lost):.0f} to {max(lost):.0f} points"
-
-
-def what_bounds_the_flow():
-    bound = numbers("flow-bound")
-    rows = ("... and waves of z", "..., MLP, twice the updates", "C51")
-    waves, longer, c51 = (np.mean(bound[name], axis=0) for name in rows)  # [bandit, chain, uniform, cantor]
-    yield f"{longer[3]:.2f} against {c51[3]:.2f}, and more updates made it worse there ({waves[3]:.2f} before)"
-    assert all(longer[:3] < waves[:3]) and all(longer[1:3] < c51[1:3]) and abs(longer[0] - c51[0]) < 0.05
-
-
 def what_the_reward_asks():
     asked = numbers("what-the-reward-asks")
     below = {name: [-value for value in row["worst"]["0.99"] if value < 0] for name, row in asked.items()}
@@ -162,6 +139,29 @@ def other_critics():
     yield f"on `cube-single` ({percent(scalar['cube-single'][0])} %)"
 
 
+def recipe_parts():
+    parts = numbers("recipe-parts")
+    worse = {name: "↓" in by_num["64"]["marks"] for name, by_num in parts.items()}
+    assert sum(worse[name] for name in parts if name.startswith(MAZE_TASK[:-1])) == 9
+    assert [name.split(": ")[1] for name in parts if worse[name] and "cube" in name] == ["argmax of $Q^*$"]
+    on_cubes = {
+        name.split(", ")[1].split(": ")[-1]: row for name, row in parts.items() if name.startswith("cube-double")
+    }
+    lost = [
+        100 * (on_cubes["the recipe"][n]["estimate"] - on_cubes["4 x the updates"][n]["estimate"])
+        for n in ("4", "16", "64")
+    ]
+    yield f"on `cube-double` they cost {min(lost):.0f} to {max(lost):.0f} points"
+
+
+def what_bounds_the_flow():
+    bound = numbers("flow-bound")
+    rows = ("... and waves of z", "..., MLP, twice the updates", "C51")
+    waves, longer, c51 = (np.mean(bound[name], axis=0) for name in rows)  # [bandit, chain, uniform, cantor]
+    yield f"{longer[3]:.2f} against {c51[3]:.2f}, and more updates made it worse there ({waves[3]:.2f} before)"
+    assert all(longer[:3] < waves[:3]) and all(longer[1:3] < c51[1:3]) and abs(longer[0] - c51[0]) < 0.05
+
+
 STUDIES = {
     "10": velocity_architecture,
     "11": what_a_decision_costs,
@@ -170,10 +170,10 @@ STUDIES = {
     "14": suite,
     "16": unseen_data,
     "17": which_cube,
-    "20": recipe_parts,
-    "22": what_bounds_the_flow,
     "18": what_the_reward_asks,
     "19": other_critics,
+    "20": recipe_parts,
+    "22": what_bounds_the_flow,
 }
 
 
