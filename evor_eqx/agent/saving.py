@@ -12,13 +12,12 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 
 from evor_eqx.agent.agent import Agent
 from evor_eqx.agent.selection import SelectionRule, candidate_weights, check_rule
 from evor_eqx.config import CriticConfig, InferenceConfig, PolicyConfig
-from evor_eqx.critics.base import AbstractCritic, ReturnScale
-from evor_eqx.critics.factory import make_critic
+from evor_eqx.critics.base import AbstractCritic
+from evor_eqx.critics.factory import blank_scale, make_critic
 from evor_eqx.critics.registry import critic_config
 from evor_eqx.data.bounds import ActionBounds
 from evor_eqx.errors import UserError
@@ -65,7 +64,8 @@ def save_agent(agent: Agent, folder: Path, others: Sequence[str] = ()) -> Path:
         "bounds": None if agent.bounds is None else asdict(agent.bounds),
         "facts": {name: value for name, value in agent.facts.items() if name != "folder"},
     }
-    if jax.tree.structure(_blank(record)) != jax.tree.structure((agent.policy, agent.critic)):
+    blank = eqx.filter_eval_shape(lambda: _blank(record))
+    if jax.tree.structure(blank) != jax.tree.structure((agent.policy, agent.critic)):
         raise UserError(
             "this agent cannot be saved: its critic was trained on one encoder with those of other tasks; "
             "train the critic of this task alone"
@@ -180,9 +180,7 @@ def blank_policy(record: dict[str, Any], sizes: dict[str, Any]) -> FlowPolicy:
 
 def blank_critic(config: CriticConfig, sizes: dict[str, Any]) -> AbstractCritic:
     """As `blank_policy`, for a critic, by its configuration."""
-    with jax.ensure_compile_time_eval():  # numbers also where only shapes are asked for: histograms check their range
-        scale = ReturnScale(*map(jnp.asarray, (0.0, 1.0, -1.0, 1.0)))
-    return make_critic(config, **sizes, key=jax.random.key(0), scale=scale)
+    return make_critic(config, **sizes, key=jax.random.key(0), scale=blank_scale())
 
 
 def _rule_record(rule: SelectionRule) -> dict[str, str] | None:
@@ -194,7 +192,10 @@ def _rule_record(rule: SelectionRule) -> dict[str, str] | None:
 
 
 def _rule(record: dict[str, str] | None, given: SelectionRule | None) -> SelectionRule:
-    """The rule that an agent was saved with. Raises UserError if another one is given, or none where one is needed."""
+    """The selection rule of a loaded agent: the given one, else EVOR's.
+
+    Raises UserError if the agent was saved with a rule of the user's own and this one is not given.
+    """
     if given is not None:
         check_rule(given)
     got = None if given is None else _rule_record(given)

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from evor_eqx.config import CriticConfig
 from evor_eqx.critics.base import AbstractCritic
-from evor_eqx.critics.factory import make_critic
+from evor_eqx.critics.factory import blank_scale, make_critic
 from evor_eqx.distributions import ReturnDistribution
 from evor_eqx.errors import UserError, told
 from evor_eqx.types import Batch
@@ -37,7 +37,7 @@ def check_critic(config: CriticConfig, obs_size: int, chunk_size: int) -> None:
     example = Batch(obs, chunk, number, number, number, jnp.asarray(True), obs, chunk, number, draws)
     with told(f"{name}, make"):
         alone = replace(config, num_members=1)
-        critic = eqx.filter_eval_shape(lambda: make_critic(alone, obs_size, chunk_size, key=key))
+        critic = eqx.filter_eval_shape(lambda: make_critic(alone, obs_size, chunk_size, key=key, scale=blank_scale()))
     if not isinstance(critic, AbstractCritic):
         raise _refused(f"{name}, make", type(critic).__name__, "an AbstractCritic")
     with told(f"{name}, loss"):

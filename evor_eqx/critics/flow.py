@@ -105,7 +105,8 @@ class FlowCritic(AbstractCritic):
 
         All times share the noise z_0 and the backup, so the target's flow is solved once (by `dcfm`, at each time).
         The metric `target_return` is z_0 plus the regression target, in units of return. Its mean is the mean of the
-        backup. With `dcfm`, whose paths are curved, this needs uniform times t, so it only holds for `euler`.
+        backup, except for `coupled` with a control variate, which is biased. With `dcfm`, whose paths are curved, this
+        needs uniform times t, so it only holds for `euler`.
         """
         noise_key, time_key, target_key = jax.random.split(key, 3)
         z_0 = jax.random.normal(noise_key, (1,))

@@ -22,12 +22,10 @@ from evor_eqx.envs.dataset_names import dataset_name
 from evor_eqx.envs.tasks import Task
 from evor_eqx.errors import UserError
 from evor_eqx.system.code_identity import code_digest, versioned
-from evor_eqx.system.files import short_hash
+from evor_eqx.system.files import check_name, short_hash
 
 if TYPE_CHECKING:
     import gymnasium
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -207,11 +205,7 @@ def _no_env(name: str, **_: Any) -> "gymnasium.Env[Any, Any]":
 
 
 def _check_name(name: str) -> None:
-    if not (isinstance(name, str) and _NAME.fullmatch(name)):
-        raise UserError(
-            f"name of the task: got {name!r}, expected up to 64 letters, digits, dots, dashes or underscores, such as "
-            "'pendulum', because it names folders"
-        )
+    check_name(name, "task", "pendulum")
     try:
         dataset_name(re.sub(r"(-sparse)?(-singletask)?(-task\d+)?(-v0)?$", "", name))
     except UserError:

@@ -1,6 +1,5 @@
-"""A dataset as rows on the host.
+"""A dataset as rows on the host, in OGBench's compact layout.
 
-A row is one state with the action taken there. An episode of L transitions has L + 1 rows (OGBench's compact layout).
 `mask`, done (a row is its episode's `last_row`) and `valid` (a window lies inside one episode) are three flags.
 """
 
@@ -146,6 +145,10 @@ class OfflineDataset:
     def _piecewise(self, function: Callable[["OfflineDataset"], tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
         """Apply the function to each piece and join its results along the rows."""
         return tuple(np.concatenate(arrays, axis=-1) for arrays in zip(*map(function, self.pieces), strict=True))
+
+    def with_chunk(self, rows: Int[np.ndarray, " rows"], chunk_length: int) -> Int[np.ndarray, " fitting"]:
+        """Those of the rows at which a whole chunk was taken. The action of an episode's last row leads nowhere."""
+        return rows[rows + chunk_length <= self.last_row[rows]]
 
     def chunks(self, rows: Int[np.ndarray, " some"], chunk_length: int) -> Float[np.ndarray, "some chunk"]:
         """The chunks that were taken at some rows.

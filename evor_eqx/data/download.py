@@ -84,7 +84,7 @@ def _fetch(file: Path, mirrors: list[str], known: str | None, num_tries: int, fi
             try:
                 _fetch_once(f"{mirror.rstrip('/')}/{file.name}", file, known)
                 return mirror
-            except OSError as error:  # so are the errors of `requests`, and a damaged file here
+            except (OSError, UserError) as error:  # OSError: so are the errors of `requests`, and a damaged file here
                 problems[mirror] = error
         if round_number < num_tries - 1:
             time.sleep(first_wait * 2**round_number)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from evor_eqx.envs.dataset_names import DATASETS, parse_dataset
+from evor_eqx.envs.generator import global_generator_kept
 from evor_eqx.envs.tasks import OgbenchTask
 from evor_eqx.errors import UserError
 
@@ -74,7 +75,8 @@ def _check_rows(file: Path, name: str, array: np.ndarray, size: int, dataset: st
 @functools.cache
 def _sizes(dataset: str) -> tuple[int, int]:
     """The sizes of observations and actions of a dataset's environment."""
-    env = OgbenchTask(dataset, 1).make_env()
+    with global_generator_kept():
+        env = OgbenchTask(dataset, 1).make_env()
     sizes = env.observation_space.shape, env.action_space.shape
     env.close()
     return sizes[0][0], sizes[1][0]  # pyright: ignore[reportOptionalSubscript]

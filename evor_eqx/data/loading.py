@@ -13,6 +13,7 @@ from evor_eqx.data.description import Description, describe_splits
 from evor_eqx.data.file_checks import check_file
 from evor_eqx.data.mapped import mapped
 from evor_eqx.data.sources import Source, Split, check_size, find_or_make
+from evor_eqx.envs.generator import global_generator_kept
 from evor_eqx.envs.ogbench import maze_layout, sparse_reward
 from evor_eqx.envs.tasks import OgbenchTask, Task, is_task, parse_task
 from evor_eqx.errors import UserError
@@ -143,8 +144,9 @@ def _read(file: Path, brought_for: str | None) -> dict[str, np.ndarray]:
 def _add_rewards(arrays: dict[str, np.ndarray], task: OgbenchTask) -> None:
     from ogbench.relabel_utils import relabel_dataset
 
-    env = task.make_env()
-    relabel_dataset(task.env_id, env, arrays)
-    env.close()
+    with global_generator_kept():  # a maze's reset draws from NumPy's
+        env = task.make_env()
+        relabel_dataset(task.env_id, env, arrays)
+        env.close()
     if task.reward == "sparse":
         arrays["rewards"] = sparse_reward(arrays["rewards"]).astype(np.float32)

@@ -107,9 +107,9 @@ def _load(dataset_id: str, folder: str | None = None) -> Any:
         ) from None
 
 
-def _recover(dataset_id: str, folder: str | None, **kwargs: Any) -> "gymnasium.Env[Any, Any]":
+def _recover(dataset_id: str, folder: str | None, render_mode: str | None = None) -> "gymnasium.Env[Any, Any]":
     """The environment of a dataset, also in a worker process."""
-    return _load(dataset_id, folder).recover_environment(**kwargs)
+    return _load(dataset_id, folder).recover_environment(render_mode=render_mode)
 
 
 def _digest(dataset: Any, make_env: Callable[[], "gymnasium.Env[Any, Any]"]) -> str:

@@ -111,11 +111,11 @@ def by_fingerprint(dataset: str, fingerprint: str) -> Source:
     **Raises:** UserError if they are not on this machine.
     """
     name = dataset_name(dataset)
-    candidates = [_in_ogbench_folder(name), _downloaded(name, fetch=False)]
-    generated = (path.with_suffix(".npz") for path in paths.data_dir().glob(f"{name}_*.json"))
-    candidates += [_with_manifest(path, "generated") for path in generated if _named(path) == fingerprint]
-    given = (_in_folder(name, folder) for folder in _folders_seen())  # a generator: read only if no other matches
-    for source in itertools.chain(candidates, given):
+    pairs = (path.with_suffix(".npz") for path in paths.data_dir().glob(f"{name}_*.json"))
+    generated = (_with_manifest(path, "generated") for path in pairs if _named(path) == fingerprint)
+    published = (find() for find in (lambda: _in_ogbench_folder(name), lambda: _downloaded(name, fetch=False)))
+    given = (_in_folder(name, folder) for folder in _folders_seen())
+    for source in itertools.chain(generated, published, given):  # generators: read only if none before matches
         if source is not None and source.fingerprint == fingerprint:
             return source
     raise UserError(

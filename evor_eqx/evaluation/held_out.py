@@ -114,8 +114,8 @@ class Probes:
         - `num_nearby`: rows near each probe whose returns are `recorded`.
         - `bounds`: as in `recorded_returns`.
         """
-        known = _with_chunk(dataset, known_rows(dataset, gamma), chunk_length)
-        rows = known if len(known) else _with_chunk(dataset, dataset.transitions, chunk_length)
+        known = dataset.with_chunk(known_rows(dataset, gamma), chunk_length)
+        rows = known if len(known) else dataset.with_chunk(dataset.transitions, chunk_length)
         ends = np.unique(dataset.last_row[rows])
         episode = rows[dataset.last_row[rows] == ends[len(ends) // 2]]
         probes, returns = episode[[0, len(episode) // 2, -1]], recorded_returns(dataset, gamma, bounds)
@@ -163,7 +163,7 @@ class HeldOut(eqx.Module):
         - `num_rows`: the largest number of rows.
         - `bounds`: as in `recorded_returns`.
         """
-        rows = _with_chunk(dataset, known_rows(dataset, gamma), chunk_length)
+        rows = dataset.with_chunk(known_rows(dataset, gamma), chunk_length)
         rows = rows[:: max(1, -(-len(rows) // num_rows))]
         returns = recorded_returns(dataset, gamma, bounds).at(rows)
         arrays = dataset.obs[rows], dataset.chunks(rows, chunk_length), returns.recorded, returns.low, returns.high
@@ -227,10 +227,3 @@ class HeldOut(eqx.Module):
         """The critic's distributions at the rows, and all of them together."""
         each = distributions(critic, self.obs, self.chunks, num_returns, num_steps)
         return each, ReturnDistribution(each.atoms.ravel(), each.weights.ravel() / len(self.returns))
-
-
-def _with_chunk(
-    dataset: OfflineDataset, rows: Int[np.ndarray, " rows"], chunk_length: int
-) -> Int[np.ndarray, " fitting"]:
-    """Those of the rows from which a whole chunk lies inside the episode."""
-    return rows[rows + chunk_length <= dataset.last_row[rows]]

@@ -59,7 +59,8 @@ def wasserstein_bounds(
     sums /= sums[-1]
     levels = np.unique(np.r_[sums, np.arange(num + 1) / num])
     middles, widths = (levels[1:] + levels[:-1]) / 2, np.diff(levels)
-    quantiles, place = atoms[order][np.searchsorted(sums, middles)], (middles * num).astype(int)
+    quantiles = atoms[order][np.searchsorted(sums, middles)]
+    place = np.minimum((middles * num).astype(int), num - 1)  # the last middle may round to 1
 
     def distance(z):
         return np.bincount(place, widths * np.abs(quantiles - z[place]), minlength=num)

@@ -15,7 +15,7 @@ from evor_eqx.runs.run import Run
 
 def find_source(task: Task, config: Config) -> Source | None:
     """The data of a task if they are there, without making them."""
-    return task.source if isinstance(task, CustomTask) else find(task.dataset, **_data_arguments(task, config))
+    return task.source if isinstance(task, CustomTask) else find(task.dataset, **_data_arguments(config))
 
 
 def ensure_source(task: Task, config: Config) -> Source:
@@ -24,7 +24,7 @@ def ensure_source(task: Task, config: Config) -> Source:
     Raises UserError for an own task whose episodes are too short for the chunks, before anything is written.
     """
     if not isinstance(task, CustomTask):
-        return find_or_make(task.dataset, **_data_arguments(task, config))
+        return find_or_make(task.dataset, **_data_arguments(config))
     if config.data.folder is not None:
         raise UserError(
             f"data.folder is {config.data.folder!r}: expected none for {task.name}, because a task of your own brings "
@@ -77,7 +77,7 @@ def _critic_identity(source: Source, config: Config) -> dict[str, Any]:
     }
 
 
-def _data_arguments(task: Task, config: Config) -> dict[str, Any]:
+def _data_arguments(config: Config) -> dict[str, Any]:
     if config.data.folder is not None:
         return {"folder": Path(config.data.folder).expanduser()}
     return {"num_episodes": config.data.num_episodes, "seed": config.data.seed}

@@ -59,12 +59,7 @@ def load_run_agent(
         raise UserError(f"run {run.name} is {status}, expected a complete one: `evor train` with its settings ends it")
     critic_config = config or critic_from_record(run.config["critic"])
     policy = load_policy(Run.named(run.config["policy_run"]))
-    found = policy.run.digest()
-    if run.manifest.get("policy_sha256", found) != found:  # unknown in runs of before
-        raise UserError(
-            f"run {run.name}: got the base policy {policy.run.name}, which was trained again and came out different, "
-            f"expected the one that this critic learned from; restore it, or delete {run.path} and train it again"
-        )
+    check_policy(run, policy)
     critic = load_critic(run, step, critic_config).model
     return Agent(
         policy.model,
@@ -75,6 +70,23 @@ def load_run_agent(
         facts=facts_of(run, policy.model, critic) | ({} if step is None else {"step": step}),
         bounds=bounds_of(policy.run),
     )
+
+
+def base_agent(run: Run, inference: InferenceConfig, step: int | None = None) -> Agent:
+    """The base policy of a finished run as an agent without a critic; `step` is one of its snapshots, else its end."""
+    policy = load_policy(run, step).model
+    facts = facts_of(run, policy, None) | ({} if step is None else {"step": step})
+    return Agent(policy, None, inference, facts=facts, bounds=bounds_of(run))
+
+
+def check_policy(run: Run, policy: Trained[FlowPolicy]) -> None:
+    """Raise UserError unless a critic's run learned from this training of its base policy."""
+    found = policy.run.digest()
+    if run.manifest.get("policy_sha256", found) != found:  # unknown in runs of before
+        raise UserError(
+            f"run {run.name}: got the base policy {policy.run.name}, which was trained again and came out different, "
+            f"expected the one that this critic learned from; restore it, or delete {run.path} and train it again"
+        )
 
 
 def bounds_of(policy_run: Run) -> ActionBounds | None:

@@ -141,7 +141,7 @@ def evaluate_offline(agent: Agent, task: Task, config: Config) -> OfflineEvaluat
         )
     check_fits(agent, task, train.obs.shape[1], train.act.shape[1], on_data=True)
     held_out = HeldOut.of(validation, task.gamma, agent.chunk_length, bounds=task.return_bounds)
-    found = held_out.bounds(agent.critic, agent.inference.num_returns)
+    found = held_out.bounds(agent.critic, agent.inference.num_returns, jnp.asarray(agent.inference.num_flow_steps))
     errors = {name: ScoreBounds(float(low), float(high)) for name, (low, high) in found.items()}
     critic = _fitted(agent, task, config, {"train": train, "val": validation}, source.fingerprint)
     starts = first_rows(validation)
@@ -157,10 +157,10 @@ def _fitted(
     agent: Agent, task: Task, config: Config, splits: dict[Any, OfflineDataset], fingerprint: str
 ) -> AbstractCritic:
     """The expected return of the agent's choices, learned in a run folder."""
-    policy = replace(config.policy, chunk_length=agent.chunk_length)
-    config = with_critic(
-        replace(config, policy=policy), "scalar", n_step=agent.chunk_length, num_bank_draws=1, combine="mean"
-    )
+    h = agent.chunk_length
+    shortened = replace(config.critic, n_step=h)  # a configuration with fewer rewards than actions is refused
+    config = replace(config, policy=replace(config.policy, chunk_length=h), critic=shortened)
+    config = with_critic(config, "scalar", num_bank_draws=1, next_draw="any", combine="mean")
     run = Run.of(task.name, "fitted", _definition(agent, task, config, fingerprint)).open()
     if not run.complete:
         with lock(run.path):

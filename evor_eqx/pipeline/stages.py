@@ -23,7 +23,15 @@ from evor_eqx.data.pieces import first_rows
 from evor_eqx.data.sources import SPLITS, Source
 from evor_eqx.envs.tasks import Task, all_tasks
 from evor_eqx.pipeline.identity import critic_run, ensure_source, multi_seed_run, multitask_run, policy_run
-from evor_eqx.pipeline.loading import bounds_of, facts_of, load_critic, load_policy, load_run_agent
+from evor_eqx.pipeline.loading import (
+    base_agent,
+    bounds_of,
+    check_policy,
+    facts_of,
+    load_critic,
+    load_policy,
+    load_run_agent,
+)
 from evor_eqx.policy import FlowPolicy
 from evor_eqx.runs.run import Run
 from evor_eqx.system.code_identity import is_own
@@ -95,7 +103,7 @@ def _check_own_critic(source: Source, task: Task, config: Config) -> None:
     if is_own(type(config.critic)):
         alone = replace(config.critic, num_members=1)  # an ensemble gives its members' distributions equal weights
         critic = phases.untrained_critic(rows, task.gamma, alone, sizes)(jax.random.key(alone.seed))
-        some = np.flatnonzero(np.arange(len(rows.obs)) + h <= rows.last_row)[:16]
+        some = rows.with_chunk(np.arange(len(rows.obs)), h)[:16]
         check_values(critic, config.critic.kind, rows.obs[some], rows.chunks(some, h))
 
 
@@ -166,14 +174,13 @@ def ensure_agent(task: Task, config: Config, *, watch: Watch = unwatched) -> Age
 
 def ensure_base_agent(task: Task, config: Config) -> Agent:
     """The base policy of a task's dataset as an agent, which needs no critic (N_pi = 1)."""
-    policy = ensure_policy(task, config)
-    facts = facts_of(policy.run, policy.model, None)
-    return Agent(policy.model, None, config.inference, facts=facts, bounds=bounds_of(policy.run)).base_policy_agent()
+    return base_agent(ensure_policy(task, config).run, config.inference).base_policy_agent()
 
 
 def ensure_multitask_agent(task: Task, config: Config) -> Agent:
     """As `ensure_agent`, with the critic that was trained together with those of the dataset's other tasks."""
     critic = ensure_multitask_critic(task, config)
     policy = ensure_policy(task, config)
+    check_policy(critic.run, policy)
     facts = facts_of(critic.run, policy.model, critic.model) | {"task": task.name}
     return Agent(policy.model, critic.model, config.inference, facts=facts, bounds=bounds_of(policy.run))

@@ -57,15 +57,15 @@ def write_course(folder: Path | None = None, parameters: Mapping[str, Any] | Non
     return 0
 
 
-def contents(names: list[str], folder: str = "") -> str:
+def contents(names: list[str]) -> str:
     """The titles of lessons, as links, with their questions, and Sphinx's table of contents; in Markdown."""
     rows = []
     for number, name in enumerate(names):
         first = nbformat.read(lessons()[name], as_version=4).cells[0].source
         question = next((part for part in first.split("\n\n") if part.startswith("**Question.**")), "")
-        row = f"{number}. [{_title(first)}]({folder}{name}.ipynb)<br>{question.removeprefix('**Question.** ')}"
+        row = f"{number}. [{_title(first)}]({name}.ipynb)<br>{question.removeprefix('**Question.** ')}"
         rows.append(row.replace("\n", " "))
-    toctree = "\n".join(["```{toctree}", ":hidden:", "", *(f"{folder}{name}" for name in names), "```"])
+    toctree = "\n".join(["```{toctree}", ":hidden:", "", *names, "```"])
     return "\n".join(["# The course", "", *rows, "", toctree, ""])
 
 

@@ -242,6 +242,6 @@ def _key(notebook: Path, parameters: Mapping[str, Any]) -> str:
     cells = [[cell.source, cell.metadata.get("tags")] for cell in nbformat.read(notebook, as_version=4).cells]
     package = Path(__file__).parent.parent
     kinds = (".py", ".mplstyle", ".json")  # .json: the shipped agents, with checksums of their weights and rows
-    sources = [path for path in sorted(package.rglob("*")) if path.suffix in kinds]
+    sources = [path for path in sorted(package.rglob("*")) if path.suffix in kinds and "node_modules" not in path.parts]
     code = [[str(path.relative_to(package)), sha256(path)] for path in sources]
     return short_hash([cells, plain(parameters), code, versions()])

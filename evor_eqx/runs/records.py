@@ -1,6 +1,6 @@
 """Configurations as JSON records: what names a run, and what a saved agent is made again from."""
 
-from dataclasses import asdict
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from evor_eqx.config import CriticConfig, PolicyConfig
@@ -16,14 +16,23 @@ def to_record(config: PolicyConfig | CriticConfig) -> dict[str, Any]:
     A critic's has its registered name as `kind`, and digests of the user's own code as `code`. Temperatures of a soft
     draw are left out where they have no effect, and so are a `num_times` of 1 and `num_state_frequencies` of 0.
     """
-    fields = asdict(config, dict_factory=_without_later)
+    values = _values(config)
     if isinstance(config, PolicyConfig):
-        return fields
+        return values
     code = config.own_code()
     if config.next_draw != "soft":
-        del fields["next_tau_r"], fields["next_tau_q"]
-    return fields | {"kind": config.kind} | ({"code": code} if code else {})
+        del values["next_tau_r"], values["next_tau_q"]
+    return values | {"kind": config.kind} | ({"code": code} if code else {})
 
 
-def _without_later(fields: list[tuple[str, Any]]) -> dict[str, Any]:
-    return {name: value for name, value in fields if _LATER.get(name, ...) != value}
+def _values(config: Any) -> dict[str, Any]:
+    """The fields of a configuration, also of those inside it, without later ones that change nothing.
+
+    A field of a critic of the user's own may have the name of a later one: it stays, unless its default is the same.
+    """
+    values = {}
+    for each in fields(config):
+        value = getattr(config, each.name)
+        if not (each.name in _LATER and value == _LATER[each.name] == each.default):
+            values[each.name] = _values(value) if is_dataclass(value) else value
+    return values

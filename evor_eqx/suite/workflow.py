@@ -4,7 +4,6 @@
 cluster does the same as `evor suite` does on one machine, in the same folders.
 """
 
-import re
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +14,7 @@ from evor_eqx.errors import UserError
 from evor_eqx.suite.job import STATIONS, Job
 from evor_eqx.suite.runner import SUITE, Suite
 from evor_eqx.system import paths
-from evor_eqx.system.files import replacing
+from evor_eqx.system.files import check_name, replacing
 
 
 class Step(NamedTuple):
@@ -30,15 +29,6 @@ class Step(NamedTuple):
     def path(self) -> str:
         """`<rule>/<name>`, unique in a study."""
         return f"{self.rule}/{self.name}"
-
-
-def check_study_name(name: str) -> None:
-    """Raise UserError for a name that cannot be that of a folder below `studies/`."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
-        raise UserError(
-            f"name of the study: got {name!r}, expected up to 64 letters, digits, dots, dashes or underscores, such as "
-            "'seeds', because it names a folder"
-        )
 
 
 class _OnceLoader(yaml.SafeLoader):
@@ -85,7 +75,7 @@ class Study:
                 raise UserError(
                     f"{name} of the study is {value!r}: expected each once, and at least one seed; correct the file"
                 )
-        check_study_name(record["name"])
+        check_name(record["name"], "study", "seeds")
         values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in record.items()}
         study = cls(**values)
         study.suite()  # raises for unknown names
@@ -186,6 +176,7 @@ def named_study(name: str, **changes: Any) -> Study:
     if name not in STUDIES and not changes.get("tasks"):
         raise UserError(f"unknown study {name!r}: expected one of {', '.join(STUDIES)}, or --tasks for one of your own")
     given = {key: value for key, value in changes.items() if value}
+    check_name(name, "study", "seeds")
     study = replace(STUDIES.get(name, Study(name=name)), **given)
     study.suite()  # raises for unknown names
     return study

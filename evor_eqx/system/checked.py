@@ -35,6 +35,8 @@ class Checked:
                     raise UserError(f"{each.name} is {value}: expected {allowed['low']} to {allowed['high']}")
                 if each.type in (int, int | None) and not isinstance(value, int):
                     raise UserError(f"{each.name} is {value}: expected a whole number, such as {int(value)}")
+                if each.type in (float, float | None):
+                    object.__setattr__(self, each.name, float(value))  # 1 and 1.0 name the same run
             if "choices" in allowed and value not in allowed["choices"]:
                 raise UserError(f"{each.name} is {value!r}: expected one of {', '.join(allowed['choices'])}")
 

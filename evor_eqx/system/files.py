@@ -6,6 +6,7 @@ import glob
 import hashlib
 import json
 import os
+import re
 import secrets
 import zlib
 from collections.abc import Iterator
@@ -79,6 +80,15 @@ def check_folder(folder: Path, what: str) -> None:
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{what}: got a file, {folder}, expected a folder; choose another")
     check_writable((folder if folder.is_dir() else folder.parent) / folder.name, what)
+
+
+def check_name(name: object, what: str, example: str) -> None:
+    """Raise UserError for a name that cannot be a folder's; `what` has it, and `example` is one that can."""
+    if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name)):
+        raise UserError(
+            f"name of the {what}: got {name!r}, expected up to 64 letters, digits, dots, dashes or underscores, such "
+            f"as {example!r}, because it names folders"
+        )
 
 
 def remove_leftovers(path: Path) -> None:

@@ -59,7 +59,7 @@ def fit_critics(
         fit_in_run(run, initialised(make, init_keys), windows, train, training.sizes, **options)
         state = eqx.filter_eval_shape(lambda: init_states(make(init_keys), train))
         kept = {step: run.read(state.target, step) for step in train.snapshot_steps} | {None: run.read(state)}
-        _hand_out(run, seed_runs, kept)
+        _hand_out(run, seed_runs, policies, kept)
     shutil.rmtree(run.path)
 
 
@@ -70,7 +70,7 @@ def remove_handed_out(task: Task) -> None:
             shutil.rmtree(config.parent, ignore_errors=True)  # another process may be at it
 
 
-def _hand_out(run: Run, seed_runs: Sequence[Run], kept: dict[int | None, Any]) -> None:
+def _hand_out(run: Run, seed_runs: Sequence[Run], policies: Policies, kept: dict[int | None, Any]) -> None:
     """Give each seed its run folder.
 
     No run is marked complete before all are written. After a kill, they are handed out again or trained one by one.
@@ -81,8 +81,9 @@ def _hand_out(run: Run, seed_runs: Sequence[Run], kept: dict[int | None, Any]) -
         left = [(index, seed_run) for index, seed_run in enumerate(seed_runs) if not seed_run.complete]
         for index, seed_run in left:
             run.hand_out(index, seed_run, kept)
-        for _, seed_run in left:
-            seed_run.finish(**{name: run.manifest[name] for name in ("sizes", "updates_per_second", "num_devices")})
+        for index, seed_run in left:
+            facts = {name: run.manifest[name] for name in ("sizes", "updates_per_second", "num_devices")}
+            seed_run.finish(**facts, policy_sha256=policies[index].run.digest())
 
 
 def _windows(

@@ -120,6 +120,7 @@ def fit_multitask(run: Run, source: Source, tasks: Sequence[Task], policy: Train
         return {name: jnp.stack([row[name] for row in rows]) for name in rows[0]}
 
     options = {"key": train_key, "measure": measure, "num_devices": config.num_devices}
+    options["facts"] = {"policy_sha256": policy.run.digest()}
     fit_in_run(run, model, both, config.critic.train, sizes, **options)
 
 

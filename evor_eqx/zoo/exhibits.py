@@ -1,4 +1,4 @@
-"""An agent on a task, beside held-out rows that explain it: what the explorer and the roll-outs show.
+"""An agent on a task, beside held-out rows that explain it: what the explorer and the rollouts show.
 
 `pack` writes one as a folder that needs no dataset and no training to be opened: a saved agent (`agent.saving`) with
 `rows.npz`, some held-out episodes. Those in `shipped/` come with the package.

@@ -20,6 +20,7 @@ from evor_eqx.data.dataset import OfflineDataset
 from evor_eqx.data.pieces import of_tasks
 from evor_eqx.errors import UserError
 from evor_eqx.pipeline import evaluation, stages
+from evor_eqx.runs.run import Run
 from evor_eqx.training import update
 
 NUM_TASKS, KEY = 3, jax.random.key(0)
@@ -127,7 +128,7 @@ def test_what_cannot_share_an_encoder_is_refused(config):
 
 
 @pytest.mark.slow
-def test_one_run_holds_the_critics_of_all_tasks_and_acts_for_each(home):
+def test_one_run_holds_the_critics_of_all_tasks_and_acts_for_each(module_home):
     agent = stages.ensure_multitask_agent(tiny.TASK, tiny.CONFIG)
     (result,) = evaluation.evaluate_settings(agent, tiny.TASK, tiny.CONFIG.evaluation, [tiny.CONFIG.inference])
     assert len(result.episodes) == tiny.CONFIG.evaluation.num_episodes
@@ -138,3 +139,13 @@ def test_one_run_holds_the_critics_of_all_tasks_and_acts_for_each(home):
     assert (first.run.path / "results").exists()
     distributions = [trained.model.distribution(jnp.zeros(2), jnp.zeros(10), 4, 10).atoms for trained in (first, third)]
     assert (distributions[0] != distributions[1]).any()
+
+
+@pytest.mark.slow
+def test_a_base_policy_that_was_trained_again_is_noticed(module_home, monkeypatch):
+    critic, policy = (make(tiny.TASK, tiny.CONFIG) for make in (stages.ensure_multitask_critic, stages.ensure_policy))
+    assert critic.run.manifest["policy_sha256"] == policy.run.digest()
+    assert stages.ensure_multitask_agent(tiny.TASK, tiny.CONFIG).facts["run"] == critic.run.name
+    monkeypatch.setattr(Run, "digest", lambda run: "another")
+    with pytest.raises(UserError, match=f"the base policy {policy.run.name}, which was trained again"):
+        stages.ensure_multitask_agent(tiny.TASK, tiny.CONFIG)

@@ -15,6 +15,7 @@ from evor_eqx import distributions
 from evor_eqx.config import Config, CriticConfig, NetworkConfig, TrainConfig
 from evor_eqx.critics import registry
 from evor_eqx.critics.base import AbstractCritic, CriticInputs, ReturnScale
+from evor_eqx.critics.checks import check_critic
 from evor_eqx.critics.factory import make_critic
 from evor_eqx.critics.registry import critic_config, critic_names, register_critic
 from evor_eqx.distributions import ReturnDistribution
@@ -167,3 +168,34 @@ def test_a_subclass_of_another_critics_configuration_may_have_a_name_of_its_own(
 
     assert (WiderConfig.kind, scalar.kind) == ("wider", "scalar") and WiderConfig().label == "wider"
     assert isinstance(example_of(), Batch)
+
+
+@pytest.mark.parametrize("name", ["c51", "hl_gauss", "qr_dqn"])
+def test_an_own_critic_that_extends_one_with_fixed_atoms_passes_the_checks_before_a_training(name):
+    """Those of C51 and HL-Gauss span the range of returns, which is not known yet."""
+
+    @register_critic("finer")
+    @dataclass(frozen=True)
+    class FinerConfig(critic_config(name)):
+        pass
+
+    check_critic(FinerConfig(network=NETWORK), obs_size=2, chunk_size=1)
+
+
+def test_an_own_field_that_has_the_name_of_a_later_one_is_recorded():
+    """Built-in critics leave out later fields at the value that changes nothing; its own default is another."""
+
+    @register_critic("often")
+    @dataclass(frozen=True)
+    class OftenConfig(CriticConfig):
+        num_times: int = within(1, 10, 5)
+
+        def make(self, inputs, scale, *, key):
+            return TwoPoints(make_mlp(self.network, inputs.size, 1, key=key), inputs, scale, 1.0)
+
+    for num in (1, 2, 5):
+        config = OftenConfig(num_times=num)
+        assert to_record(config)["num_times"] == num and from_record(OftenConfig, to_record(config)) == config
+    flow = critic_config("flow")
+    assert "num_times" not in to_record(flow()) and to_record(flow(num_times=2))["num_times"] == 2
+    assert "num_state_frequencies" not in to_record(flow())["network"]

@@ -73,6 +73,15 @@ def test_n_step_rewards_are_the_naive_sums(num_steps):
         assert GAMMA ** (next_row[row] - row) == pytest.approx(discount, rel=1e-5)
 
 
+@pytest.mark.parametrize("chunk_length", [1, 2, 3, 6, 12])
+def test_rows_with_a_chunk_are_those_whose_actions_all_lead_to_another_row_of_the_episode(chunk_length):
+    rows = np.array([20, 0, 5, 6, 7, 8, 9, 4, 10, 15, 21])
+    first_row = np.cumsum((0, *LENGTHS))
+    leading = {row for first, num in zip(first_row, LENGTHS, strict=False) for row in range(first, first + num - 1)}
+    fitting = [row for row in rows if all(row + k in leading for k in range(chunk_length))]
+    np.testing.assert_array_equal(DATASET.with_chunk(rows, chunk_length), fitting)
+
+
 @pytest.mark.parametrize(("chunk_length", "num_steps"), [(1, 1), (1, 4), (2, 2), (3, 5)])
 def test_windows_never_mix_episodes(chunk_length, num_steps):
     windows = DATASET.windows(gamma=GAMMA, chunk_length=chunk_length, num_steps=num_steps)

@@ -1,5 +1,7 @@
 """A Minari dataset that is made on the spot, as a task."""
 
+import inspect
+
 import gymnasium
 import minari
 import numpy as np
@@ -43,3 +45,10 @@ def test_episodes_are_split_and_keep_their_states_and_the_environment_is_that_of
 def test_the_split_is_that_of_the_seed(mountain_car):
     first, again, other = (minari_task("mountaincar/random-v0", seed=seed) for seed in (0, 0, 3))
     assert first == again and first != other
+
+
+def test_a_recording_can_ask_its_environment_for_pictures(mountain_car):
+    make_env = minari_task("mountaincar/random-v0").make_env
+    assert "render_mode" in inspect.signature(make_env).parameters  # by which a recording knows
+    modes = [make_env().render_mode, make_env(render_mode="rgb_array").render_mode]
+    assert modes == [None, "rgb_array"]

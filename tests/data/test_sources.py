@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from evor_eqx.config import DataConfig, TrainConfig
-from evor_eqx.data import loading, sources
+from evor_eqx.data import file_checks, loading, sources
 from evor_eqx.data.download import download
 from evor_eqx.data.generation.recipes import RECIPES
 from evor_eqx.data.sources import SPLITS
@@ -172,6 +172,14 @@ def test_a_later_download_must_be_the_same_as_the_first(mirrors, damage):
     assert fetch(mirrors[0]).read_bytes() == TRAIN
 
 
+def test_a_mirror_with_another_file_than_the_first_download_does_not_stop_the_others(mirrors):
+    path = fetch(mirrors[1])
+    path.unlink()
+    mirrors[0].files[f"{MAZE}.npz"] = dataset_bytes(7)
+    assert fetch(*mirrors).read_bytes() == TRAIN
+    assert mirrors[0].requests == [f"{MAZE}.npz"]  # it was asked first
+
+
 # The rule of origins.
 
 
@@ -224,6 +232,15 @@ def test_fingerprints_follow_the_content_not_the_place(folders, mirrors, monkeyp
     assert sources.find_or_make(MAZE, num_episodes=1).fingerprint != downloaded.fingerprint
 
 
+def test_generated_data_are_found_though_the_published_files_of_the_dataset_are_damaged(mirrors, monkeypatch):
+    monkeypatch.setenv("EVOR_MIRRORS", mirrors[0].url)
+    made, downloaded = sources.find_or_make(MAZE, num_episodes=1), sources.find_or_make(MAZE, download=True)
+    downloaded.path.write_bytes(TRAIN[:-50])
+    assert sources.by_fingerprint(MAZE, made.fingerprint) == made
+    with pytest.raises(UserError, match=f"damaged file {downloaded.path}"):
+        sources.by_fingerprint(MAZE, downloaded.fingerprint)
+
+
 def test_contradictions_are_refused():
     with pytest.raises(UserError, match="fixed number of episodes"):
         sources.find_or_make(MAZE, num_episodes=3, download=True)
@@ -243,6 +260,20 @@ def test_rows_carry_ogbenchs_rewards():
     assert np.array_equal(arrays["masks"], ~solved)
     assert np.flatnonzero(arrays["valids"] == 0).tolist() == [29, 59]
     assert "rewards" not in loading.load_arrays(made, None, "val")
+
+
+@pytest.mark.parametrize("is_given", [False, True])
+def test_reading_leaves_numpys_global_generator_as_it_was(folders, is_given):
+    """OGBench's mazes draw from it as they are made; files of a folder are checked by the sizes of one."""
+    folder = shards(folders / "many", 0) if is_given else None
+    made = sources.find_or_make(MAZE, num_episodes=None if is_given else 1, folder=folder)
+    file_checks._sizes.cache_clear()
+    np.random.seed(5)  # noqa: NPY002
+    expected = np.random.uniform(size=3)  # noqa: NPY002
+    for task in (None, TASK):
+        np.random.seed(5)  # noqa: NPY002
+        loading.load_arrays(made, task, "train")
+        np.testing.assert_array_equal(np.random.uniform(size=3), expected)  # noqa: NPY002
 
 
 def test_sparse_rewards_are_minus_one_wherever_the_task_goes_on(monkeypatch):

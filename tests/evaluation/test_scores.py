@@ -36,3 +36,13 @@ def test_every_completion_lies_between_the_bounds_and_one_return_reaches_them(nu
         assert low <= min(found) + 1e-9 and max(found) <= high + 1e-9
         if num == 1:
             assert (min(found), max(found)) == pytest.approx((low, high), abs=0.01)
+
+
+@pytest.mark.parametrize("num", [1, 3])
+def test_a_largest_atom_of_hardly_any_weight_changes_nothing(num):
+    """The weights before it sum to the number next to 1, and the level midway between both is rounded to 1."""
+    returns = drawn(np.random.default_rng(num), num, False)
+    atoms, tiny = np.array([-1.0, 1.0]), 2.0**-53
+    assert 1 - tiny < 1 == (1 + (1 - tiny)) / 2
+    expected = wasserstein_distance(atoms[:1], returns.recorded)
+    assert wasserstein_bounds(atoms, np.array([1 - tiny, tiny]), returns) == pytest.approx((expected, expected))

@@ -3,12 +3,15 @@
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
 
 import evor_eqx as evor
-from evor_eqx.config import NetworkConfig, TrainConfig
+from evor_eqx.config import InferenceConfig, NetworkConfig, TrainConfig
+from evor_eqx.critics.base import AbstractCritic
+from evor_eqx.distributions import ReturnDistribution
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.statistics import Interval
 from evor_eqx.pipeline import offline_evaluation
@@ -87,3 +90,38 @@ def test_an_agent_of_another_task_or_without_a_critic_is_refused(home):
         evor.evaluate_offline(tiny.tiny_exhibit().agent, task, QUICK)
     with pytest.raises(UserError, match="no critic"):
         evor.evaluate_offline(tiny.tiny_exhibit().agent.base_policy_agent(), task, QUICK)
+
+
+class NumSteps(AbstractCritic):
+    """Predicts the number of steps in flow time as the return."""
+
+    def loss(self, target, example, *, key):
+        raise NotImplementedError
+
+    def distribution(self, obs, chunk, num_returns, num_steps):
+        return ReturnDistribution.of_equal_weights(jnp.full(num_returns, 1.0 * num_steps))
+
+
+def agent_for(task, chunk_length=1, **settings):
+    """An untrained agent for a lottery."""
+    agent = tiny.untrained(1, 1, chunk_length, InferenceConfig(num_candidates=2, **settings))
+    return replace(agent, bounds=task.bounds)
+
+
+@pytest.mark.parametrize("num_steps", [3, 10, 20])
+def test_the_critic_is_compared_with_the_agents_own_number_of_flow_steps(monkeypatch, num_steps):
+    task = evor.custom_task("lottery", lottery(100, 0, True), lottery(40, 1, True), gamma=0.8)
+    agent = replace(agent_for(task, num_flow_steps=num_steps), critic=NumSteps())
+    monkeypatch.setattr(offline_evaluation, "_fitted", lambda agent, *_: agent.critic)  # the value is of no interest
+    error = num_steps - lottery(40, 1, True).act.mean()  # the action is the return
+    assert evor.evaluate_offline(agent, task, QUICK).errors["held_out_error"] == pytest.approx((error, error), rel=1e-5)
+
+
+def test_the_chunks_are_the_agents_and_no_shorter_n_step_of_the_configuration_is_in_their_way(home, monkeypatch):
+    task = evor.custom_task("lottery", lottery(100, 0, False), lottery(40, 1, False), gamma=0.8)
+    agent, h = agent_for(task, 2), 2
+    found = evor.evaluate_offline(agent, task, QUICK)
+    assert QUICK.critic.n_step == QUICK.policy.chunk_length == 1 and np.isfinite(found.value).all()
+    policy, critic = replace(QUICK.policy, chunk_length=h), replace(QUICK.critic, n_step=h)
+    monkeypatch.setattr(offline_evaluation, "fit_in_run", None)  # what follows is the same run
+    assert evor.evaluate_offline(agent, task, replace(QUICK, policy=policy, critic=critic)) == found

@@ -185,6 +185,18 @@ def test_an_unchanged_notebook_is_skipped_and_a_changed_one_is_not(folder, home,
     assert not is_drawn()
 
 
+def test_packages_that_npm_put_beside_the_code_are_no_part_of_it(folder, home, drawn, monkeypatch):
+    package = home / "package"
+    monkeypatch.setattr(notebooks, "__file__", str(package / "reports" / "notebooks.py"))
+    write_notebook(folder / "a.ipynb", PARAMETERS)
+    assert run_all() == 0
+    drawn.clear()
+    write_json(package / "widgets" / "front" / "node_modules" / "esbuild" / "package.json", {"version": "1"})
+    assert run_all() == 0 and drawn == []
+    write_json(package / "zoo" / "agent.json", {"version": "1"})
+    assert run_all() == 0 and drawn == ["a"]
+
+
 def test_one_failure_stops_no_other_and_gives_exit_code_1(folder, drawn, capsys):
     for name in ("a", "b_fails", "c"):
         write_notebook(folder / f"{name}.ipynb", PARAMETERS)

@@ -14,6 +14,7 @@ from suite.test_results import make_row
 from tiny import CONFIG
 
 from evor_eqx import presets
+from evor_eqx.agent.agent import models_digest
 from evor_eqx.critics.registry import critic_config
 from evor_eqx.data.sources import Source
 from evor_eqx.envs.dataset_names import DATASETS
@@ -21,7 +22,7 @@ from evor_eqx.envs.tasks import parse_task
 from evor_eqx.envs.vector import ParallelEnvs
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.episodes import Episode, Rollout
-from evor_eqx.pipeline import evaluation, identity, stages
+from evor_eqx.pipeline import evaluation, identity, loading, stages
 from evor_eqx.suite import runner
 from evor_eqx.suite.job import Station
 from evor_eqx.suite.methods import (
@@ -39,6 +40,7 @@ from evor_eqx.suite.results import put_rows, read_results
 from evor_eqx.suite.rows import REPORTED_SEED, TUNING_SEED
 from evor_eqx.suite.runner import SUITE, Suite
 from evor_eqx.system import paths
+from evor_eqx.system.json_records import read_lines
 from evor_eqx.system.signals import Deadline, TimeUp
 from evor_eqx.training import loop
 
@@ -258,6 +260,18 @@ def test_a_finished_suite_is_found_and_its_record_can_be_made_again_from_its_run
     results.unlink()
     assert made.run() == 0  # asks the run folders
     assert results.read_bytes() == before
+
+
+@pytest.mark.slow
+def test_episodes_of_the_base_policy_alone_say_which_weights_acted(module_home):
+    made = small("base")
+    assert made.run() == 0
+    (job,) = made.jobs
+    run = job.run(job.source())
+    for step in job.settings():
+        expected = models_digest(loading.load_policy(run, step).model, None)
+        rows = read_lines(evaluation.results_path(run, job.task, step))
+        assert {row["models"] for row in rows} == {expected}
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from evor_eqx.cli import main
 from evor_eqx.errors import UserError
 from evor_eqx.suite.job import STATIONS
 from evor_eqx.suite.methods import METHODS
-from evor_eqx.suite.workflow import STUDIES, read_study, write_study
+from evor_eqx.suite.workflow import STUDIES, named_study, read_study, write_study
 
 SMALL = STUDIES["small"]
 
@@ -78,6 +78,14 @@ def test_a_study_that_makes_no_sense_is_refused_in_one_line(text, named, tmp_pat
     with pytest.raises(UserError, match=named) as raised:
         read_study(tmp_path / "study.yaml")
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["", "../mine", "a/b", ".hidden", "two words", "x" * 65, "ü", "line\n"])
+def test_a_study_of_ones_own_with_a_name_that_no_folder_can_have_is_refused(name):
+    with pytest.raises(UserError, match=r"name of the study: got .*, expected up to 64 letters") as raised:
+        named_study(name, tasks=SMALL.tasks)
+    assert repr(name) in str(raised.value)
+    assert named_study("x" * 64, tasks=SMALL.tasks).tasks == SMALL.tasks
 
 
 def test_the_command_writes_the_file_and_prints_the_plan(tmp_path, home, capsys, monkeypatch):

@@ -2,10 +2,12 @@
 
 from dataclasses import asdict, dataclass, field
 
+import numpy as np
 import pytest
 
 from evor_eqx.errors import UserError
 from evor_eqx.system.checked import Checked, from_record, one_of, within
+from evor_eqx.system.files import short_hash
 
 
 @dataclass(frozen=True)
@@ -38,3 +40,18 @@ def test_a_record_reads_back_at_every_level_and_is_checked_there():
     assert from_record(Day, {**asdict(day), "kind": "a registered name"}) == day
     with pytest.raises(UserError, match="spoons is 9: expected 1 to 3"):
         from_record(Day, {"lunch": {"spoons": 9}})
+
+
+@dataclass(frozen=True)
+class Dose(Checked):
+    """Real numbers, which may be given as whole ones."""
+
+    grams: float = within(0.0, 10.0, 0.5)
+    litres: float | None = within(0, 10, None)
+
+
+@pytest.mark.parametrize("one", [1, np.int64(1), np.float32(1)])
+def test_one_and_1_0_are_the_same_real_number_and_name_the_same_run(one):
+    found, expected = (asdict(Dose(number, number)) for number in (one, 1.0))
+    assert short_hash(found) == short_hash(expected) and set(map(type, found.values())) == {float}
+    assert asdict(Dose(one)) == {"grams": 1.0, "litres": None} and type(Meal(1).spoons) is int

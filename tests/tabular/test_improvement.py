@@ -11,7 +11,13 @@ from scipy.special import softmax
 from evor_eqx.errors import UserError
 from evor_eqx.presets import tabular_preset
 from evor_eqx.tabular import benchmark
-from evor_eqx.tabular.improvement import decision_policy, divergence, improved_distributions, performance
+from evor_eqx.tabular.improvement import (
+    check_known_exactly,
+    decision_policy,
+    divergence,
+    improved_distributions,
+    performance,
+)
 from evor_eqx.tabular.processes import bandit, corridor, gridworld, lottery
 from evor_eqx.tabular.solution import return_distributions, soft_optimal
 
@@ -93,6 +99,18 @@ def test_a_policy_that_never_rests_is_refused(monkeypatch):
     monkeypatch.setattr("evor_eqx.tabular.improvement._MOST_ROUNDS", 1)
     with pytest.raises(UserError, match=r"policy of corridor: still changes by .* raise tau_q, which is 0\.1"):
         improved_distributions(corridor(), 4, math.inf, 0.1)
+
+
+@pytest.mark.parametrize("next_draw", ["best", "soft"])
+def test_a_critic_whose_backups_choose_only_every_n_steps_is_refused(next_draw):
+    def check(n_step, next_draw):
+        check_known_exactly(tabular_preset("smoke", num_bank_draws=4, n_step=n_step, next_draw=next_draw).critic)
+
+    for n_step in (2, 50):
+        check(n_step, "any")  # the base policy's distribution, whatever n is
+        with pytest.raises(UserError, match=rf"n_step is {n_step} with next_draw '{next_draw}': expected 1"):
+            check(n_step, next_draw)
+    check(1, next_draw)
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from tiny import CONFIG, TASK
 
+from evor_eqx.errors import UserError
 from evor_eqx.pipeline import loading, stages
 from evor_eqx.runs.run import Run
 from evor_eqx.system import paths
@@ -60,6 +61,19 @@ def test_each_seed_comes_to_what_it_would_alone_on_its_own_base_policys_draws(to
         shared = {"val_loss"} if run != together[0] else set()  # on the first seed's held-out rows
         for name in set(alone) - {"time"} - shared:
             np.testing.assert_allclose(alone[name], rows[name], rtol=2e-3, atol=2e-5, err_msg=name)
+
+
+def test_each_seed_knows_the_training_of_its_own_base_policy(together, module_home, monkeypatch):
+    forget(together)
+    stages.ensure_critics(TASK, CONFIGS)
+    policies = [stages.ensure_policy(TASK, config).run for config in CONFIGS]
+    digests = [policy.digest() for policy in policies]
+    assert [run.manifest["policy_sha256"] for run in together] == digests and len(set(digests)) == 2
+    digest = Run.digest
+    monkeypatch.setattr(Run, "digest", lambda run: "another" if run == policies[1] else digest(run))
+    assert loading.load_run_agent(together[0]).facts["run"] == together[0].name
+    with pytest.raises(UserError, match=f"the base policy {policies[1].name}, which was trained again"):
+        loading.load_run_agent(together[1])
 
 
 def test_a_training_that_was_stopped_goes_on_and_gives_the_same_numbers(together, module_home, monkeypatch):

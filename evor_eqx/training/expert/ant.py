@@ -157,7 +157,8 @@ def _log(run: Run, state: ExpertState, config: ExpertConfig, key: PRNGKeyArray, 
     step, rate = state.num_updates, config.sac.learning_rate
     span = step % config.log_every or config.log_every
     row = {name: total / span for name, total in state.sums.items()}
-    check_finite(state.sac, row["critic_loss"], range(step), rate, None, key=key)
+    updates = range(max(int(state.sac.step) - span, 0), int(state.sac.step))  # those since the last row
+    check_finite(state.sac, row["critic_loss"], updates, rate, updates.start if step > span else None, key=key)
     row["mean_action_speed"] = walking_speed(export_actor(state.sac.networks.actor), config.seed)
     state = eqx.tree_at(lambda s: s.sums, state, dict.fromkeys(SCALARS, 0.0))
     run.log(step, row)

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from evor_eqx.nn.mlp import MLP
 from evor_eqx.system.checked import Checked, within
-from evor_eqx.training.update import ema
+from evor_eqx.training.update import ema, update_keys
 from evor_eqx.types import Metrics
 
 _LOG_STD = (-5.0, 2.0)  # range of the actor's log standard deviation
@@ -163,7 +163,7 @@ def updates(
 
     def body(arrays, _):
         state = eqx.combine(arrays, static)
-        row_key, loss_key = jax.random.split(jax.random.fold_in(key, state.step))
+        row_key, loss_key = update_keys(key, state.step)
         rows = jax.random.randint(row_key, (config.batch_size,), 0, num_rows)
         state, metrics = update(state, jax.tree.map(lambda leaf: leaf[rows], replay), config, key=loss_key)
         return eqx.filter(state, eqx.is_array), metrics

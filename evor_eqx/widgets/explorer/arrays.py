@@ -88,7 +88,7 @@ def view(finder: StateFinder, state: ShownState, look: Look, key: str, **others:
 def _count(look: Look, index: int) -> dict[str, Any]:
     """The distributions with one number of atoms; equal weights need not travel."""
     atoms, weights = (np.asarray(array)[index] for array in (look.distributions.atoms, look.distributions.weights))
-    num = int(np.count_nonzero(weights.any(axis=0)))  # the others fill up
+    num = int(np.flatnonzero(weights.any(axis=0))[-1]) + 1  # the others fill up
     atoms, weights = atoms[:, :num], weights[:, :num]
     is_equal = (weights == np.float32(1 / num)).all()
     return {
@@ -132,12 +132,13 @@ def walls(layout: MazeLayout | None) -> dict[str, Any]:
     """A maze's walls and its range, left, bottom, right, top (m); {"walls": None} without a maze."""
     if layout is None:
         return {"walls": None}
-    height, width = (float(size * layout.unit - layout.offset) for size in layout.walls.shape)
+    first = -layout.offset - layout.unit / 2  # cells are centred at multiples of the unit
+    height, width = (float(size * layout.unit + first) for size in layout.walls.shape)
     return {
         "walls": layout.walls.tolist(),
         "unit": layout.unit,
         "offset": layout.offset,
-        "range": [-layout.offset, -layout.offset, width, height],
+        "range": [first, first, width, height],
     }
 
 

@@ -160,6 +160,8 @@ class Explorer(ExplorerTraits, anywidget.AnyWidget):
         if self.source == ROLLOUT:
             if self.recording is None:
                 raise UserError("there is no rollout to look at: the last one failed; choose another seed")
+            if not 0 <= self.state < (num := len(self.recording.obs)):
+                raise UserError(f"state {self.state}: expected 0 to {num - 1}, the decisions of the rollout")
             return self.finder.at_obs(self.recording.obs[self.state], f"decision {self.state} of the rollout")
         return self.finder.at_state(self.state)
 

@@ -82,7 +82,7 @@ def displacement(
 def _chunks_of_data(exhibit: Exhibit) -> Float[np.ndarray, "num chunk"]:
     """Chunks that were taken in the data, evenly spread."""
     dataset, h = exhibit.dataset, exhibit.agent.chunk_length
-    inside = dataset.transitions[dataset.transitions + h - 1 < dataset.last_row[dataset.transitions]]
+    inside = dataset.with_chunk(dataset.transitions, h)
     return dataset.chunks(inside[:: max(1, len(inside) // _NUM_CHUNKS)], h)
 
 

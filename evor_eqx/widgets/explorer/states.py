@@ -58,8 +58,8 @@ class StateFinder:
         if not 0 <= index < len(rows):
             raise UserError(f"state {index}: expected 0 to {len(rows) - 1}, the held-out states of {exhibit.name}")
         row, h = int(rows[index]), exhibit.agent.chunk_length
-        inside = row + h - 1 <= exhibit.dataset.last_row[row]
-        chunk = exhibit.dataset.chunks(np.array([row]), h)[0] if inside else None
+        inside = exhibit.dataset.with_chunk(np.array([row]), h)
+        chunk = exhibit.dataset.chunks(inside, h)[0] if len(inside) else None
         obs = exhibit.dataset.obs[row]
         physics = {name: array[index] for name, array in exhibit.states.physics.items()} or None
         own = self._returns.at(row)
@@ -77,9 +77,8 @@ class StateFinder:
             raise UserError(
                 f"states of {self.exhibit.task.dataset} cannot be chosen by place: choose a held-out state or a rollout"
             )
-        walls, unit, offset = self.layout.walls, self.layout.unit, self.layout.offset
-        i, j = (np.floor((coordinate + offset) / unit + 0.5) for coordinate in (y, x))
-        if not (0 <= i < walls.shape[0] and 0 <= j < walls.shape[1]) or walls[int(i), int(j)]:
+        walls, (i, j) = self.layout.walls, self.layout.cells_of(np.array([[x, y]]))[0]
+        if not (0 <= i < walls.shape[0] and 0 <= j < walls.shape[1]) or walls[i, j]:
             raise UserError(f"({x:g}, {y:g}) is inside a wall or outside the maze: choose a place in a corridor")
         return self.at_obs(np.array([x, y], np.float32), f"place ({x:g}, {y:g})")
 

@@ -41,7 +41,7 @@ def rollout_page(recordings: Sequence[Recording]) -> str:
     UserError for another number of recordings.
     """
     sides = [_side(name, recording) for name, recording in named(recordings).items()]
-    return page("rollout", f"EVOR roll-out: {recordings[0].task.name}", _INTRO, {"sides": sides})
+    return page("rollout", f"EVOR rollout: {recordings[0].task.name}", _INTRO, {"sides": sides})
 
 
 def _side(name: str, recording: Recording) -> dict[str, Any]:

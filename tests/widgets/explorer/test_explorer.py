@@ -13,10 +13,12 @@ from tiny import TASK, exhibit_without_data, tiny_exhibit, tiny_listed
 from traitlets import TraitError
 
 from evor_eqx.config import InferenceConfig
+from evor_eqx.envs.ogbench import maze_layout
+from evor_eqx.envs.tasks import parse_task
 from evor_eqx.errors import UserError
 from evor_eqx.widgets.explorer import decision
 from evor_eqx.widgets.explorer import explorer as explorer_module
-from evor_eqx.widgets.explorer.arrays import DATA, PLACE, ROLLOUT
+from evor_eqx.widgets.explorer.arrays import DATA, PLACE, ROLLOUT, walls
 from evor_eqx.widgets.explorer.explorer import Explorer, explore
 from evor_eqx.widgets.explorer.states import StateFinder
 from evor_eqx.widgets.explorer.twin import explorer_figure
@@ -65,6 +67,37 @@ def test_a_view_holds_the_bounds_of_recorded_returns_and_of_what_followed_this_v
             np.testing.assert_array_equal(floats(sent["high"])[:, 0], np.ravel(returns.high).astype(np.float32))
             assert sent["text"] == returns.text
     assert (floats(explorer.view["recorded"]["low"]) <= floats(explorer.view["recorded"]["high"])).all()
+
+
+def test_atoms_behind_one_that_no_distribution_uses_are_sent_and_means_stay(explorer, monkeypatch):
+    means, look_at = [], decision.look_at
+
+    def without_the_first(*arguments):
+        """The first of eight atoms has the weight 0 everywhere, the second one that of both."""
+        look = look_at(*arguments)
+        atoms, weights = look.distributions.atoms, look.distributions.weights
+        weights = weights.at[2, :, 0].set(0.0).at[2, :, 1].set(2 / 8)
+        means.append(np.sum(atoms[2] * weights[2], axis=1))
+        return look._replace(distributions=replace(look.distributions, weights=weights))
+
+    monkeypatch.setattr(decision, "look_at", without_the_first)
+    explorer.state = 2
+    count = explorer.view["counts"][2]
+    assert decision.NUM_RETURNS[2] == count["num"] == 8
+    sent = floats(count["atoms"], 8) * floats(count["weights"], 8)
+    np.testing.assert_allclose(sent.sum(axis=1), means[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["pointmaze-medium-navigate-task1", "pointmaze-giant-navigate-task1"])
+def test_a_mazes_range_ends_half_a_cell_beyond_the_centres_of_its_outer_cells(name):
+    task = parse_task(name)
+    env = task.make_env()
+    height, width = env.unwrapped.maze_map.shape  # 12 x 16 in the giant one
+    centres = [env.unwrapped.ij_to_xy(cell) for cell in ((0, 0), (height - 1, width - 1))]  # by OGBench itself
+    half = env.unwrapped._maze_unit / 2
+    env.close()
+    expected = [*np.subtract(centres[0], half), *np.add(centres[1], half)]
+    np.testing.assert_allclose(walls(maze_layout(task))["range"], expected)
 
 
 def test_it_begins_where_the_exhibit_says_unless_a_state_is_given(monkeypatch):
@@ -143,6 +176,16 @@ def test_a_rollout_that_fails_is_a_message_and_never_another_rollout(explorer):
     assert "no rollout to look at" in explorer.message
     explorer.seed = 0
     assert explorer.message == "" and explorer.view["name"] == "decision 0 of the rollout"
+
+
+@pytest.mark.parametrize("state", [-1, 10_000])
+def test_a_decision_that_the_rollout_does_not_have_is_a_message_and_what_was_shown_stays(explorer, state):
+    explorer.source = ROLLOUT
+    shown = explorer.view
+    explorer.state = state
+    assert f"state {state}: expected 0 to {explorer.last}" in explorer.message and explorer.view is shown
+    explorer.state = explorer.last
+    assert explorer.message == "" and explorer.view["name"] == f"decision {explorer.last} of the rollout"
 
 
 def test_fresh_rollouts_belong_to_the_state_from_which_they_were_run(explorer):

@@ -1,11 +1,14 @@
 """States to look at: what was recorded near them, and states that do not exist."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tiny import TASK, tiny_exhibit
 
 from evor_eqx.errors import UserError
 from evor_eqx.widgets.explorer.states import NUM_NEIGHBOURS, StateFinder
+from evor_eqx.zoo.exhibits import States
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +48,16 @@ def test_the_last_rows_of_an_episode_hold_no_whole_chunk(finder):
     index = int(np.flatnonzero(finder.exhibit.states.rows > 1200)[0]) - 1  # rows are 25 apart: the last one is 1175
     assert finder.at_state(index).data_chunk is not None
     assert finder.at_obs(np.zeros(2), "here").data_chunk is None
+
+
+def test_a_chunk_of_the_data_ends_before_the_last_action_of_an_episode_which_leads_nowhere():
+    exhibit = tiny_exhibit()
+    late = StateFinder(replace(exhibit, states=States(np.arange(1190, 1200), {})))  # row 1200 is the last one
+    for index, row in enumerate(range(1190, 1200)):
+        taken = [exhibit.dataset.act[k] for k in range(row, row + 5) if k < 1200]
+        chunk = late.at_state(index).data_chunk
+        assert (chunk is None) == (len(taken) < 5)
+        assert chunk is None or np.array_equal(chunk, np.ravel(taken))
 
 
 @pytest.mark.parametrize("place", [(-4.0, -4.0), (100.0, 0.0), (-30.0, 2.0)])
