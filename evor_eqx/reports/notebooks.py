@@ -23,8 +23,8 @@ from papermill.execute import execute_notebook
 from traitlets import default
 
 from evor_eqx.errors import UserError
-from evor_eqx.reports.figures import STAGE, figure_folder, save_figure
-from evor_eqx.reports.parameters import check_parameters, did_you_mean, parameters_cell, parse_parameters
+from evor_eqx.reports.figures import STAGE, figure_folder
+from evor_eqx.reports.parameters import check_parameters, did_you_mean, parameters_cell
 from evor_eqx.runs.provenance import plain, versions
 from evor_eqx.system import paths
 from evor_eqx.system.env_vars import compiled_programs, environment_with
@@ -32,18 +32,6 @@ from evor_eqx.system.files import check_folder, replacing, sha256, short_hash
 from evor_eqx.system.json_records import read_json, write_json
 from evor_eqx.system.locks import lock
 from evor_eqx.system.progress import is_quiet, note
-
-__all__ = [
-    "FigureError",
-    "check_parameters",
-    "executed_copy",
-    "find_notebook",
-    "notebooks",
-    "parse_parameters",
-    "run_all",
-    "run_notebook",
-    "save_figure",
-]
 
 BANNER = (
     "> This notebook ran at the preset `smoke`, which only shows that everything runs. Its numbers mean nothing, and "

@@ -270,8 +270,8 @@ def test_episodes_of_the_base_policy_alone_say_which_weights_acted(module_home):
     run = job.run(job.source())
     for step in job.settings():
         expected = models_digest(loading.load_policy(run, step).model, None)
-        rows = read_lines(evaluation.results_path(run, job.task, step))
-        assert {row["models"] for row in rows} == {expected}
+        path = evaluation.results_path(run, job.task, step)
+        assert {row["models"] for row in read_lines(path, evaluation._of(path))} == {expected}
 
 
 @pytest.mark.slow
