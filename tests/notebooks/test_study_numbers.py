@@ -162,6 +162,23 @@ def what_bounds_the_flow():
     assert all(longer[:3] < waves[:3]) and all(longer[1:3] < c51[1:3]) and abs(longer[0] - c51[0]) < 0.05
 
 
+def candidates_or_choice():
+    shares = numbers("candidates-or-choice")
+    of_part = {
+        part: [round(24 * shares[f"cube-double-play-task{task}, {part}"][0]) for task in range(1, 6)]
+        for part in ("nothing", "the choice", "one candidate", "everything")
+    }
+    assert of_part["everything"] == [24] * 5
+    alone, chosen, offered = (of_part[part] for part in ("nothing", "the choice", "one candidate"))
+    in_words = "{}, {}, {}, {} and {} of 24".format(*offered)
+    yield f"{in_words} episodes of tasks 1 to 5"
+    yield "where it has {}, {}, {}, {} and {} by itself".format(*alone)
+    assert all(chosen[task - 1] < alone[task - 1] for task in (2, 3, 5))
+    yield f"it helps ({chosen[3]} of 24)"
+    yield "docs/suite.md", f"{in_words} tuning episodes of tasks 1 to 5"
+    yield "docs/suite.md", "(by itself {}, {}, {}, {}, {})".format(*alone)
+
+
 STUDIES = {
     "10": velocity_architecture,
     "11": what_a_decision_costs,
@@ -174,6 +191,7 @@ STUDIES = {
     "19": other_critics,
     "20": recipe_parts,
     "22": what_bounds_the_flow,
+    "23": candidates_or_choice,
 }
 
 
