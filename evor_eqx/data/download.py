@@ -78,19 +78,24 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 
 def _fetch(file: Path, mirrors: list[str], known: str | None, num_tries: int, first_wait: float) -> str:
     """Download one file from the first mirror that delivers it; return the mirror's address."""
-    problems = {}
+    problems, left = {}, list(mirrors)
     for round_number in range(num_tries):
-        for mirror in mirrors:
+        for mirror in list(left):
             try:
                 _fetch_once(f"{mirror.rstrip('/')}/{file.name}", file, known)
                 return mirror
-            except (OSError, UserError) as error:  # OSError: so are the errors of `requests`, and a damaged file here
+            except UserError as error:  # it has another file than the first download, and will have it again
                 problems[mirror] = error
+                left.remove(mirror)
+            except OSError as error:  # so are the errors of `requests`, and a damaged file here
+                problems[mirror] = error
+        if not left:
+            break
         if round_number < num_tries - 1:
             time.sleep(first_wait * 2**round_number)
     reasons = "; ".join(f"{mirror}: {error}" for mirror, error in problems.items())
     raise UserError(
-        f"could not download {file.name} in {num_tries} tries ({reasons}); try again later, name a mirror in "
+        f"could not download {file.name} in {round_number + 1} tries ({reasons}); try again later, name a mirror in "
         "$EVOR_MIRRORS, or leave the download away to generate the dataset here"
     )
 

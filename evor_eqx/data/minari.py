@@ -108,8 +108,13 @@ def _load(dataset_id: str, folder: str | None = None) -> Any:
 
 
 def _recover(dataset_id: str, folder: str | None, render_mode: str | None = None) -> "gymnasium.Env[Any, Any]":
-    """The environment of a dataset, also in a worker process."""
-    return _load(dataset_id, folder).recover_environment(render_mode=render_mode)
+    """The environment of a dataset, also in a worker process. It draws only if it can."""
+    dataset = _load(dataset_id, folder)
+    env = dataset.recover_environment()
+    if render_mode not in env.metadata.get("render_modes", ()):
+        return env
+    env.close()
+    return dataset.recover_environment(render_mode=render_mode)
 
 
 def _digest(dataset: Any, make_env: Callable[[], "gymnasium.Env[Any, Any]"]) -> str:

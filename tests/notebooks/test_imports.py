@@ -25,6 +25,7 @@ DEEPER = {
     "envs.ogbench.maze_layout": "draws a maze",
     "envs.rendering": "says whether there will be pictures",
     "envs.vector.open_envs": "runs episodes of an agent that is watched",
+    "evaluation.controllers": "lets OGBench's controller play a part of an agent",
     "evaluation.held_out": "compares critics with recorded returns",
     "evaluation.held_out.Probes": "chooses states to look at while a critic trains",
     "evaluation.monte_carlo.returns_after": "rolls out from given states and chunks",

@@ -19,7 +19,7 @@ from evor_eqx.envs.tasks import OgbenchTask, Task
 from evor_eqx.errors import UserError, check_kinds
 from evor_eqx.evaluation.following import states_ahead
 from evor_eqx.evaluation.monte_carlo import returns_from
-from evor_eqx.evaluation.recording import record
+from evor_eqx.evaluation.recording import Recording, record
 from evor_eqx.widgets import front
 from evor_eqx.widgets.explorer import arrays, decision
 from evor_eqx.widgets.explorer.arrays import DATA, PLACE, ROLLOUT
@@ -158,12 +158,17 @@ class Explorer(ExplorerTraits, anywidget.AnyWidget):
         if self.source == PLACE:
             return self.finder.at_place(*self.place)
         if self.source == ROLLOUT:
-            if self.recording is None:
-                raise UserError("there is no rollout to look at: the last one failed; choose another seed")
-            if not 0 <= self.state < (num := len(self.recording.obs)):
-                raise UserError(f"state {self.state}: expected 0 to {num - 1}, the decisions of the rollout")
-            return self.finder.at_obs(self.recording.obs[self.state], f"decision {self.state} of the rollout")
+            return self.finder.at_obs(self._recorded().obs[self.state], f"decision {self.state} of the rollout")
         return self.finder.at_state(self.state)
+
+    def _recorded(self) -> Recording:
+        """The rollout, of which `state` is a decision."""
+        if self.recording is None:
+            raise UserError("there is no rollout to look at: the last one failed; choose another seed")
+        num = len(self.recording.obs)
+        if not 0 <= self.state < num:
+            raise UserError(f"state {self.state}: expected 0 to {num - 1}, the decisions of the rollout")
+        return self.recording
 
     def _weigh_by_own_rule(self) -> None:
         self.message, self.weights = "", {}
@@ -207,8 +212,9 @@ class Explorer(ExplorerTraits, anywidget.AnyWidget):
 
     def _path(self, shown: ShownState) -> np.ndarray | None:
         """Places along the way that would follow; None if that is not known."""
-        if self.source == ROLLOUT and self.recording is not None:
-            return self.recording.path[self.recording.step[self.state] :]
+        if self.source == ROLLOUT:
+            recording = self._recorded()
+            return recording.path[recording.step[self.state] :]
         if shown.physics is None or not isinstance(self.exhibit.task, OgbenchTask):
             return None
         first = np.asarray(self._seen[1].chunks[self._reading().index])  # as it is shown

@@ -77,8 +77,9 @@ class StateFinder:
             raise UserError(
                 f"states of {self.exhibit.task.dataset} cannot be chosen by place: choose a held-out state or a rollout"
             )
-        walls, (i, j) = self.layout.walls, self.layout.cells_of(np.array([[x, y]]))[0]
-        if not (0 <= i < walls.shape[0] and 0 <= j < walls.shape[1]) or walls[i, j]:
+        walls, unit, offset = self.layout.walls, self.layout.unit, self.layout.offset
+        i, j = (np.floor((coordinate + offset) / unit + 0.5) for coordinate in (y, x))  # any number, also nan
+        if not (0 <= i < walls.shape[0] and 0 <= j < walls.shape[1]) or walls[int(i), int(j)]:
             raise UserError(f"({x:g}, {y:g}) is inside a wall or outside the maze: choose a place in a corridor")
         return self.at_obs(np.array([x, y], np.float32), f"place ({x:g}, {y:g})")
 
