@@ -130,3 +130,16 @@ def test_the_tables_of_the_docs_are_those_of_the_committed_results():
         methods = re.findall(r"^\| (\w+) \|", lines, re.MULTILINE)
         tables.append(by_method(common([row for row in rows if row.case.method in methods and row.case.seed == 0])))
     assert len(tables) >= 3 and all(table in page for table in tables)
+
+
+def test_what_the_longer_discount_brings_on_scene_is_that_of_its_results():
+    rows = read_results(ROOT / "figures" / "results" / "suite-laptop-scene-gamma0.999.csv")
+    means = {method: 100 * found["all"].estimate for method, found in summary(rows).items()}
+    said = (
+        f"{means['evor']:.1f} % for EVOR, {means['evor_best4']:.1f} for `evor_best4` and {means['ifql']:.1f} for IFQL"
+    )
+    assert said in " ".join((ROOT / "docs" / "suite.md").read_text().split())
+    trials = (ROOT / "figures" / "results" / "TRIALS.md").read_text()
+    for method, each in outcomes(rows).items():
+        by_task = " ".join(f"{100 * value:.0f}" for value in each.mean(axis=(0, 1)))
+        assert f": {by_task} |" in trials and f"{means[method]:.1f}" in trials
