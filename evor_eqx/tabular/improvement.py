@@ -25,29 +25,26 @@ _MOST_ROUNDS, _TOLERANCE = 500, 1e-7
 def learned_distributions(process: Process, config: CriticConfig) -> ExactDistributions:
     """The return distributions that a critic learns: the base policy's or, if its backups choose, a better policy's.
 
-    Raises UserError as `check_known_exactly` and `improved_distributions` do.
+    Raises UserError as `check_known_exactly` and `improved_distributions` do, and if backups choose every n steps only.
     """
     check_known_exactly(config)
     choose = draw_choice(config)
     if choose is None:
         return return_distributions(process)
+    if config.n_step > 1:
+        raise UserError(
+            f"n_step is {config.n_step} with next_draw {config.next_draw!r}: expected 1, because the exact answer is "
+            "that of a policy that chooses at every step; set n_step=1"
+        )
     return improved_distributions(process, config.num_bank_draws, choose.tau_r, choose.tau_q)
 
 
 def check_known_exactly(config: CriticConfig) -> None:
-    """Raise UserError for a critic whose distribution is not known exactly.
-
-    Such a critic improves on the base policy in a way of its own, or its backups choose a draw only every n steps.
-    """
+    """Raise UserError for a critic that improves on the base policy in a way of its own."""
     if config.is_improver:
         raise UserError(
             f"the critic {config.kind}: expected one that learns the return distribution of the base policy or, by "
             "next_draw, of the best of its draws, because only these are known exactly"
-        )
-    if config.chooses_draw and config.n_step > 1:
-        raise UserError(
-            f"n_step is {config.n_step} with next_draw {config.next_draw!r}: expected 1, because the exact answer is "
-            "that of a policy that chooses at every step; set n_step=1"
         )
 
 
