@@ -67,16 +67,15 @@ def load_run_agent(
         inference or InferenceConfig(),
         policy_config=from_record(PolicyConfig, policy.run.config["policy"]),
         critic_config=critic_config,
-        facts=facts_of(run, policy.model, critic) | ({} if step is None else {"step": step}),
+        facts=facts_of(run, policy.model, critic, step),
         bounds=bounds_of(policy.run),
     )
 
 
-def base_agent(run: Run, inference: InferenceConfig, step: int | None = None) -> Agent:
-    """The base policy of a finished run as an agent without a critic; `step` is one of its snapshots, else its end."""
-    policy = load_policy(run, step).model
-    facts = facts_of(run, policy, None) | ({} if step is None else {"step": step})
-    return Agent(policy, None, inference, facts=facts, bounds=bounds_of(run))
+def base_agent(policy: Trained[FlowPolicy], inference: InferenceConfig, step: int | None = None) -> Agent:
+    """A base policy as an agent without a critic; `step` is the snapshot that it is, None if it is the end."""
+    facts = facts_of(policy.run, policy.model, None, step)
+    return Agent(policy.model, None, inference, facts=facts, bounds=bounds_of(policy.run))
 
 
 def check_policy(run: Run, policy: Trained[FlowPolicy]) -> None:
@@ -94,13 +93,14 @@ def bounds_of(policy_run: Run) -> ActionBounds | None:
     return ActionBounds.from_record(policy_run.config.get("bounds"))
 
 
-def facts_of(run: Run, policy: FlowPolicy, critic: AbstractCritic | None) -> dict[str, Any]:
+def facts_of(run: Run, policy: FlowPolicy, critic: AbstractCritic | None, step: int | None = None) -> dict[str, Any]:
     """What an agent of a run says of where it comes from: task, data, runs, digests of models and checkpoints."""
     config = run.config
     facts = {name: config[name] for name in _FACTS if name in config}
     runs = [run, Run.named(facts["policy_run"])] if "policy_run" in facts else [run]
-    return facts | {
+    facts |= {
         "run": run.name,
         "models": models_digest(policy, critic),
         "checkpoints": {each.name: each.digest() for each in runs},
     }
+    return facts if step is None else facts | {"step": step}

@@ -174,7 +174,7 @@ def ensure_agent(task: Task, config: Config, *, watch: Watch = unwatched) -> Age
 
 def ensure_base_agent(task: Task, config: Config) -> Agent:
     """The base policy of a task's dataset as an agent, which needs no critic (N_pi = 1)."""
-    return base_agent(ensure_policy(task, config).run, config.inference).base_policy_agent()
+    return base_agent(ensure_policy(task, config), config.inference).base_policy_agent()
 
 
 def ensure_multitask_agent(task: Task, config: Config) -> Agent:

@@ -18,7 +18,7 @@ from evor_eqx.data.sources import Source
 from evor_eqx.envs.tasks import Task
 from evor_eqx.pipeline import identity, stages
 from evor_eqx.pipeline.evaluation import Evaluation, Evaluator, results_path
-from evor_eqx.pipeline.loading import base_agent, load_run_agent
+from evor_eqx.pipeline.loading import base_agent, load_policy, load_run_agent
 from evor_eqx.runs.run import Run
 from evor_eqx.suite.methods import find_method
 from evor_eqx.suite.results import put_rows
@@ -201,7 +201,7 @@ class Job:
         """The agent at a step: with the job's critic or, if it trains none, with the base policy alone."""
         if self.trains_critic:
             return load_run_agent(run, self.config.inference, step)
-        return base_agent(run, self.config.inference, step)
+        return base_agent(load_policy(run, step), self.config.inference, step)
 
 
 def _outcome(evaluation: Evaluation) -> dict[str, Any]:
