@@ -24,8 +24,9 @@ class Checked:
     """A dataclass whose fields are checked when it is made; UserError names the field, its value and the range."""
 
     def __post_init__(self) -> None:
+        kinds = get_type_hints(type(self))  # a field's own type is a text under postponed annotations
         for each in fields(self):  # type: ignore[arg-type]
-            value, allowed = getattr(self, each.name), each.metadata
+            value, allowed, kind = getattr(self, each.name), each.metadata, kinds[each.name]
             if isinstance(value, np.generic):  # as numpy computes it
                 value = value.item()
                 object.__setattr__(self, each.name, value)
@@ -33,9 +34,9 @@ class Checked:
                 is_number = isinstance(value, int | float) and not isinstance(value, bool)
                 if not (is_number and allowed["low"] <= value <= allowed["high"]):
                     raise UserError(f"{each.name} is {value}: expected {allowed['low']} to {allowed['high']}")
-                if each.type in (int, int | None) and not isinstance(value, int):
+                if kind in (int, int | None) and not isinstance(value, int):
                     raise UserError(f"{each.name} is {value}: expected a whole number, such as {int(value)}")
-                if each.type in (float, float | None):
+                if kind in (float, float | None):
                     object.__setattr__(self, each.name, float(value))  # 1 and 1.0 name the same run
             if "choices" in allowed and value not in allowed["choices"]:
                 raise UserError(f"{each.name} is {value!r}: expected one of {', '.join(allowed['choices'])}")

@@ -1,6 +1,6 @@
 """Dataclasses that check their fields, and their records."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, make_dataclass
 
 import numpy as np
 import pytest
@@ -55,3 +55,11 @@ def test_one_and_1_0_are_the_same_real_number_and_name_the_same_run(one):
     found, expected = (asdict(Dose(number, number)) for number in (one, 1.0))
     assert short_hash(found) == short_hash(expected) and set(map(type, found.values())) == {float}
     assert asdict(Dose(one)) == {"grams": 1.0, "litres": None} and type(Meal(1).spoons) is int
+
+
+def test_annotations_that_are_texts_mean_the_same():  # as they are after `from __future__ import annotations`
+    entries = [("grams", "float", within(0.0, 10.0, 0.5)), ("spoons", "int | None", within(1, 3, None))]
+    later = make_dataclass("Later", entries, bases=(Checked,), frozen=True)
+    assert type(later(1).grams) is float and later(spoons=2).spoons == 2
+    with pytest.raises(UserError, match=r"spoons is 1\.5: expected a whole number, such as 1"):
+        later(spoons=1.5)
