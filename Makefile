@@ -13,7 +13,7 @@ FRONT := evor_eqx/widgets/front
 STUDIES := 04_flow_td_targets 07_stochastic_transitions 08_critics_compared 09_results 10_velocity_architecture \
 	12_action_bank 13_more_candidates 14_suite 15_devices 16_unseen_data 17_which_cube \
 	18_what_the_reward_asks 19_other_critics 20_recipe_parts 21_improvement_in_the_backup \
-	22_what_bounds_the_flow 23_candidates_or_choice
+	22_what_bounds_the_flow 23_candidates_or_choice 24_where_the_goal_is
 
 .PHONY: help env figures studies agents front docs course test faults cases lab lint audit format gate dist lock clean
 .DEFAULT_GOAL := help

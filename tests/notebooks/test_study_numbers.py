@@ -179,6 +179,18 @@ def candidates_or_choice():
     yield "docs/suite.md", "(by itself {}, {}, {}, {}, {})".format(*alone)
 
 
+def where_the_goal_is():
+    (first, second), (third, other) = (
+        [numbers("where-the-goal-is")[f"cube-double-play-task{task}, cube {cube}"] for cube in "AB"] for task in (2, 3)
+    )
+    assert first["failed"] == second["failed"] and third["failed"] == other["failed"]
+    yield f"in {first['near']} of {first['failed']} cube A lies beside its goal"
+    yield f"and in {first['outside']} of {first['failed']} outside of the dashed box"
+    yield f"In its {third['failed']} failures cube B lies at its goal {other['at']} times"
+    yield f"and cube A in {third['far']} far from its own"
+    yield "docs/suite.md", f"in {first['near']} of {first['failed']} failures one cube lay there"
+
+
 STUDIES = {
     "10": velocity_architecture,
     "11": what_a_decision_costs,
@@ -192,6 +204,7 @@ STUDIES = {
     "20": recipe_parts,
     "22": what_bounds_the_flow,
     "23": candidates_or_choice,
+    "24": where_the_goal_is,
 }
 
 
