@@ -31,6 +31,7 @@ from evor_eqx.suite.methods import (
     MAZES,
     METHODS,
     POLICY_NETWORK,
+    SCENE,
     TAUS_Q,
     TAUS_R,
     recipe,
@@ -98,14 +99,16 @@ def test_jobs_go_dataset_by_dataset_cheap_ones_first_and_each_once():
     assert some[-1].command() == "evor suite --tasks scene-play-task2 --methods evor --seeds 0 --preset smoke"
 
 
-@pytest.mark.parametrize(("task", "common"), [(TASK, MAZES), ("scene-play-task2", ARMS)])
+@pytest.mark.parametrize(("task", "common"), [(TASK, MAZES), ("cube-single-play-task2", ARMS), ("scene-play-task2", SCENE)])
 def test_methods_differ_in_their_line_of_the_table_only(task, common):
     laptop = presets.preset("laptop")
     network = replace(laptop.policy.network, **common.network, **POLICY_NETWORK)
     updates = replace(laptop.policy.train, num_updates=25_000 * common.policy_effort)
     policy = replace(laptop.policy, seed=3, network=network, train=updates)
     critic = replace(laptop.critic, seed=3, network=replace(laptop.critic.network, **common.network), **common.critic)
-    critic = replace(critic, train=replace(critic.train, num_updates=12_000, learning_rate=1e-3))
+    effort, little = common.critic_effort, replace(critic.train, **common.critic_train)
+    critic = replace(critic, train=replace(little, num_updates=12_000 * effort, learning_rate=1e-3))
+    little = replace(little, num_updates=little.num_updates * effort)  # of the updates on few episodes
     for job in Suite.of([task], seeds=(3,)).jobs:
         method = METHODS[job.method]
         assert job.config.policy == replace(policy, chunk_length=method.chunk_length or laptop.policy.chunk_length)
@@ -118,9 +121,10 @@ def test_methods_differ_in_their_line_of_the_table_only(task, common):
             expected |= {"n_step": method.chunk_length, "next_draw": "best"}
         assert found == kind(**expected)
         assert job.config.data.num_episodes is None  # as many as were published
+        assert job.config.gamma == common.gamma
         assert job.config.inference == replace(laptop.inference, **(temperatures(parse_task(task)) | method.inference))
     few, more = (Suite.of([task], ["evor"], episodes_of_data=num).jobs[0] for num in (200, 250))
-    assert few.config.critic.train == laptop.critic.train and more.config.critic.train == critic.train
+    assert few.config.critic.train == little and more.config.critic.train == critic.train
 
 
 @pytest.mark.parametrize("task", [task for name in DATASETS for task in (f"{name[:-3]}-task1", f"{name[:-3]}-sparse")])
