@@ -11,6 +11,11 @@ from evor_eqx.envs.tasks import Task
 from evor_eqx.errors import UserError
 
 
+def as_learned(agent: Agent, task: Task) -> Task:
+    """The task with the discount that the agent's critic learned, so that returns are what its distributions are of."""
+    return task.with_discount(agent.facts.get("gamma"))
+
+
 def check_fits(agent: Agent, task: Task, obs_size: int, act_size: int, *, on_data: bool = False) -> None:
     """Raise UserError for an agent that was not made for the task, whose observations and actions have these sizes.
 

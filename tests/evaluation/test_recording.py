@@ -93,6 +93,14 @@ def test_the_realised_return_is_the_discounted_sum_of_what_followed():
     assert solved.return_to_go.is_complete.all() and not cut.return_to_go.is_complete.any()
 
 
+def test_returns_are_discounted_as_the_agents_critic_learned_them(maze):
+    agent = dataclasses.replace(maze.agent, facts={**maze.agent.facts, "gamma": 0.9})
+    seen = record(agent, parse_task(MAZE), 3, frames=False)
+    assert seen.task == parse_task(MAZE).with_discount(0.9)
+    of_all = np.sum(0.9 ** np.arange(len(seen.reward)) * seen.reward)
+    np.testing.assert_allclose(seen.return_to_go.high[0], of_all, rtol=1e-5)  # 0 is the largest that may follow
+
+
 @pytest.mark.parametrize("name", [MAZE, ARM])
 def test_frames_change_nothing_and_show_the_state_of_their_decision(name):
     exhibit = exhibit_without_data(name, chunk_length=50)

@@ -99,7 +99,9 @@ def test_jobs_go_dataset_by_dataset_cheap_ones_first_and_each_once():
     assert some[-1].command() == "evor suite --tasks scene-play-task2 --methods evor --seeds 0 --preset smoke"
 
 
-@pytest.mark.parametrize(("task", "common"), [(TASK, MAZES), ("cube-single-play-task2", ARMS), ("scene-play-task2", SCENE)])
+@pytest.mark.parametrize(
+    ("task", "common"), [(TASK, MAZES), ("cube-single-play-task2", ARMS), ("scene-play-task2", SCENE)]
+)
 def test_methods_differ_in_their_line_of_the_table_only(task, common):
     laptop = presets.preset("laptop")
     network = replace(laptop.policy.network, **common.network, **POLICY_NETWORK)
