@@ -159,14 +159,14 @@ def at_equal_time(rows: Sequence[Row]) -> list[Row]:
     Methods with an `early_percent` train for longer than the others. They are reported at the checkpoint of that
     percentage alone; their rows of other checkpoints are left out. Other methods keep all rows.
     """
-    last = {case.method: case.step for case in sorted((row.case for row in rows), key=lambda case: case.step)}
+    last = {case.job: case.step for case in sorted((row.case for row in rows), key=lambda case: case.step)}
     kept = []
     for row in rows:
         case = row.case
         percent = METHODS[case.method].early_percent if case.method in METHODS else None
         if percent is None:
             kept.append(row)
-        elif percent - 5 < 100 * case.step / last[case.method] <= percent:  # the last end of a block before it
+        elif percent - 5 < 100 * case.step / last[case.job] <= percent:  # the last end of a block before it
             kept.append(replace(row, case=replace(case, reported=1)))
     return kept
 

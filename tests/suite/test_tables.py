@@ -53,9 +53,10 @@ def test_means_are_those_of_loops_over_the_rows(seeds):
 def test_at_equal_time_a_slow_method_reports_its_early_checkpoint_alone():
     steps = {20: 0.0, 37: 0.5, 80: 1.0, 90: 1.0, 100: 1.0}  # 37: the last end of a block at or before 40 %
     rows = [
-        make_row(TASKS[0], method, 0, success, step=step, reported=int(step >= 80))
+        make_row(task, method, 0, success, step=step * times, reported=int(step >= 80))
         for method in ("evor", "qc5")
         for step, success in steps.items()
+        for task, times in ((TASKS[0], 1), (TASKS[2], 2))  # environments differ in their updates
     ]
     assert {method: values[ALL].estimate for method, values in summary(rows).items()} == {"evor": 1.0, "qc5": 1.0}
     table = summary(at_equal_time(rows))
@@ -132,14 +133,24 @@ def test_the_tables_of_the_docs_are_those_of_the_committed_results():
     assert len(tables) >= 3 and all(table in page for table in tables)
 
 
-def test_what_the_longer_discount_brings_on_scene_is_that_of_its_results():
-    rows = read_results(ROOT / "figures" / "results" / "suite-laptop-scene-gamma0.999.csv")
-    means = {method: 100 * found["all"].estimate for method, found in summary(rows).items()}
-    said = (
-        f"{means['evor']:.1f} % for EVOR, {means['evor_best4']:.1f} for `evor_best4` and {means['ifql']:.1f} for IFQL"
+def test_what_the_longer_discount_brings_on_scene_is_that_of_both_results():
+    folder = ROOT / "figures" / "results"
+    before, now = (
+        [row for row in read_results(folder / name) if row.case.seed == 0 and row.case.environment == "scene"]
+        for name in ("suite-laptop-scene-gamma0.99.csv", "suite-laptop.csv")
     )
-    assert said in " ".join((ROOT / "docs" / "suite.md").read_text().split())
-    trials = (ROOT / "figures" / "results" / "TRIALS.md").read_text()
-    for method, each in outcomes(rows).items():
-        by_task = " ".join(f"{100 * value:.0f}" for value in each.mean(axis=(0, 1)))
-        assert f": {by_task} |" in trials and f"{means[method]:.1f}" in trials
+    page, trials = (" ".join(path.read_text().split()) for path in (ROOT / "docs" / "suite.md", folder / "TRIALS.md"))
+    old, new = (
+        {method: f"{100 * found[ALL].estimate:.1f}" for method, found in summary(rows).items()}
+        for rows in (before, now)
+    )
+    names = ("evor", "evor_best4", "ifql", "scalar", "c51")
+    said = "EVOR had {} % on `scene`, `evor_best4` {}, IFQL {}, scalar {} and C51 {}".format(*(old[m] for m in names))
+    assert said in page and "have {}, {}, {}, {} and {}.".format(*(new[method] for method in names)) in page
+    assert f"QC-5 had {old['qc5']} and has {new['qc5']}, QC-1 {old['qc1']} and {new['qc1']}." in page
+    earlier = outcomes(before)
+    for method, each in outcomes(now).items():
+        by_task = [
+            " ".join(f"{100 * value:.0f}" for value in found.mean(axis=(0, 1))) for found in (earlier[method], each)
+        ]
+        assert f"| {old[method]}: {by_task[0]} |" in trials and f": {by_task[1]} |" in trials
