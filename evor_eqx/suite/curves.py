@@ -5,7 +5,7 @@ and training seeds of an environment are pooled. Wilson's intervals count each e
 variation between training seeds.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from evor_eqx.evaluation.statistics import Interval, wilson_interval
@@ -42,13 +42,15 @@ def against_setting(rows: Sequence[Row], method: str, name: str) -> dict[str, di
 def against_updates(rows: Sequence[Row], method: str) -> dict[str, dict[float, Interval]]:
     """Success for each number of updates, at the reported settings, by environment.
 
-    Only jobs with the largest number of evaluated checkpoints count, so that all points of a curve are over the same
-    tasks. Jobs that have only the reported checkpoints do not count. Environments without such jobs are left out.
+    Only jobs with the same checkpoints count, so that all points of a curve are over the same tasks: of the checkpoints
+    that jobs have, the most numerous ones, and of equally many those that most jobs have. Jobs that have only the
+    reported checkpoints do not count. Environments without such jobs are left out.
     """
     lines = [[row for row in job if _same(row, _reported(job), SETTINGS)] for job in _jobs(rows, method)]
     lines = [line for line in lines if not all(row.case.reported for row in line)]
-    most = max(map(len, lines), default=0)
-    return _pooled([row for line in lines if len(line) == most for row in line], "step")
+    kinds = Counter(_steps(line) for line in lines)
+    shared = max(kinds, key=lambda steps: (len(steps), kinds[steps]), default=())
+    return _pooled([row for line in lines if _steps(line) == shared for row in line], "step")
 
 
 def seconds_per_update(rows: Sequence[Row], method: str) -> float:
@@ -64,6 +66,10 @@ def _jobs(rows: Sequence[Row], method: str) -> Iterable[list[Row]]:
         if row.case.method == method:
             jobs[row.case.job].append(row)
     return [job for job in jobs.values() if any(row.case.reported for row in job)]
+
+
+def _steps(line: list[Row]) -> tuple[int, ...]:
+    return tuple(sorted(row.case.step for row in line))
 
 
 def _reported(job: list[Row]) -> Row:

@@ -79,6 +79,14 @@ def test_a_task_with_one_early_checkpoint_does_not_join_the_progress_of_those_wi
     assert against_updates([*rows, other], "evor") == against_updates(rows, "evor")
 
 
+def test_an_environment_with_other_updates_does_not_join_the_progress_of_most():
+    steps = {20: 0, 160: 1, 180: 1, 200: 1}  # as many checkpoints as the others have
+    task = "scene-play-singletask-task1-v0"
+    other = [make_row(task=task, success=0.5, step=step, reported=reported) for step, reported in steps.items()]
+    assert against_updates([*other, *make_rows()], "evor") == against_updates(make_rows(), "evor")
+    assert list(against_updates(other, "evor")["scene"]) == [20.0, 160.0, 180.0, 200.0]
+
+
 def test_seconds_per_update_are_the_mean_of_a_methods_rows():
     rows = [make_row(step=step) for step in (100, 200)]  # 123.4 s each
     assert seconds_per_update([*rows, make_row(method="base", step=1)], "evor") == pytest.approx(123.4 * 0.0075)
