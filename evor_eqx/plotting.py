@@ -56,6 +56,7 @@ SUITE_METHODS = METHODS | {
     "base": Look("base policy", "#999999", ":", "."),
     "evor": Look("EVOR", "#009E73", "-", "o"),
     "evor_best4": Look("EVOR, best of 4 draws", "#004D40", "--", "^"),
+    "c51_best4": Look("C51, best of 4 draws", "#882255", (0, (5, 1)), "d"),
     "qc1": Look("QC-1", "#88CCEE", "-", "s"),
     "qc5": Look("QC-5", "#332288", "-", "*"),
     "ifql": Look("IFQL", "#CC79A7", "--", "p"),

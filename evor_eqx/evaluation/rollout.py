@@ -13,17 +13,16 @@ import collections
 import dataclasses
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
-import gymnasium
 import jax
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, UInt32
 
 from evor_eqx.config import InferenceConfig
 from evor_eqx.envs.chunks import MAX_SEED, UNKNOWN
-from evor_eqx.envs.vector import EnvProcess, LocalEnvs, ParallelEnvs, ProcessEnded, open_envs
+from evor_eqx.envs.vector import EnvProcess, LocalEnvs, ParallelEnvs, ProcessEnded
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.episodes import Episode, Rollout
 from evor_eqx.system.progress import bar
@@ -43,21 +42,6 @@ class Acts(Protocol):
         It is always asked for all environments of a group (`envs.vector.ParallelEnvs`); rows of idle ones are ignored.
         """
         ...
-
-
-def rollout(
-    make_env: Callable[[], gymnasium.Env],
-    agent: Acts,
-    settings: Sequence[InferenceConfig],
-    seeds: Sequence[int],
-    *,
-    horizon: int,
-    num_envs: int | None = None,
-    reward_timing: str = "pre",
-) -> Rollout:
-    """Open environments for `run_episodes`, and run it; the arguments are those of `open_envs` and `run_episodes`."""
-    with open_envs(make_env, horizon=horizon, num_envs=num_envs) as envs:
-        return run_episodes(envs, agent, settings, seeds, reward_timing=reward_timing)
 
 
 def run_episodes(

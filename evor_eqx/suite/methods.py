@@ -161,15 +161,18 @@ def _q_chunking(chunk_length: int, num: int, **others: Any) -> Method:
     return Method(chunk_length, critic="best_of_n", critic_fields=fields, inference=_best_of(num), **others)
 
 
+BACKUPS_OF_BEST_4 = {"num_bank_draws": 4, "next_draw": "best"}
+
 # In the order in which the suite runs them.
 METHODS = {
     "base": Method(trains_critic=False, inference=_best_of(1)),
     "evor": Method(critic_fields={"target": "coupled"}, draws_curves=True),
-    "evor_best4": Method(critic_fields={"target": "coupled", "num_bank_draws": 4, "next_draw": "best"}),
+    "evor_best4": Method(critic_fields={"target": "coupled", **BACKUPS_OF_BEST_4}),
     "velocity": Method(critic_fields={"target": "velocity"}),
     "scalar": Method(critic="scalar"),
     "gaussian": Method(critic="gaussian"),
     "c51": Method(critic="c51"),
+    "c51_best4": Method(critic="c51", critic_fields=BACKUPS_OF_BEST_4),
     "hl_gauss": Method(critic="hl_gauss"),
     "qr_dqn": Method(critic="qr_dqn"),
     "iqn": Method(critic="iqn"),

@@ -24,7 +24,7 @@ from evor_eqx.envs.tasks import parse_task
 from evor_eqx.envs.vector import open_envs
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.episodes import Episode
-from evor_eqx.evaluation.rollout import Acts, decision_keys, rollout, run_episodes
+from evor_eqx.evaluation.rollout import Acts, decision_keys, run_episodes
 
 HORIZON = 4
 TIME_LIMIT = 11
@@ -116,6 +116,12 @@ def walk(step: float, seed: int) -> tuple[float, bool, int]:
     while length < TIME_LIMIT and (length == 0 or x < 6):
         ret, x, length = ret + x, x + min(step, 1.0), length + 1
     return ret, x >= 6, length
+
+
+def rollout(make_env, agent, settings, seeds, **options):
+    """`run_episodes` in environments of its own; `options` are those of `open_envs`."""
+    with open_envs(make_env, **options) as envs:
+        return run_episodes(envs, agent, settings, seeds)
 
 
 def inference(tau_r=1.0, num_candidates=2):
