@@ -4,7 +4,7 @@ They are written for the flow critic. `with_critic` applies the fields that crit
 """
 
 from dataclasses import fields, replace
-from typing import Any, get_type_hints
+from typing import Any
 
 from evor_eqx.config import (
     Config,
@@ -19,6 +19,7 @@ from evor_eqx.config import (
 )
 from evor_eqx.critics.registry import critic_config
 from evor_eqx.errors import UserError
+from evor_eqx.system.checked import field_types
 
 PRESETS = ("smoke", "laptop", "paper")
 
@@ -72,7 +73,7 @@ def _as_critic(before: CriticConfig, name: str, given: dict[str, Any]) -> Critic
         raise UserError(
             f"the critic {name} has no setting {', '.join(unknown)}: expected some of {', '.join(sorted(names))}"
         )
-    network_kind = get_type_hints(kind)["network"]
+    network_kind = field_types(kind)["network"]
     network = network_kind(**_common(before.network, network_kind))
     defaults = {each.name: each.default for each in fields(CriticConfig)}
     own = {each.name for each in fields(kind) if each.default != defaults.get(each.name, each.default)}

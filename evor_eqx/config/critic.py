@@ -1,11 +1,11 @@
 """What all critics have. Settings that only one critic has are defined with it, in a subclass of `CriticConfig`."""
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, get_type_hints
+from typing import Any, ClassVar
 
 from evor_eqx.config.training import MAX_SEED, NetworkConfig, TrainConfig
 from evor_eqx.errors import UserError
-from evor_eqx.system.checked import Checked, one_of, within
+from evor_eqx.system.checked import Checked, field_types, one_of, within
 from evor_eqx.system.code_identity import code_digest, is_own
 
 
@@ -46,7 +46,7 @@ class CriticConfig(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        expected, got = get_type_hints(type(self))["network"], type(self.network)
+        expected, got = field_types(type(self))["network"], type(self.network)
         if got is not expected:
             raise UserError(f"network is a {got.__name__}: expected a {expected.__name__} for the critic {self.kind}")
         if self.next_draw not in self.next_draws:

@@ -1,4 +1,4 @@
-"""Whether an agent was made for a task: the sizes of observations and actions, and the bounds of actions."""
+"""Whether an agent was made for a task: sizes, bounds of actions. And the task with the agent's discount."""
 
 from typing import Any
 
@@ -11,8 +11,8 @@ from evor_eqx.envs.tasks import Task
 from evor_eqx.errors import UserError
 
 
-def as_learned(agent: Agent, task: Task) -> Task:
-    """The task with the discount that the agent's critic learned, so that returns are what its distributions are of."""
+def with_agents_discount(agent: Agent, task: Task) -> Task:
+    """The task with the discount of the agent's critic: recorded returns and its distributions are of the same sum."""
     return task.with_discount(agent.facts.get("gamma"))
 
 

@@ -21,7 +21,7 @@ from evor_eqx.envs.tasks import Task
 from evor_eqx.envs.vector import LocalEnvs
 from evor_eqx.errors import UserError
 from evor_eqx.evaluation.episodes import Episode
-from evor_eqx.evaluation.fitting import check_fits, sizes_of
+from evor_eqx.evaluation.fitting import check_fits, sizes_of, with_agents_discount
 from evor_eqx.evaluation.rollout import run_episodes
 
 _NO_LIMIT = 10**9  # steps, instead of the task's own time limit
@@ -45,7 +45,7 @@ def returns_from(
     **Arguments:**
 
     - `agent`: who acts; `Agent.base_policy_agent` gives the base policy alone.
-    - `task`: the task whose environment and discount are used.
+    - `task`: the task whose environment is used; the discount is that of the agent's critic.
     - `physics`: the state; see `envs.physics.place`.
     - `seeds`: a rollout for each.
     - `max_steps`: environment steps after which a rollout is cut.
@@ -55,6 +55,7 @@ def returns_from(
 
     UserError as `place` and `run_episodes` do.
     """
+    task = with_agents_discount(agent, task)
     episodes = episodes_from([physics], agent, task, [agent.inference], seeds, max_steps, num_envs)
     return _returns(episodes, task, lambda array: array)
 
@@ -83,7 +84,7 @@ def returns_from_each(
 
     Discounted returns [settings, places, rollouts].
     """
-    seeds = range(len(places) * num_rollouts)
+    task, seeds = with_agents_discount(agent, task), range(len(places) * num_rollouts)
     episodes = episodes_from(places, agent, task, settings, seeds, max_steps, num_envs)
     shape = len(settings), num_rollouts, len(places)
     return _returns(episodes, task, lambda array: np.moveaxis(array.reshape(shape), 1, 2))
@@ -120,6 +121,7 @@ def returns_after(
     starts = [physics for physics in places for _ in range(num_candidates)]
     firsts = chunks.reshape(num_places * num_candidates, -1)
     base, seeds = agent.base_policy_agent(), range(len(starts) * num_rollouts)
+    task = with_agents_discount(agent, task)
     episodes = episodes_from(starts, base, task, [base.inference], seeds, max_steps, num_envs, firsts)
     shape = num_rollouts, num_places, num_candidates
     return _returns(episodes, task, lambda array: np.moveaxis(array.reshape(shape), 0, 2))

@@ -22,7 +22,7 @@ from evor_eqx.envs.ogbench import MazeLayout, maze_layout
 from evor_eqx.envs.tasks import OgbenchTask, Task
 from evor_eqx.envs.vector import LocalEnvs
 from evor_eqx.evaluation.episodes import Episode
-from evor_eqx.evaluation.fitting import as_learned, check_fits, sizes_of
+from evor_eqx.evaluation.fitting import check_fits, sizes_of, with_agents_discount
 from evor_eqx.evaluation.projection import principal_plane
 from evor_eqx.evaluation.rollout import run_episodes
 from evor_eqx.system import memory
@@ -88,7 +88,7 @@ def record(agent: Agent, task: Task, seed: int, frames: bool = True) -> Recordin
     UserError for a seed out of range, and for an agent that was not made for the task.
     """
     try:
-        return _record(agent, as_learned(agent, task), seed, frames)
+        return _record(agent, with_agents_discount(agent, task), seed, frames)
     finally:
         memory.give_back()  # of the environment, which is gone by now
 

@@ -27,7 +27,7 @@ from evor_eqx.data.returns import KNOWN_WEIGHT, steps_to_know
 from evor_eqx.data.sources import SPLITS
 from evor_eqx.envs.tasks import Task
 from evor_eqx.errors import UserError, check_kinds
-from evor_eqx.evaluation.fitting import as_learned, check_fits
+from evor_eqx.evaluation.fitting import check_fits, with_agents_discount
 from evor_eqx.evaluation.held_out import HeldOut, distributions
 from evor_eqx.evaluation.statistics import Interval, bootstrap_interval
 from evor_eqx.pipeline.identity import ensure_source
@@ -132,7 +132,7 @@ def evaluate_offline(agent: Agent, task: Task, config: Config) -> OfflineEvaluat
     """
     check_kinds(agent=(agent, Agent), task=(task, Task), config=(config, Config))
     keep_compiled()
-    task = as_learned(agent, task)
+    task = with_agents_discount(agent, task)
     source = ensure_source(task, config)
     train, validation = (load_dataset(source, task, split) for split in SPLITS)
     if agent.critic is None:

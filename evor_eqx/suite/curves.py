@@ -42,15 +42,15 @@ def against_setting(rows: Sequence[Row], method: str, name: str) -> dict[str, di
 def against_updates(rows: Sequence[Row], method: str) -> dict[str, dict[float, Interval]]:
     """Success for each number of updates, at the reported settings, by environment.
 
-    Only jobs with the same checkpoints count, so that all points of a curve are over the same tasks: of the checkpoints
-    that jobs have, the most numerous ones, and of equally many those that most jobs have. Jobs that have only the
-    reported checkpoints do not count. Environments without such jobs are left out.
+    Only jobs with the same checkpoints count, so that all points of a curve are over the same tasks: the jobs with the
+    most checkpoints and, if these have different ones, those with the most common. Jobs that have only the reported
+    checkpoints do not count. Environments without such jobs are left out.
     """
     lines = [[row for row in job if _same(row, _reported(job), SETTINGS)] for job in _jobs(rows, method)]
     lines = [line for line in lines if not all(row.case.reported for row in line)]
-    kinds = Counter(_steps(line) for line in lines)
-    shared = max(kinds, key=lambda steps: (len(steps), kinds[steps]), default=())
-    return _pooled([row for line in lines if _steps(line) == shared for row in line], "step")
+    num_jobs = Counter(_steps(line) for line in lines)
+    chosen = max(num_jobs, key=lambda steps: (len(steps), num_jobs[steps]), default=())
+    return _pooled([row for line in lines if _steps(line) == chosen for row in line], "step")
 
 
 def seconds_per_update(rows: Sequence[Row], method: str) -> float:

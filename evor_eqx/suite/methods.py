@@ -99,16 +99,18 @@ POLICY_NETWORK = {"head_width": 256, "num_frequencies": 3}
 MAZES = Recipe({"num_obs_frequencies": 3}, {"n_step": 100})
 ARMS = Recipe({"obs_units": "common"}, {"n_step": 10}, policy_effort=4)
 
-# Scene: on tasks 4 and 5 some of the goal's conditions must be given up for a while. At a discount of 0.99 that never
-# pays (18_what_the_reward_asks). At 0.999 values travel farther, and they need more updates to arrive.
+# Scene: on tasks 4 and 5 some of the goal's conditions must be given up for a while. At a discount of 0.99 that does
+# not pay on the ways that agents found (18_what_the_reward_asks). At 0.999 values travel farther, and they need more
+# updates to arrive.
 SCENE = replace(ARMS, critic_train={"ema_rate": 0.02}, critic_effort=2, gamma=0.999)
 
 # (tau_R, tau_Q) in units of return. In mazes they are 1/10 and 1/1000 of the range of returns. Far from the goal, the
 # values of candidates may differ by less than 1/1000 of the range, and a softer selection cannot tell them apart.
-# For arms both are 1/100 of the range, which is proportional to the number of the goal's conditions. The data rarely
-# meet a goal of several conditions. A smaller tau_R gives those few returns more weight, but it also gives more weight
-# to the one candidate in 32 that looks better than it is. If a critic takes a nearly finished task for finished, argmax
-# stays there for ever; a softer selection leaves.
+# For arms both are 1/100 of the range at the task's own discount, which is proportional to the number of the goal's
+# conditions; with a longer discount candidates do not differ more. The data rarely meet a goal of several conditions. A
+# smaller tau_R gives those few returns more weight, but it also gives more weight to the one candidate in 32 that looks
+# better than it is. If a critic takes a nearly finished task for finished, argmax stays there for ever; a softer
+# selection leaves.
 MAZE_TEMPERATURES, ARM_TEMPERATURES = (10.0, 0.1), (1.0, 1.0)
 TEMPERATURES = {
     "pointmaze-giant": (20.0, 0.2),
@@ -177,7 +179,7 @@ METHODS = {
     "qr_dqn": Method(critic="qr_dqn"),
     "iqn": Method(critic="iqn"),
     "qc1": _q_chunking(1, 4),
-    # For comparison by training time: 40 % of its updates take 1.5 times as long as all of EVOR's (`evor bench`).
+    # For comparison by training time: 40 % of its updates take 1.6 to 1.9 times as long as all of EVOR's.
     "qc5": _q_chunking(5, 32, early_percent=40),
     "ifql": Method(critic="expectile", critic_fields={"num_members": 2, "combine": "min"}, inference=_best_of(32)),
 }

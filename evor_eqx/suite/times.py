@@ -29,6 +29,7 @@ def time_left(stations: set[Station], seconds: dict[Station, float]) -> tuple[fl
     """Estimate how many seconds stages will take; also returns the number of stages without an estimate.
 
     The estimate is the median time of the same kind and method on the same dataset or, if there is none, on others.
+    It does not know of other numbers of updates: where a recipe has more of them than another, it is too low at first.
     """
     kinds: dict[tuple[str, ...], list[float]] = defaultdict(list)
     for station, value in seconds.items():

@@ -24,7 +24,7 @@ class Checked:
     """A dataclass whose fields are checked when it is made; UserError names the field, its value and the range."""
 
     def __post_init__(self) -> None:
-        kinds = get_type_hints(type(self))  # a field's own type is a text under postponed annotations
+        kinds = field_types(type(self))
         for each in fields(self):  # type: ignore[arg-type]
             value, allowed, kind = getattr(self, each.name), each.metadata, kinds[each.name]
             if isinstance(value, np.generic):  # as numpy computes it
@@ -42,9 +42,23 @@ class Checked:
                 raise UserError(f"{each.name} is {value!r}: expected one of {', '.join(allowed['choices'])}")
 
 
+def field_types(kind: type) -> dict[str, Any]:
+    """The types of a class's fields by name, also if annotations are texts (`from __future__ import annotations`).
+
+    Raises UserError if an annotation names something that its module does not have at run time.
+    """
+    try:
+        return get_type_hints(kind)
+    except NameError as error:
+        raise UserError(
+            f"annotations of {kind.__qualname__}: got {error.name!r}, expected names that its module has at run time; "
+            "import or define it at the top of the module, not under TYPE_CHECKING or in a function"
+        ) from error
+
+
 def from_record(kind: type[Checkable], record: dict[str, Any]) -> Checkable:
     """The configuration of class `kind`, back from what `to_record` made of it."""
-    hints, values = get_type_hints(kind), dict(record)
+    hints, values = field_types(kind), dict(record)
     for name in ("kind", "code"):
         values.pop(name, None)
     for name, value in values.items():

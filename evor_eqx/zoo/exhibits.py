@@ -23,7 +23,7 @@ from evor_eqx.data.returns import recorded_returns
 from evor_eqx.data.sources import by_fingerprint
 from evor_eqx.envs.tasks import Task, parse_task
 from evor_eqx.errors import UserError
-from evor_eqx.evaluation.fitting import as_learned, check_fits
+from evor_eqx.evaluation.fitting import check_fits, with_agents_discount
 from evor_eqx.pipeline.stages import ensure_agent
 from evor_eqx.runs.run import environment
 from evor_eqx.system.files import replacing
@@ -60,7 +60,7 @@ class Exhibit:
         Raises UserError if there are neither, and for an agent that was not made for the task.
         """
         keep_compiled()  # what explores or rolls out an agent compiles for seconds
-        task = as_learned(agent, task)
+        task = with_agents_discount(agent, task)
         folder = agent.facts.get("folder")
         if folder is not None and (Path(folder) / ROWS).is_file():
             arrays = _packed_rows(Path(folder) / ROWS)

@@ -10,8 +10,9 @@ from gymnasium.spaces import Box
 
 from evor_eqx.config import InferenceConfig
 from evor_eqx.envs.chunks import UNKNOWN, ChunkEnv
+from evor_eqx.envs.vector import open_envs
 from evor_eqx.errors import UserError
-from evor_eqx.evaluation.rollout import rollout
+from evor_eqx.evaluation.rollout import run_episodes
 
 
 class Told(gymnasium.Env):
@@ -115,6 +116,6 @@ class Still:
 )
 def test_what_goes_wrong_in_a_worker_process_is_one_error_here(make_env, words):
     before = set(multiprocessing.active_children())
-    with pytest.raises(UserError, match=words):
-        rollout(make_env, Still(), [InferenceConfig()], [0], horizon=2, num_envs=2)
+    with pytest.raises(UserError, match=words), open_envs(make_env, horizon=2, num_envs=2) as envs:
+        run_episodes(envs, Still(), [InferenceConfig()], [0])
     assert set(multiprocessing.active_children()) <= before

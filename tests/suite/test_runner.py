@@ -108,9 +108,9 @@ def test_methods_differ_in_their_line_of_the_table_only(task, common):
     updates = replace(laptop.policy.train, num_updates=25_000 * common.policy_effort)
     policy = replace(laptop.policy, seed=3, network=network, train=updates)
     critic = replace(laptop.critic, seed=3, network=replace(laptop.critic.network, **common.network), **common.critic)
-    effort, little = common.critic_effort, replace(critic.train, **common.critic_train)
-    critic = replace(critic, train=replace(little, num_updates=12_000 * effort, learning_rate=1e-3))
-    little = replace(little, num_updates=little.num_updates * effort)  # of the updates on few episodes
+    effort, train_on_few = common.critic_effort, replace(critic.train, **common.critic_train)
+    critic = replace(critic, train=replace(train_on_few, num_updates=12_000 * effort, learning_rate=1e-3))
+    train_on_few = replace(train_on_few, num_updates=train_on_few.num_updates * effort)
     for job in Suite.of([task], seeds=(3,)).jobs:
         method = METHODS[job.method]
         assert job.config.policy == replace(policy, chunk_length=method.chunk_length or laptop.policy.chunk_length)
@@ -126,11 +126,18 @@ def test_methods_differ_in_their_line_of_the_table_only(task, common):
         assert job.config.gamma == common.gamma
         assert job.config.inference == replace(laptop.inference, **(temperatures(parse_task(task)) | method.inference))
     few, more = (Suite.of([task], ["evor"], episodes_of_data=num).jobs[0] for num in (200, 250))
-    assert few.config.critic.train == little and more.config.critic.train == critic.train
+    assert few.config.critic.train == train_on_few and more.config.critic.train == critic.train
+
+
+def test_scene_has_a_longer_discount_and_more_updates_and_its_sparse_reward_has_not():
+    (job,) = Suite.of(["scene-play-task4"], ["evor"]).jobs
+    train = job.config.critic.train
+    assert (job.config.gamma, train.num_updates, train.ema_rate) == (0.999, 24_000, 0.02)
+    assert recipe(parse_task("scene-play-sparse-task4")) is ARMS and ARMS.gamma is None
 
 
 @pytest.mark.parametrize("task", [task for name in DATASETS for task in (f"{name[:-3]}-task1", f"{name[:-3]}-sparse")])
-def test_temperatures_are_the_shares_of_the_range_of_returns_that_were_found_by_tuning(task):
+def test_temperatures_are_shares_of_the_range_of_returns_at_the_tasks_own_discount(task):
     task = parse_task(task)
     shares = (0.1, 0.001) if recipe(task) is MAZES else (0.01, 0.01)
     conditions = 1 if task.reward == "sparse" else task.num_conditions

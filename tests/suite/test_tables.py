@@ -148,9 +148,12 @@ def test_what_the_longer_discount_brings_on_scene_is_that_of_both_results():
     said = "EVOR had {} % on `scene`, `evor_best4` {}, IFQL {}, scalar {} and C51 {}".format(*(old[m] for m in names))
     assert said in page and "have {}, {}, {}, {} and {}.".format(*(new[method] for method in names)) in page
     assert f"QC-5 had {old['qc5']} and has {new['qc5']}, QC-1 {old['qc1']} and {new['qc1']}." in page
-    earlier = outcomes(before)
-    for method, each in outcomes(now).items():
-        by_task = [
-            " ".join(f"{100 * value:.0f}" for value in found.mean(axis=(0, 1))) for found in (earlier[method], each)
-        ]
-        assert f"| {old[method]}: {by_task[0]} |" in trials and f": {by_task[1]} |" in trials
+    labels = {"base": "base", "evor": "EVOR", "evor_best4": "EVOR, best of four draws", "qc1": "QC-1", "qc5": "QC-5"}
+    labels |= {"ifql": "IFQL", "scalar": "scalar", "c51": "C51"}
+    each = [outcomes(before), outcomes(now)]
+    for method, label in labels.items():
+        was, is_now = (" ".join(f"{100 * v:.0f}" for v in found[method].mean(axis=(0, 1))) for found in each)
+        found = summary(now)[method][ALL]
+        interval = f"({100 * found.low:.1f} to {100 * found.high:.1f})"
+        row = f"| {label} | {old[method]}: {was} | {new[method]} {interval}: {is_now} |"
+        assert row in trials.replace("**", "")

@@ -63,3 +63,9 @@ def test_annotations_that_are_texts_mean_the_same():  # as they are after `from 
     assert type(later(1).grams) is float and later(spoons=2).spoons == 2
     with pytest.raises(UserError, match=r"spoons is 1\.5: expected a whole number, such as 1"):
         later(spoons=1.5)
+
+
+def test_an_annotation_that_is_unknown_at_run_time_is_named():  # as one that is imported under TYPE_CHECKING
+    later = make_dataclass("Later", [("spoons", "Sequence[int]", 1)], bases=(Checked,), frozen=True)
+    with pytest.raises(UserError, match="annotations of Later: got 'Sequence', expected names that its module has"):
+        later()
