@@ -51,8 +51,7 @@ METHODS = {
     "best_of_n": Look("best of N (Q-chunking)", "#332288", "-", "*"),
     "expectile": Look("expectile (IFQL)", "#332288", "--", "p"),
 }
-# The suite's methods. Those of METHODS differ from EVOR in the critic alone.
-SUITE_METHODS = METHODS | {
+SUITE_METHODS = METHODS | {  # those of METHODS differ from EVOR in the critic alone
     "base": Look("base policy", "#999999", ":", "."),
     "evor": Look("EVOR", "#009E73", "-", "o"),
     "evor_best4": Look("EVOR, best of 4 draws", "#004D40", "--", "^"),

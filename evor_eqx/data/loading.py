@@ -11,8 +11,9 @@ from evor_eqx.data.custom import CustomTask, OwnRows
 from evor_eqx.data.dataset import DEVICE_BYTES, OfflineDataset
 from evor_eqx.data.description import Description, describe_splits
 from evor_eqx.data.file_checks import check_file
+from evor_eqx.data.manifests import check_size
 from evor_eqx.data.mapped import mapped
-from evor_eqx.data.sources import Source, Split, check_size, find_or_make
+from evor_eqx.data.sources import Source, Split, find_or_make
 from evor_eqx.envs.generator import global_generator_kept
 from evor_eqx.envs.ogbench import maze_layout, sparse_reward
 from evor_eqx.envs.tasks import OgbenchTask, Task, is_task, parse_task

@@ -13,14 +13,15 @@ Training and validation always come from one place. The first rule that applies 
 
 import contextlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from evor_eqx.data import download as downloads
 from evor_eqx.data.generation.collect import find_generated, generate, versions
-from evor_eqx.data.manifests import read_manifest, val_path
+from evor_eqx.data.manifests import check_size, read_manifest, val_path
 from evor_eqx.envs.dataset_names import dataset_name
 from evor_eqx.errors import UserError
 from evor_eqx.system import paths
@@ -108,20 +109,25 @@ def find(dataset: str, *, num_episodes: int | None = None, seed: int = 0, folder
 def by_fingerprint(dataset: str, fingerprint: str) -> Source:
     """The files of a dataset that have this fingerprint.
 
-    **Raises:** UserError if they are not on this machine.
+    **Raises:** UserError if they are not on this machine. If files of the dataset are damaged, it names these.
     """
     name = dataset_name(dataset)
-    pairs = (path.with_suffix(".npz") for path in paths.data_dir().glob(f"{name}_*.json"))
-    generated = (_with_manifest(path, "generated") for path in pairs if _named(path) == fingerprint)
-    published = (find() for find in (lambda: _in_ogbench_folder(name), lambda: _downloaded(name, fetch=False)))
-    given = (_in_folder(name, folder) for folder in _folders_seen())
-    for source in itertools.chain(generated, published, given):  # generators: read only if none before matches
-        if source is not None and source.fingerprint == fingerprint:
-            return source
-    raise UserError(
+    pairs = (path.with_suffix(".npz") for path in sorted(paths.data_dir().glob(f"{name}_*.json")))
+    finders: list[Callable[[], Source | None]] = [partial(_generated, path, fingerprint) for path in pairs]
+    finders += [partial(_in_ogbench_folder, name), partial(_downloaded, name, False)]
+    finders += [partial(_in_folder, name, folder) for folder in _folders_seen()]
+    damaged = []
+    for find in finders:
+        try:
+            if (source := find()) is not None and source.fingerprint == fingerprint:
+                return source
+        except UserError as error:  # another copy may be whole
+            damaged.append(error)
+    gone = UserError(
         f"no dataset {name} with fingerprint {fingerprint} in {paths.data_dir()}: expected the files that the run was "
         "trained on; they were moved or changed: restore them, or train again"
     )
+    raise next(iter(damaged), gone)
 
 
 def verify(source: Source) -> None:
@@ -146,9 +152,10 @@ def _with_manifest(path: Path, origin: Origin) -> Source:
     return source
 
 
-def _named(path: Path) -> str:
-    """The fingerprint that a pair has by its manifest; the files are not read."""
-    return _fingerprint(read_manifest(path)["files"], [path, val_path(path)])
+def _generated(path: Path, fingerprint: str) -> Source | None:
+    """A generated pair; None, and its files are not read, if its manifest has another fingerprint."""
+    named = _fingerprint(read_manifest(path)["files"], [path, val_path(path)])
+    return _with_manifest(path, "generated") if named == fingerprint else None
 
 
 def _fingerprint(manifest: dict[str, Any], files: Sequence[Path]) -> str:
@@ -185,20 +192,8 @@ def _pairs(folder: Path) -> list[tuple[Path, Path]]:
 def _folders_seen() -> list[Path]:
     """The folders whose pairs are complete and were all hashed here before."""
     known = set(map(Path, _hashes()))
-
-    def is_known(folder: Path) -> bool:
-        files = [file for pair in _pairs(folder) for file in pair]
-        return bool(files) and all(file in known and file.is_file() for file in files)
-
-    return list(filter(is_known, sorted({file.parent for file in known})))
-
-
-def check_size(file: Path, details: dict[str, Any]) -> None:
-    """Compare a file's size with the details of its source. Raises UserError that names the file if they differ."""
-    expected = details["files"].get(file.name, {}).get("bytes")
-    got = file.stat().st_size if file.is_file() else "no file"
-    if got != expected:
-        raise UserError(f"damaged file {file}: got {got} bytes, expected {expected}; delete it and make it again")
+    files = {folder: [*itertools.chain(*_pairs(folder))] for folder in sorted({file.parent for file in known})}
+    return [folder for folder, all_ in files.items() if all_ and all(f in known and f.is_file() for f in all_)]
 
 
 def _in_ogbench_folder(dataset: str) -> Source | None:

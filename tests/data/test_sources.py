@@ -241,6 +241,15 @@ def test_generated_data_are_found_though_the_published_files_of_the_dataset_are_
         sources.by_fingerprint(MAZE, downloaded.fingerprint)
 
 
+def test_a_folder_is_found_though_files_that_are_looked_at_before_it_are_damaged(folders, mirrors, monkeypatch):
+    monkeypatch.setenv("EVOR_MIRRORS", mirrors[0].url)
+    made, downloaded = sources.find_or_make(MAZE, num_episodes=1), sources.find_or_make(MAZE, download=True)
+    given = sources.find_or_make(MAZE, folder=shards(folders / "given", 7))
+    downloaded.path.write_bytes(TRAIN[:-50])
+    made.path.with_suffix(".json").write_text("{")
+    assert sources.by_fingerprint(MAZE, given.fingerprint) == given
+
+
 def test_contradictions_are_refused():
     with pytest.raises(UserError, match="fixed number of episodes"):
         sources.find_or_make(MAZE, num_episodes=3, download=True)
